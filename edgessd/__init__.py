@@ -1,0 +1,26 @@
+"""edgessd: labelled images to a running object detector on small devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgessd.core.detections import Detections
+    from edgessd.runtime.detector import Detector
+
+__version__ = "0.1.0"
+__all__ = ["Detections", "Detector", "__version__"]
+
+_HOMES = {
+    "Detector": "edgessd.runtime.detector",
+    "Detections": "edgessd.core.detections",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public classes on first use, so that `import edgessd` stays instant."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'edgessd' has no attribute {name!r}")

@@ -1,0 +1,92 @@
+"""`manifest.json`: what a bundle is, what it was made from, and what it promises."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgessd.core.contract import Contract
+from edgessd.core.tensors import TensorSpec
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+
+EngineFormat = Literal["tflite", "onnx", "tensorrt"]
+
+
+class EngineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file that a backend executes.
+
+    Attributes:
+        file: Name inside the bundle.
+        format: What kind of file it is.
+        sha256: Of its bytes.
+        size: Bytes.
+        inputs: Exactly one image tensor.
+        outputs: With `raw` post-processing `box_codes` and `class_scores`; with `op` the four
+            tensors of TFLite_Detection_PostProcess.
+    """
+
+    file: str
+    format: EngineFormat
+    sha256: str
+    size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class CalibrationRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which images the activation ranges come from."""
+
+    recipe: str
+    images: int
+    images_sha256: str
+    """sha256 over the sorted sha256 of the images, so that a leak can be proven or ruled out."""
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a bundle comes from."""
+
+    created: str
+    edgessd: str
+    checkpoint: str
+    checkpoint_sha256: str
+    calibration: CalibrationRecord | None = None
+    tools: dict[str, str] = {}
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An accuracy with everything needed to read it: no AP stands without its data and settings."""
+
+    data: str
+    split: str
+    images: int
+    score_threshold: float
+    AP: float
+    AP50: float
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of manifest.json.
+
+    Attributes:
+        name: Of the bundle.
+        target: Name of the target it was built for.
+        scheme: Quantization scheme of the engine.
+        postprocess: `raw` outputs are decoded by edgessd; `op` ends in the engine's own detection op.
+        needs_finish: The engine still has to be compiled on the device.
+        notes: What was not done here and why, in sentences for a person.
+    """
+
+    name: str
+    target: str
+    scheme: Literal["float", "affine", "symmetric"]
+    postprocess: Literal["raw", "op"]
+    engine: EngineFile
+    contract: Contract
+    provenance: Provenance
+    needs_finish: bool = False
+    notes: tuple[str, ...] = ()
+    accuracy: tuple[Accuracy, ...] = ()
+    format_version: int = FORMAT_VERSION

@@ -1,0 +1,66 @@
+"""Box geometry on numpy arrays.
+
+Two forms are used everywhere: **xyxy** (left, top, right, bottom) and **cxcywh** (centre x, centre y,
+width, height), both continuous: a box one pixel wide has right - left == 1. Coordinates are pixels of
+the original image or fractions of the network's input; each function says which if it matters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+def xyxy_to_cxcywh(boxes: FloatArray) -> FloatArray:
+    """Turn corners into centre and size, (..., 4) → (..., 4)."""
+    top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
+    return np.concatenate([(top_left + bottom_right) / 2, bottom_right - top_left], axis=-1)
+
+
+def cxcywh_to_xyxy(boxes: FloatArray) -> FloatArray:
+    """Turn centre and size into corners, (..., 4) → (..., 4)."""
+    centre, half_size = boxes[..., :2], boxes[..., 2:] / 2
+    return np.concatenate([centre - half_size, centre + half_size], axis=-1)
+
+
+def areas(boxes: FloatArray) -> FloatArray:
+    """Areas of xyxy boxes, (..., 4) → (...); a box with negative width or height has area 0."""
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
+    area: FloatArray = sides[..., 0] * sides[..., 1]
+    return area
+
+
+def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union of every pair of xyxy boxes.
+
+    Args:
+        first: (N, 4).
+        second: (M, 4), in the same units.
+
+    Returns:
+        (N, M) float32 in [0, 1]; 0 where both boxes are empty.
+
+    Example:
+        >>> import numpy as np
+        >>> a = np.array([[0, 0, 2, 2]], np.float32)
+        >>> iou_matrix(a, np.array([[0, 0, 2, 1], [4, 4, 5, 5]], np.float32))
+        array([[0.5, 0. ]], dtype=float32)
+    """
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.maximum(bottom_right - top_left, 0)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = areas(first)[:, None] + areas(second)[None, :] - intersection
+    overlap: FloatArray = np.divide(
+        intersection, union, out=np.zeros_like(intersection), where=union > 0
+    )
+    return overlap
+
+
+def clip_boxes(boxes: FloatArray, width: float, height: float) -> FloatArray:
+    """Clip xyxy boxes (..., 4) to an image of `width` x `height`."""
+    limits = np.array([width, height, width, height], boxes.dtype)
+    clipped: FloatArray = np.clip(boxes, 0, limits)
+    return clipped

@@ -1,0 +1,67 @@
+"""Files that appear whole or not at all, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp, mkstemp
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file under a temporary name beside it and rename it: readers see old or new, never half."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder, with the same suffix, that becomes `path` on success.
+
+    On any error, Ctrl-C included, the temporary file is removed and `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path` that takes its place on success.
+
+    The folder that stood there before is removed only once the new one is complete.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if path.exists():
+            retired = Path(mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
+            path.replace(retired / path.name)
+            temporary.replace(path)
+            shutil.rmtree(retired)
+        else:
+            temporary.replace(path)
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)

@@ -1,0 +1,46 @@
+"""Descriptions of the tensors that enter and leave an engine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edgessd.core.errors import ConfigError
+
+DType = Literal["float32", "float16", "int8", "uint8", "int32", "int64"]
+Layout = Literal["NHWC", "NCHW", "flat"]
+
+
+class Affine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Per-tensor quantization: real = scale * (integer - zero_point)."""
+
+    scale: float
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ConfigError("A quantization scale isn't positive", found=str(self.scale))
+
+
+class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Name, shape and number form of one engine tensor.
+
+    Attributes:
+        name: As the engine calls it.
+        shape: With batch, every dimension static.
+        dtype: A numpy dtype name.
+        quantization: None for real-valued tensors.
+        layout: `NHWC` or `NCHW` for images, `flat` for anything else.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    quantization: Affine | None = None
+    layout: Layout = "flat"
+
+    @property
+    def numpy_dtype(self) -> np.dtype[np.generic]:
+        return np.dtype(self.dtype)

@@ -1,0 +1,44 @@
+"""What is truly in an image: the record that datasets hold and metrics compare with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.core.boxes import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledImage:
+    """One image and its ground truth.
+
+    Attributes:
+        path: The image file.
+        width: Pixels, as the annotation or the file's header states.
+        height: Pixels.
+        boxes: (n, 4) float32 xyxy in continuous pixels (a VOC box xmin..xmax becomes xmin-1..xmax).
+        class_ids: (n,) int64, indices into the dataset's labels.
+        ignore: (n,) bool; VOC `difficult` and COCO `iscrowd`: neither a hit nor a miss.
+    """
+
+    path: Path
+    width: int
+    height: int
+    boxes: FloatArray
+    class_ids: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        if (
+            self.boxes.shape != (count, 4)
+            or len(self.class_ids) != count
+            or len(self.ignore) != count
+        ):
+            raise ValueError(
+                f"{self.path}: boxes {self.boxes.shape}, class_ids {self.class_ids.shape} and "
+                f"ignore {self.ignore.shape} don't describe the same objects"
+            )
