@@ -1,0 +1,262 @@
+"""Preprocessing: the one way from a BGR frame to a network's input, and back for boxes.
+
+Two steps. `fit_image` resizes to the network's size and stays in uint8; `fill_tensor` turns pixel
+values into the input's numbers. Each channel of a pixel has only 256 values, so the second step is a
+table, made once per contract: a quantized input never sees a float image. `prepare_image` does both
+and writes pixels straight into the engine's buffer where the table is the identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.core.boxes import FloatArray, clip_boxes
+from edgessd.core.contract import Preprocess
+from edgessd.core.errors import ConfigError, DataError
+from edgessd.core.tensors import Affine, DType, TensorSpec
+
+Pixels = NDArray[np.uint8]
+Tensor = NDArray[np.generic]
+
+_SIGN_BIT = np.uint8(0x80)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """Where a source image landed in the network's input.
+
+    Attributes:
+        source_width: Pixels of the source image.
+        source_height: Pixels of the source image.
+        left, top, width, height: The occupied rectangle in fractions of the input; (0, 0, 1, 1) when
+            the image was stretched.
+    """
+
+    source_width: int
+    source_height: int
+    left: float = 0.0
+    top: float = 0.0
+    width: float = 1.0
+    height: float = 1.0
+
+    def to_source(self, boxes: FloatArray) -> FloatArray:
+        """Turn (n, 4) xyxy boxes in fractions of the input into pixels of the source, clipped to it."""
+        scale_x = self.source_width / self.width
+        scale_y = self.source_height / self.height
+        scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        origin = np.array([self.left, self.top, self.left, self.top], np.float32)
+        return clip_boxes((boxes - origin) * scale, self.source_width, self.source_height)
+
+    def to_input(self, boxes: FloatArray) -> FloatArray:
+        """Turn (n, 4) xyxy pixels of the source into fractions of the input; inverse of `to_source`."""
+        scale_x = self.width / self.source_width
+        scale_y = self.height / self.source_height
+        scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        origin = np.array([self.left, self.top, self.left, self.top], np.float32)
+        fractions: FloatArray = boxes * scale + origin
+        return fractions
+
+
+def fit_image(
+    image_bgr: Pixels, spec: Preprocess, out: Pixels | None = None
+) -> tuple[Pixels, Placement]:
+    """Resize an image to the network's input size, bilinearly, and put its channels in order.
+
+    Args:
+        image_bgr: (H, W, 3) uint8, any size.
+        spec: The contract's preprocessing.
+        out: (spec.height, spec.width, 3) uint8 to write into; made if absent.
+
+    Returns:
+        (spec.height, spec.width, 3) uint8 in `spec.color` order, and where the source landed in it.
+
+    Raises:
+        DataError: If the image isn't (H, W, 3) uint8 with at least one pixel.
+    """
+    import cv2
+
+    _check_image(image_bgr)
+    if out is None:
+        out = np.empty((spec.height, spec.width, 3), np.uint8)
+    swap = spec.color == "RGB"
+    # Channels are swapped on the small image. Where both steps run, the resized image needs a place
+    # of its own: OpenCV doesn't promise a conversion in place.
+    small = np.empty_like(out) if swap else out
+    left, top, width, height = fitted_rectangle(image_bgr.shape[1], image_bgr.shape[0], spec)
+    if (width, height) != (spec.width, spec.height):
+        small[...] = spec.fill
+    # The view of an image wider than it needs to be is still a valid OpenCV matrix (its row step is
+    # longer), so the resize writes into it directly.
+    cv2.resize(
+        image_bgr,
+        (width, height),
+        dst=small[top : top + height, left : left + width],
+        interpolation=cv2.INTER_LINEAR,
+    )
+    if swap:
+        cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=out)
+    placement = Placement(
+        source_width=image_bgr.shape[1],
+        source_height=image_bgr.shape[0],
+        left=left / spec.width,
+        top=top / spec.height,
+        width=width / spec.width,
+        height=height / spec.height,
+    )
+    return out, placement
+
+
+def fitted_rectangle(
+    source_width: int, source_height: int, spec: Preprocess
+) -> tuple[int, int, int, int]:
+    """Left, top, width and height, in input pixels, that a source of this size occupies."""
+    if spec.resize == "stretch":
+        return 0, 0, spec.width, spec.height
+    ratio = min(spec.width / source_width, spec.height / source_height)
+    width = min(spec.width, max(1, round(source_width * ratio)))
+    height = min(spec.height, max(1, round(source_height * ratio)))
+    return (spec.width - width) // 2, (spec.height - height) // 2, width, height
+
+
+def fill_tensor(
+    pixels: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
+) -> Tensor:
+    """Turn fitted pixels into the engine's input numbers.
+
+    Args:
+        pixels: (spec.height, spec.width, 3) uint8 from `fit_image`.
+        spec: The contract's preprocessing.
+        tensor: The engine's input: (1, h, w, 3) NHWC or (1, 3, h, w) NCHW, float or quantized.
+        out: Array of `tensor.shape` and dtype to write into; made if absent.
+
+    Returns:
+        Array of `tensor.shape` and dtype. A float input holds (pixel - mean) / std, a quantized one
+        round(that / scale) + zero_point, saturated.
+
+    Raises:
+        ConfigError: If the tensor can't hold what `spec` describes.
+    """
+    check_input(spec, tensor)
+    if out is None:
+        out = np.empty(tensor.shape, tensor.numpy_dtype)
+    kind = table_kind(spec, tensor)
+    if tensor.layout == "NCHW":
+        _fill_planes(pixels, spec, tensor, out)
+    elif kind == "identity":
+        np.copyto(out[0], pixels)
+    elif kind == "flip_sign":
+        np.bitwise_xor(pixels, _SIGN_BIT, out=out[0].view(np.uint8))
+    else:
+        _look_up(pixels, pixel_table(spec, tensor.dtype, tensor.quantization), out[0])
+    return out
+
+
+def prepare_image(
+    image_bgr: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
+) -> tuple[Tensor, Placement]:
+    """`fit_image` and `fill_tensor` in one, without a copy where pixels already are the input."""
+    if out is None:
+        out = np.empty(tensor.shape, tensor.numpy_dtype)
+    if tensor.layout == "NHWC" and table_kind(spec, tensor) == "identity":
+        check_input(spec, tensor)
+        _, placement = fit_image(image_bgr, spec, out[0].view(np.uint8))
+        return out, placement
+    pixels, placement = fit_image(image_bgr, spec)
+    return fill_tensor(pixels, spec, tensor, out), placement
+
+
+@lru_cache(maxsize=32)
+def pixel_table(spec: Preprocess, dtype: DType, quantization: Affine | None) -> Tensor:
+    """What each pixel value becomes, (256, 3) of `dtype`, one column a channel in `spec.color` order."""
+    pixels = np.arange(256, dtype=np.float64)[:, None]
+    real = (pixels - np.array(spec.mean)) / np.array(spec.std)
+    table: Tensor
+    if quantization is None:
+        table = real.astype(dtype)
+        return table
+    limits = np.iinfo(dtype)
+    # In the contract's example scale = 1/128 every quotient is a whole number; elsewhere ties go to
+    # even, as in ONNX QuantizeLinear.
+    integers = np.rint(real / quantization.scale) + quantization.zero_point
+    table = np.clip(integers, limits.min, limits.max).astype(dtype)
+    return table
+
+
+@lru_cache(maxsize=32)
+def table_kind(spec: Preprocess, tensor: TensorSpec) -> Literal["identity", "flip_sign", "table"]:
+    """Whether a pixel byte already is the input byte, is it after flipping its top bit, or neither."""
+    if tensor.dtype not in ("uint8", "int8"):
+        return "table"
+    stored = pixel_table(spec, tensor.dtype, tensor.quantization).view(np.uint8)
+    pixels = np.arange(256, dtype=np.uint8)[:, None]
+    if (stored == pixels).all():
+        return "identity"
+    if (stored == (pixels ^ _SIGN_BIT)).all():
+        return "flip_sign"
+    return "table"
+
+
+@lru_cache(maxsize=32)
+def check_input(spec: Preprocess, tensor: TensorSpec) -> None:
+    """Raise `ConfigError` unless `tensor` is an image input that `spec` can fill."""
+    shapes = {
+        "NHWC": (1, spec.height, spec.width, 3),
+        "NCHW": (1, 3, spec.height, spec.width),
+    }
+    if tensor.layout not in shapes or tensor.shape != shapes[tensor.layout]:
+        raise ConfigError(
+            f"The input {tensor.name!r} doesn't fit the contract's preprocessing",
+            expected=f"NHWC {shapes['NHWC']} or NCHW {shapes['NCHW']}",
+            found=f"{tensor.layout} {tensor.shape}",
+        )
+    is_integer = tensor.dtype in ("uint8", "int8")
+    if not is_integer and tensor.dtype not in ("float32", "float16"):
+        raise ConfigError(
+            f"The input {tensor.name!r} has a type that images aren't written in",
+            expected="float32, float16, int8 or uint8",
+            found=tensor.dtype,
+        )
+    if is_integer != (tensor.quantization is not None):
+        raise ConfigError(
+            f"The input {tensor.name!r} has a type and a quantization that don't belong together",
+            expected="a scale for int8 and uint8, none for float inputs",
+            found=f"{tensor.dtype} with {tensor.quantization}",
+        )
+
+
+def _check_image(image: Pixels) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise DataError(
+            "This isn't a colour image",
+            expected="uint8 pixels of shape (height, width, 3) in BGR order, at least one pixel",
+            found=f"{image.dtype} of shape {image.shape}",
+            fix="Read it with edgessd.data.images.read_image, or convert it with cv2.cvtColor.",
+        )
+
+
+def _fill_planes(pixels: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor) -> None:
+    """Fill a NCHW tensor, one contiguous plane a channel."""
+    import cv2
+
+    table = pixel_table(spec, tensor.dtype, tensor.quantization)
+    for channel in range(3):
+        plane = np.asarray(cv2.extractChannel(pixels, channel), np.uint8)
+        _look_up(plane, table[:, channel], out[0, channel])
+
+
+def _look_up(pixels: Pixels, table: Tensor, out: Any) -> None:
+    """Write table[pixel] into `out`, with one table (256,) or one a channel (256, 3)."""
+    import cv2
+
+    if table.ndim == 2 and (table == table[:, :1]).all():
+        table = table[:, 0]  # one table for all channels takes half the time
+    if table.dtype == np.float16:  # OpenCV has no tables of it
+        np.copyto(out, table[pixels] if table.ndim == 1 else table[pixels, np.arange(3)])
+        return
+    rows: Any = np.ascontiguousarray(table).reshape(1, 256, -1)
+    cv2.LUT(pixels, rows, dst=out)
