@@ -1,0 +1,112 @@
+"""Everything one benchmark found out about one model on one machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgessd.bench.accuracy import AccuracyReport
+from edgessd.bench.latency import EngineTimes
+from edgessd.bench.machine import Machine
+from edgessd.pipeline.meter import Latency
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineFigures:
+    """The whole path from a picture in memory to detections.
+
+    Attributes:
+        source: What was shown.
+        frames: How many.
+        fps: Frames a second, reading the source and handing over included.
+        stages: Latency of `prepare`, `infer`, `finish` and `total`.
+    """
+
+    source: str
+    frames: int
+    fps: float
+    stages: dict[str, Latency]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFacts:
+    """What was measured, before any figure.
+
+    Attributes:
+        name: For people.
+        path: As given.
+        target: Of the bundle; `foreign` for a model that others made.
+        scheme: Quantization scheme, `unknown` for a foreign model.
+        engine_format: `tflite`, `onnx` …
+        engine_details: Backend, library version, threads, delegate.
+        input_size: (width, height) pixels.
+        labels: Class names.
+        file_bytes: Size of the engine file.
+        notes: What to know when reading the figures.
+    """
+
+    name: str
+    path: str
+    target: str
+    scheme: str
+    engine_format: str
+    engine_details: dict[str, Any]
+    input_size: tuple[int, int]
+    labels: tuple[str, ...]
+    file_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchFigures:
+    """The outcome of `edgessd bench` for one model.
+
+    Attributes:
+        load_ms: From nothing to a loaded engine that has run once.
+        rss_before_mb: Memory of the process before the engine was loaded.
+        peak_rss_mb: Most memory up to the end of the pipeline run, before any accuracy was computed.
+    """
+
+    model: ModelFacts
+    machine: Machine
+    load_ms: float
+    engine: EngineTimes
+    pipeline: PipelineFigures
+    rss_before_mb: float
+    peak_rss_mb: float
+    accuracy: AccuracyReport | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for `--json` and results files; keys are stable."""
+        latency = self.engine.latency
+        temperatures = [r.celsius for r in self.engine.readings if r.celsius is not None]
+        record: dict[str, Any] = {
+            "model": asdict(self.model),
+            "machine": asdict(self.machine),
+            "load_ms": round(self.load_ms, 2),
+            "engine": {
+                "p50_ms": round(latency.p50_ms, 4),
+                "p95_ms": round(latency.p95_ms, 4),
+                "p99_ms": round(latency.p99_ms, 4),
+                "mean_ms": round(latency.mean_ms, 4),
+                "fps": round(self.engine.fps, 2),
+                "runs": latency.count,
+            },
+            "pipeline": {
+                "source": self.pipeline.source,
+                "frames": self.pipeline.frames,
+                "fps": round(self.pipeline.fps, 2),
+                **{
+                    f"{stage}_{name}": round(getattr(value, name), 4)
+                    for stage, value in self.pipeline.stages.items()
+                    for name in ("p50_ms", "p95_ms")
+                },
+            },
+            "file_bytes": self.model.file_bytes,
+            "rss_before_mb": round(self.rss_before_mb, 1),
+            "peak_rss_mb": round(self.peak_rss_mb, 1),
+            "max_celsius": max(temperatures) if temperatures else None,
+        }
+        if self.accuracy is not None:
+            record["accuracy"] = self.accuracy.as_json()
+        return record

@@ -1,0 +1,50 @@
+"""Frames for a benchmark without a camera: pictures in memory, shown in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from edgessd.pipeline.frames import Frame, Image
+
+
+class LoopSource:
+    """Shows the same pictures over and over, so that no disk or decoder is in the figure.
+
+    Args:
+        images: uint8 BGR pictures, at least one.
+        frames: How many frames to give in total.
+    """
+
+    live = False
+    fps = None
+
+    def __init__(self, images: Sequence[Image], *, frames: int, name: str) -> None:
+        self.name = name
+        self.length = frames
+        self.skipped: list[tuple[str, str]] = []
+        self._images = tuple(images)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.length):
+            yield Frame(
+                image=self._images[index % len(self._images)],
+                source=self.name,
+                index=index,
+                timestamp=time.time(),
+                captured_at=time.perf_counter(),
+            )
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def pattern_image(width: int = 640, height: int = 480) -> Image:
+    """A colour gradient under a checkerboard: no detector finds much in it, none fails on it."""
+    y, x = np.mgrid[0:height, 0:width]
+    checker = ((x // 40 + y // 40) % 2) * 60
+    channels = (x * 255 // width, y * 255 // height, 255 - x * 255 // width)
+    pattern = np.stack([np.clip(channel - checker, 0, 255) for channel in channels], axis=-1)
+    return pattern.astype(np.uint8)

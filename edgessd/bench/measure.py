@@ -1,0 +1,94 @@
+"""One model, measured: load, engine alone, whole pipeline, memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgessd.bench.figures import BenchFigures, ModelFacts, PipelineFigures
+from edgessd.bench.frames import LoopSource
+from edgessd.bench.latency import time_engine
+from edgessd.bench.machine import this_machine
+from edgessd.bench.sensors import peak_resident_mb, resident_mb
+from edgessd.pipeline.frames import Image
+from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.sources.source import Source
+from edgessd.runtime.detector import Detector
+
+
+def measure(
+    open_detector: Callable[[], Detector],
+    *,
+    path: Path,
+    images: Sequence[Image],
+    images_name: str,
+    source: Source | None = None,
+    seconds: float = 5.0,
+) -> tuple[BenchFigures, Detector]:
+    """Measure everything but accuracy.
+
+    Args:
+        open_detector: Loads the model; its duration and one run make up the load time.
+        path: Of the model, for the record.
+        images: Pictures for the engine's input, and for the pipeline where there is no `source`.
+        images_name: What the pictures are, for the record.
+        source: A video or folder to run the pipeline over, each frame once.
+        seconds: Least duration of the engine's run and, without a source, of the pipeline's.
+
+    Returns:
+        The figures, and the loaded detector for further use.
+    """
+    rss_before = resident_mb()
+    start = time.perf_counter()
+    detector = open_detector()
+    tensor, placement = detector.prepare(images[0])
+    detector.finish(detector.infer(tensor), placement)
+    load_ms = (time.perf_counter() - start) * 1e3
+
+    # `infer` may reuse its input buffer, so the tensor is prepared again and owned here.
+    tensor = detector.prepare(images[0])[0].copy()
+    engine = time_engine(detector.infer, tensor, seconds=seconds)
+    frames = max(50, int(seconds * engine.fps * 0.8))
+    pipeline = time_pipeline(
+        detector, source or LoopSource(images, frames=frames, name=images_name)
+    )
+    figures = BenchFigures(
+        model=model_facts(detector, path),
+        machine=this_machine(),
+        load_ms=load_ms,
+        engine=engine,
+        pipeline=pipeline,
+        rss_before_mb=rss_before,
+        peak_rss_mb=peak_resident_mb(),
+    )
+    return figures, detector
+
+
+def time_pipeline(detector: Detector, source: Source) -> PipelineFigures:
+    """Run a pipeline without sinks over every frame of a source."""
+    with Pipeline(source, detector) as pipeline:
+        for _ in pipeline:
+            pass
+    return PipelineFigures(
+        source=source.name,
+        frames=pipeline.meter.frames,
+        fps=pipeline.meter.fps,
+        stages=pipeline.meter.latencies(),
+    )
+
+
+def model_facts(detector: Detector, path: Path) -> ModelFacts:
+    """What the record says about a loaded model."""
+    return ModelFacts(
+        name=detector.name,
+        path=str(path),
+        target=detector.target,
+        scheme=detector.scheme,
+        engine_format=detector.engine_format,
+        engine_details=detector.details,
+        input_size=detector.input_size,
+        labels=detector.labels,
+        file_bytes=detector.engine_path.stat().st_size,
+        notes=detector.notes,
+    )

@@ -1,0 +1,102 @@
+"""The HTML report: one file with everything in it, readable without a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+from edgessd.bench.figures import BenchFigures
+from edgessd.bench.report import plots
+from edgessd.core.detections import Detections
+from edgessd.core.files import write_atomically
+from edgessd.pipeline.annotate import annotate
+from edgessd.pipeline.frames import Image
+
+_TEMPLATES = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A sample for the report: what a model found in one image."""
+
+    model: str
+    image: Image
+    detections: Detections
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What goes onto the page.
+
+    Attributes:
+        title: Headline.
+        figures: One entry a model, at least one.
+        pictures: Samples.
+        notes: Paragraphs under the headline: what was done, what was left out.
+    """
+
+    title: str
+    figures: tuple[BenchFigures, ...]
+    pictures: tuple[Picture, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Render the page and write it atomically."""
+    write_atomically(path, render_report(report))
+
+
+def render_report(report: Report) -> str:
+    """The whole page as HTML text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        title=report.title,
+        notes=report.notes,
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        edgessd=version("edgessd"),
+        machine=report.figures[0].machine,
+        figures=report.figures,
+        stage_plot=plots.stage_bars(report.figures),
+        histograms=[plots.latency_histogram(figures) for figures in report.figures],
+        timelines=[plots.latency_over_time(figures) for figures in report.figures],
+        class_plots=[
+            plots.class_bars(figures.accuracy.metrics.per_class) if figures.accuracy else None
+            for figures in report.figures
+        ],
+        pictures=[(picture.model, _data_url(picture)) for picture in report.pictures],
+    )
+
+
+def _data_url(picture: Picture, width: int = 480) -> str:
+    import cv2
+
+    canvas = annotate(picture.image, picture.detections)
+    if canvas.shape[1] > width:
+        height = round(canvas.shape[0] * width / canvas.shape[1])
+        canvas = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(
+            canvas.dtype
+        )
+    encoded = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 82])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def sample(
+    model: str, images: Sequence[Image], detections: Sequence[Detections]
+) -> tuple[Picture, ...]:
+    """Pair pictures with what a model found in them."""
+    return tuple(
+        Picture(model=model, image=image, detections=found)
+        for image, found in zip(images, detections, strict=True)
+    )

@@ -1,0 +1,97 @@
+"""The camera path: frames in, detections out to every sink."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgessd.core.detections import Detections
+from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.handover import ReadAhead
+from edgessd.pipeline.meter import Meter, StageSeconds
+from edgessd.pipeline.sinks.sink import Sink
+from edgessd.pipeline.sources.source import Source
+
+if TYPE_CHECKING:
+    from edgessd.runtime.detector import Detector
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """One frame and what was found in it."""
+
+    frame: Frame
+    detections: Detections
+    seconds: StageSeconds
+
+
+class Pipeline:
+    """Runs a detector over a source and hands each result to the sinks.
+
+    The source is read on a thread of its own, so that decoding a video overlaps with inference.
+    Iterating yields each `Result` after the sinks had it. Use it as a context manager: leaving it
+    closes sinks and source, also after an error or Ctrl-C, so that a recording is always playable.
+
+    Args:
+        source: Where frames come from.
+        detector: What looks at them.
+        sinks: Where results go, in order.
+
+    Example:
+        with Pipeline(open_source("film.mp4"), Detector("dist/codes-host")) as pipeline:
+            for result in pipeline:
+                print(len(result.detections))
+    """
+
+    def __init__(self, source: Source, detector: Detector, sinks: Sequence[Sink] = ()) -> None:
+        self.source = source
+        self.detector = detector
+        self.meter = Meter()
+        self._sinks = tuple(sinks)
+        self._reader = ReadAhead(source)
+        self._stopped = False
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that came while the detector was busy."""
+        return self._reader.dropped
+
+    def stop(self) -> None:
+        """End after the frame in hand. Safe to call from a signal handler."""
+        self._stopped = True
+        self._reader.end()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with ExitStack() as closing:
+            for sink in self._sinks:
+                closing.callback(sink.close)
+            closing.callback(self._reader.close)
+
+    def __iter__(self) -> Iterator[Result]:
+        for frame in self._reader:
+            result = self._look_at(frame)
+            for sink in self._sinks:
+                sink.write(result)
+            yield result
+            if self._stopped:
+                break
+
+    def _look_at(self, frame: Frame) -> Result:
+        start = time.perf_counter()
+        tensor, placement = self.detector.prepare(frame.image)
+        prepared = time.perf_counter()
+        outputs = self.detector.infer(tensor)
+        inferred = time.perf_counter()
+        detections = self.detector.finish(outputs, placement)
+        finished = time.perf_counter()
+        seconds = StageSeconds(
+            prepare=prepared - start, infer=inferred - prepared, finish=finished - inferred
+        )
+        self.meter.add(seconds, finished)
+        return Result(frame=frame, detections=detections, seconds=seconds)

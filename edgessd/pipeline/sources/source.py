@@ -1,0 +1,32 @@
+"""What every source of frames promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from edgessd.pipeline.frames import Frame
+
+
+class Source(Protocol):
+    """Gives frames in order. Opening happens in the constructor, which raises SourceError.
+
+    Attributes:
+        name: For people and for `Frame.source`.
+        live: True where frames come at their own pace, so that a slow reader must lose some.
+        fps: Frames a second as the device or file states it, None where it states none.
+        length: Number of frames where it is known.
+        skipped: (name, reason) of each picture that could not be decoded so far.
+    """
+
+    name: str
+    live: bool
+    fps: float | None
+    length: int | None
+    skipped: list[tuple[str, str]]
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Free the device or file. Calling it twice is fine."""
+        ...
