@@ -1,0 +1,209 @@
+"""A detector as one file: network config, weights, contract and where it comes from.
+
+The file is a torch archive of plain values: `format`, `version`, `config` and `contract` (JSON),
+`state` (tensors), `provenance` (strings). It loads with `weights_only=True`, so opening a checkpoint
+never runs code from it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from edgessd import __version__
+from edgessd.core.contract import Contract
+from edgessd.core.errors import CheckpointError, ConfigError
+from edgessd.core.files import replacing
+from edgessd.model.config import ModelConfig
+from edgessd.model.foreign import way_in
+from edgessd.model.ssdlite import SsdLite, build_model
+
+FORMAT = "edgessd-checkpoint"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained detector.
+
+    Attributes:
+        config: The network.
+        contract: Preprocessing, anchors, box code, scoring and labels.
+        state: The network's state dict, float32 on the CPU.
+        provenance: Strings for a person: where weights and data come from.
+    """
+
+    config: ModelConfig
+    contract: Contract
+    state: dict[str, Tensor]
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+def checkpoint_of(model: SsdLite, provenance: dict[str, str] | None = None) -> Checkpoint:
+    """A snapshot of a model's weights; later training doesn't change it."""
+    return Checkpoint(
+        config=model.config,
+        contract=model.contract,
+        state=_compact(model.state_dict()),
+        provenance=dict(provenance or {}),
+    )
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the file appears whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "config": msgspec.json.encode(checkpoint.config).decode(),
+        "contract": msgspec.json.encode(checkpoint.contract).decode(),
+        "state": _compact(checkpoint.state),
+        "provenance": {"edgessd": __version__, **checkpoint.provenance},
+    }
+    with replacing(Path(path)) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: No such file, truncated, another format (with the importer that fits), a
+            version from the future, or contents that contradict each other.
+    """
+    path = Path(path)
+    content = read_torch_file(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} isn't an edgessd checkpoint",
+            expected=f"a file that says {FORMAT!r}",
+            found=way_in(content, path).found,
+            fix=way_in(content, path).fix,
+        )
+    if content.get("version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} is a checkpoint of another version",
+            expected=f"version {FORMAT_VERSION}",
+            found=f"version {content.get('version')}",
+            fix="Update edgessd, or train or import the checkpoint again with this version",
+        )
+    checkpoint = _decode(content, path)
+    _check_state(checkpoint, str(path))
+    return checkpoint
+
+
+def load_model(checkpoint: Checkpoint) -> SsdLite:
+    """The network with the checkpoint's weights, in evaluation mode."""
+    _check_state(checkpoint, "The checkpoint")
+    model = SsdLite(checkpoint.config, checkpoint.contract)
+    model.load_state_dict(checkpoint.state)
+    return model.eval()
+
+
+def read_torch_file(path: Path) -> Any:
+    """What torch saved in a file, restricted to plain values and tensors.
+
+    Raises:
+        CheckpointError: Missing, truncated, not torch's, or holding Python objects.
+    """
+    if path.is_dir():
+        folder = way_in(None, path)
+        raise CheckpointError(
+            f"{path} is a folder", expected="a checkpoint file", found=folder.found, fix=folder.fix
+        )
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}", fix="Check the path")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start.startswith(b"PK") and start[:1] != b"\x80":
+        foreign = way_in(None, path)
+        return CheckpointError(
+            f"{path} isn't a checkpoint",
+            expected="a file written by edgessd train or edgessd import",
+            found=foreign.found,
+            fix=foreign.fix,
+        )
+    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return CheckpointError(
+            f"{path} is truncated",
+            expected="a whole torch archive",
+            found=f"{path.stat().st_size} bytes without the archive's end",
+            fix="Copy or download the file again",
+        )
+    return CheckpointError(
+        f"{path} can't be read safely",
+        expected="tensors and plain values only",
+        found="pickled Python objects, which could run code, or damaged contents",
+        fix="Save its state dict alone (torch.save(model.state_dict(), FILE)) and import that",
+    )
+
+
+def _decode(content: dict[str, Any], path: Path) -> Checkpoint:
+    try:
+        return Checkpoint(
+            config=msgspec.json.decode(content["config"], type=ModelConfig),
+            contract=msgspec.json.decode(content["contract"], type=Contract),
+            state=dict(content["state"]),
+            provenance={str(key): str(value) for key, value in content["provenance"].items()},
+        )
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path} is incomplete",
+            expected="config, contract, state and provenance",
+            found=f"no {error.args[0]}",
+            fix="Train or import the checkpoint again",
+        ) from error
+    except (msgspec.MsgspecError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path} doesn't describe a detector", found=str(error), fix="Train or import it again"
+        ) from error
+
+
+def _check_state(checkpoint: Checkpoint, name: str) -> None:
+    """Compare the tensors with those that the config and contract call for."""
+    with torch.device("meta"):
+        wanted = build_model(checkpoint.config, checkpoint.contract).state_dict()
+    missing = [key for key in wanted if key not in checkpoint.state]
+    unknown = [key for key in checkpoint.state if key not in wanted]
+    if missing or unknown:
+        raise CheckpointError(
+            f"{name} doesn't hold its network's weights",
+            expected=f"{len(wanted)} tensors",
+            found=f"{len(missing)} missing ({_some(missing)}), {len(unknown)} unknown ({_some(unknown)})",
+            fix="Train or import the checkpoint again",
+        )
+    for key, tensor in wanted.items():
+        if checkpoint.state[key].shape != tensor.shape:
+            raise CheckpointError(
+                f"{name} has a tensor of another shape",
+                expected=f"{key} {tuple(tensor.shape)}",
+                found=str(tuple(checkpoint.state[key].shape)),
+                fix="Train or import the checkpoint again",
+            )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "") if names else "none"
+
+
+def _compact(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float32, contiguous, on the CPU, and not sharing storage with anything larger."""
+    return {
+        name: tensor.detach()
+        .to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
+        .clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+    }

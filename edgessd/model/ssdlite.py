@@ -1,0 +1,98 @@
+"""SSDLite: backbone → extra feature maps → one prediction head a map."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgessd.core.contract import Contract
+from edgessd.core.errors import ConfigError
+from edgessd.model.backbones.mobilenet_v2 import MobileNetV2
+from edgessd.model.config import ModelConfig, feature_sizes
+from edgessd.model.heads import ExtraBlock, PredictionHead
+from edgessd.model.initialise import initialise_fresh
+
+
+class SsdLite(nn.Module):
+    """The network of an SSDLite detector; it neither preprocesses nor decodes.
+
+    forward: image (B, 3, H, W) float32, normalised by `contract.preprocess`, to
+
+    - box_codes (B, N, 4): raw (tx, ty, tw, th) of `contract.box_code`;
+    - class_scores (B, N, C): before their activation, column 0 the background where there is one;
+
+    with anchors in the order of `contract.anchors`.
+    """
+
+    def __init__(self, config: ModelConfig, contract: Contract) -> None:
+        super().__init__()
+        self.config = config
+        self.contract = contract
+        self.backbone_norm_frozen = False
+        self.backbone = MobileNetV2(config)
+        channels = list(self.backbone.out_channels)
+        extras = []
+        for extra in config.extras:
+            extras.append(ExtraBlock(channels[-1], extra, config))
+            channels.append(extra.channels)
+        self.extras = nn.ModuleList(extras)
+        self.heads = nn.ModuleList(
+            PredictionHead(width, anchors, contract.columns, kind, config)
+            for width, anchors, kind in zip(
+                channels, contract.anchors.shapes_per_level, config.heads, strict=True
+            )
+        )
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.backbone(image)
+        for extra in self.extras:
+            features.append(extra(features[-1]))
+        predictions = [head(feature) for head, feature in zip(self.heads, features, strict=True)]
+        box_codes, class_scores = zip(*predictions, strict=True)
+        return torch.cat(box_codes, dim=1), torch.cat(class_scores, dim=1)
+
+    def train(self, mode: bool = True) -> SsdLite:
+        """Set training mode; a backbone with frozen batch norm keeps its statistics."""
+        super().train(mode)
+        if self.backbone_norm_frozen:
+            for module in self.backbone.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def freeze_backbone_norm(self) -> None:
+        """Make the backbone's batch norm a fixed affine map, in training too.
+
+        For datasets so small or batches so few that batch statistics are worse than the ones that
+        came with the weights. The affine parameters stop learning as well.
+        """
+        self.backbone_norm_frozen = True
+        for module in self.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.requires_grad_(False)
+        self.train(self.training)
+
+
+def build_model(config: ModelConfig, contract: Contract) -> SsdLite:
+    """A freshly initialised network for a contract.
+
+    Raises:
+        ConfigError: The contract's anchors don't stand on the network's feature maps.
+    """
+    expected = feature_sizes(config, contract.preprocess.width, contract.preprocess.height)
+    found = tuple((level.rows, level.columns) for level in contract.anchors.levels)
+    if expected != found:
+        raise ConfigError(
+            "The anchors don't stand on the network's feature maps",
+            expected=f"grids (rows, columns) {expected}",
+            found=str(found),
+            fix="Make both with edgessd.model.recipe.new_detector",
+        )
+    model = SsdLite(config, contract)
+    initialise_fresh(model, contract.scoring)
+    return model
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of learned values."""
+    return sum(parameter.numel() for parameter in model.parameters())
