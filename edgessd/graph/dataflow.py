@@ -1,0 +1,64 @@
+"""Which tensors an integer engine really writes to memory.
+
+An activation is fused into the operation before it, so the tensor between them never exists; a
+transpose or reshape moves values without changing them, so what comes out needs no statistics of its
+own.
+"""
+
+from __future__ import annotations
+
+import onnx
+
+from edgessd.graph.view import GraphView
+
+ACTIVATIONS = frozenset({"Relu", "Clip"})
+"""Fused into the Conv, Gemm or Add before them."""
+
+MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Pad"})
+"""The output's values are the input's values (a Pad adds zeros, which every range includes)."""
+
+FUSING = frozenset({"Conv", "Gemm", "Add"})
+
+
+def is_fused_away(view: GraphView, name: str) -> bool:
+    """Whether the tensor disappears between an operation and its activation."""
+    producer, consumer = view.producer(name), view.only_consumer(name)
+    return (
+        producer is not None
+        and producer.op_type in FUSING
+        and consumer is not None
+        and consumer.op_type in ACTIVATIONS
+    )
+
+
+def materialised_tensors(model: onnx.ModelProto) -> list[str]:
+    """Every activation tensor an integer engine writes, graph inputs first, in graph order."""
+    view = GraphView(model)
+    made = [name for node in model.graph.node if node.op_type != "Constant" for name in node.output]
+    return [name for name in (*view.inputs, *made) if not is_fused_away(view, name)]
+
+
+def observed_tensors(model: onnx.ModelProto) -> list[str]:
+    """The materialised tensors whose values aren't merely another one's, moved.
+
+    A Concat's output stays: its statistics are those of everything it joins.
+    """
+    view = GraphView(model)
+    names = []
+    for name in materialised_tensors(model):
+        producer = view.producer(name)
+        if producer is None or producer.op_type not in MOVES:
+            names.append(name)
+    return names
+
+
+def clip_bounds(view: GraphView, node: onnx.NodeProto) -> tuple[float, float]:
+    """(low, high) of a Relu or Clip; infinite where it has no bound."""
+    if node.op_type == "Relu":
+        return 0.0, float("inf")
+    low, high = float("-inf"), float("inf")
+    if len(node.input) > 1 and node.input[1]:
+        low = float(view.constant(node.input[1]).item())
+    if len(node.input) > 2 and node.input[2]:
+        high = float(view.constant(node.input[2]).item())
+    return low, high

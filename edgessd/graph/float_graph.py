@@ -1,0 +1,96 @@
+"""`FloatGraph`: the float32 ONNX form of a checkpoint, and its file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import onnx
+
+from edgessd.core.contract import Contract
+from edgessd.core.errors import GraphError
+from edgessd.core.files import replacing
+
+CONTRACT_KEY = "edgessd.contract"
+INPUT = "image"
+OUTPUTS = ("box_codes", "class_scores")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatGraph:
+    """A detector as float32 ONNX: batch 1, every shape static, batch norm folded.
+
+    Attributes:
+        model: Input `image` (1, 3, H, W) float32, normalised as `contract.preprocess` says; outputs
+            `box_codes` (1, N, 4) and `class_scores` (1, N, C), raw.
+        contract: Everything around the network.
+    """
+
+    model: onnx.ModelProto
+    contract: Contract
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the nodes, weights and shapes, without metadata; what a calibration table belongs to."""
+        return hashlib.sha256(self.model.graph.SerializeToString(deterministic=True)).hexdigest()
+
+
+def save_graph(graph: FloatGraph, path: Path) -> None:
+    """Write `.onnx` with the contract as JSON in its metadata; the file appears whole or not at all."""
+    write_model(graph.model, path, {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()})
+
+
+def load_graph(path: Path) -> FloatGraph:
+    """Read what `save_graph` wrote.
+
+    Raises:
+        GraphError: The file isn't ONNX or doesn't carry a contract.
+    """
+    model, metadata = read_model(path)
+    return FloatGraph(model=model, contract=contract_in(metadata, path))
+
+
+def write_model(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
+    """Write a model with `metadata` and nothing else in its metadata properties."""
+    stamped = onnx.ModelProto()
+    stamped.CopyFrom(model)
+    del stamped.metadata_props[:]
+    for key in sorted(metadata):
+        stamped.metadata_props.add(key=key, value=metadata[key])
+    with replacing(path) as temporary:
+        temporary.write_bytes(stamped.SerializeToString(deterministic=True))
+
+
+def read_model(path: Path) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Read an ONNX file and its metadata properties, which are taken off the model."""
+    if not path.is_file():
+        raise GraphError(f"There is no graph at {path}", expected="an .onnx file")
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf has no public base class for what it raises here
+        raise GraphError(
+            f"{path} can't be read as ONNX", expected="an .onnx file", found=str(error)
+        ) from error
+    if not model.graph.node:
+        raise GraphError(f"{path} holds no graph", expected="an .onnx file with nodes")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    del model.metadata_props[:]
+    return model, metadata
+
+
+def contract_in(metadata: dict[str, str], path: Path) -> Contract:
+    """The contract that a graph file carries."""
+    try:
+        return msgspec.json.decode(metadata[CONTRACT_KEY], type=Contract)
+    except KeyError as error:
+        raise GraphError(
+            f"{path} doesn't say how it is fed and decoded",
+            expected=f"{CONTRACT_KEY!r} in its metadata",
+            found=", ".join(sorted(metadata)) or "no metadata",
+            fix="Export it from its checkpoint with edgessd.",
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise GraphError(f"The contract in {path} can't be read", found=str(error)) from error

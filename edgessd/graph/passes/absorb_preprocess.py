@@ -1,0 +1,66 @@
+"""Move the input's normalisation into the first convolution.
+
+An int8 engine's input is (pixel - 128) exactly when the network expects (pixel - 128) / 128: scale
+1/128 and zero point 0 in both quantization schemes, and no arithmetic on pixels at all. So the first
+Conv, which expects (pixel - mean) / std, is rewritten for that input:
+
+    x = (pixel - mean) / std = a u + b,  u = (pixel - 128) / 128,  a = 128 / std,  b = (128 - mean) / std
+    conv(x) = conv with weight w * a of u, plus the constant sum over w * b
+
+which is exact wherever the kernel lies on the image. Where it hangs over the edge, the old graph pads
+with x = 0 (a pixel of `mean`) and the new one with u = 0 (a pixel of 128): for mean 127.5 that is half
+a grey level on the outermost row, for mean 128 nothing. Letterbox bars are pixels and stay exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from msgspec.structs import replace
+
+from edgessd.core.contract import Contract, Preprocess
+from edgessd.core.errors import GraphError
+from edgessd.graph.view import GraphView, copy_of, set_initializer
+
+CENTRE = 128.0
+"""Mean and std that make an int8 input equal pixel - 128."""
+
+
+def absorb_preprocess(
+    model: onnx.ModelProto, contract: Contract
+) -> tuple[onnx.ModelProto, Contract]:
+    """Rewrite the first Conv so that the input is (pixel - 128) / 128 in every channel.
+
+    Raises:
+        GraphError: The image goes anywhere but into one ordinary Conv with constant parameters.
+    """
+    view = GraphView(model)
+    conv = view.only_consumer(view.inputs[0]) if len(view.inputs) == 1 else None
+    if conv is None or conv.op_type != "Conv":
+        raise GraphError(
+            "The preprocessing can't be folded into the network",
+            expected="one input that one Conv reads",
+            found=", ".join(node.op_type for node in view.consumers(view.inputs[0])),
+        )
+    factor, offset = _affine(contract.preprocess)
+    weight = view.constant(conv.input[1]).astype(np.float64)
+    if weight.shape[1] != len(factor):
+        raise GraphError(
+            "The first Conv doesn't read the image's channels one by one",
+            expected=f"weights of shape (out, {len(factor)}, kh, kw)",
+            found=str(weight.shape),
+        )
+    bias = view.constant(conv.input[2]).astype(np.float64)
+    bias = bias + np.einsum("oikl,i->o", weight, offset)
+    weight = weight * factor[None, :, None, None]
+    model = copy_of(model)
+    set_initializer(model, conv.input[1], weight.astype(np.float32))
+    set_initializer(model, conv.input[2], bias.astype(np.float32))
+    preprocess = replace(contract.preprocess, mean=(CENTRE,) * 3, std=(CENTRE,) * 3)
+    return model, replace(contract, preprocess=preprocess)
+
+
+def _affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+    """(a, b) per channel with (pixel - mean) / std = a * (pixel - 128) / 128 + b."""
+    mean, std = np.array(preprocess.mean), np.array(preprocess.std)
+    return CENTRE / std, (CENTRE - mean) / std

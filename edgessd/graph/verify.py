@@ -1,0 +1,95 @@
+"""Checks between passes: the graph is sound, and it still computes what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgessd.core.errors import GraphError
+
+FloatArray = NDArray[np.float32]
+
+# Absolute, on raw outputs: box codes and logits of a few units, float32 sums over 1,280 channels.
+TOLERANCE = 1e-4
+
+
+def checked(model: onnx.ModelProto, *, after: str) -> onnx.ModelProto:
+    """The model with inferred shapes, if the ONNX checker accepts it.
+
+    Args:
+        model: Any model.
+        after: The pass that made it, for the message.
+
+    Raises:
+        GraphError: The graph is malformed or its shapes contradict each other.
+    """
+    try:
+        inferred = onnx.shape_inference.infer_shapes(
+            model, check_type=True, strict_mode=True, data_prop=True
+        )
+        onnx.checker.check_model(inferred)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"The graph is malformed after {after}", found=str(error)) from error
+    return inferred
+
+
+def make_session(model: onnx.ModelProto, *, threads: int = 0) -> Any:
+    """An onnxruntime session on the CPU; 0 threads leaves the choice to onnxruntime."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def run_model(model: onnx.ModelProto, feeds: Mapping[str, Any]) -> dict[str, FloatArray]:
+    """Run a model once in onnxruntime; outputs by name."""
+    session = make_session(model)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+
+
+def check_parity(
+    expected: Mapping[str, FloatArray],
+    found: Mapping[str, FloatArray],
+    *,
+    what: str,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Compare outputs by name.
+
+    Returns:
+        The largest absolute difference.
+
+    Raises:
+        GraphError: An output is missing, has another shape, or differs by more than `tolerance`; the
+            message names the worst one.
+    """
+    worst, worst_name = 0.0, ""
+    for name, reference in expected.items():
+        if name not in found or found[name].shape != reference.shape:
+            raise GraphError(
+                f"{what}: output {name!r} doesn't match",
+                expected=f"shape {reference.shape}",
+                found=f"shape {found[name].shape}" if name in found else "no such output",
+            )
+        difference = np.abs(found[name].astype(np.float64) - reference)
+        largest = float(difference.max(initial=0.0))
+        if not np.isfinite(difference).all():
+            largest = float("inf")
+        if largest >= worst:
+            worst, worst_name = largest, name
+    if worst > tolerance:
+        raise GraphError(
+            f"{what}: the numbers moved, most of all in {worst_name!r}",
+            expected=f"differences of at most {tolerance:g}",
+            found=f"{worst:.3g}",
+        )
+    return worst

@@ -1,0 +1,135 @@
+"""`GraphView`: who makes a tensor, who uses it, what it holds. Passes look through it and rewrite."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from edgessd.core.errors import GraphError
+
+Array = NDArray[np.generic]
+
+
+class GraphView:
+    """Look-ups on one state of a graph; make a new one after editing.
+
+    Args:
+        model: With shapes inferred if `shape` is going to be asked for.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
+        self._producers = {name: node for node in graph.node for name in node.output if name}
+        self._consumers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in dict.fromkeys(node.input):
+                if name:
+                    self._consumers.setdefault(name, []).append(node)
+        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self._values = {
+            value.name: value for value in (*graph.value_info, *graph.input, *graph.output)
+        }
+        self.inputs = tuple(v.name for v in graph.input if v.name not in self._initializers)
+        self.outputs = tuple(value.name for value in graph.output)
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """The node that makes a tensor; None for graph inputs and initializers."""
+        return self._producers.get(name)
+
+    def consumers(self, name: str) -> list[onnx.NodeProto]:
+        """The nodes that read a tensor, in graph order; graph outputs don't count."""
+        return self._consumers.get(name, [])
+
+    def only_consumer(self, name: str) -> onnx.NodeProto | None:
+        """The node that alone reads a tensor; None where others or the outside need it too."""
+        consumers = self.consumers(name)
+        return consumers[0] if len(consumers) == 1 and name not in self.outputs else None
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor is an initializer or comes out of a Constant node."""
+        producer = self.producer(name)
+        return name in self._initializers or (
+            producer is not None and producer.op_type == "Constant"
+        )
+
+    def constant(self, name: str) -> Array:
+        """The value of a constant tensor.
+
+        Raises:
+            GraphError: The tensor is computed at run time.
+        """
+        if name in self._initializers:
+            return numpy_helper.to_array(self._initializers[name])
+        producer = self.producer(name)
+        if producer is not None and producer.op_type == "Constant":
+            return numpy_helper.to_array(attribute(producer, "value"))
+        raise GraphError(
+            f"Tensor {name!r} isn't constant", expected="an initializer", found=self.origin(name)
+        )
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The static shape of a tensor.
+
+        Raises:
+            GraphError: The shape is unknown or dynamic.
+        """
+        if name in self._initializers:
+            return tuple(self._initializers[name].dims)
+        value = self._values.get(name)
+        dims = value.type.tensor_type.shape.dim if value is not None else ()
+        if value is None or any(not dim.HasField("dim_value") for dim in dims):
+            raise GraphError(f"The shape of tensor {name!r} isn't static")
+        return tuple(dim.dim_value for dim in dims)
+
+    def origin(self, name: str) -> str:
+        """Where a tensor comes from, for messages."""
+        producer = self.producer(name)
+        if producer is not None:
+            return f"the output of {producer.op_type} {producer.name!r}"
+        return "a graph input" if name in self.inputs else "nothing that makes it"
+
+
+def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object:
+    """An attribute's Python value (lists for repeated ones), or `default`."""
+    for entry in node.attribute:
+        if entry.name == name:
+            return onnx.helper.get_attribute_value(entry)
+    return default
+
+
+def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that a pass may edit."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def set_initializer(model: onnx.ModelProto, name: str, value: Array) -> None:
+    """Add an initializer, or give an existing one a new value."""
+    tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+    for entry in model.graph.initializer:
+        if entry.name == name:
+            entry.CopyFrom(tensor)
+            return
+    model.graph.initializer.append(tensor)
+
+
+def replace_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """Put `nodes` in place of the graph's own and drop initializers that nothing reads any more.
+
+    Value infos go too: they describe the old tensors, and the check after each pass infers new ones.
+    """
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    del model.graph.value_info[:]
+    used = {name for node in kept for name in node.input}
+    used.update(value.name for value in model.graph.output)
+    initializers = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    if len(initializers) != len(model.graph.initializer):
+        # Copies first: deleting from a repeated field invalidates the messages it held.
+        copies = [onnx.TensorProto.FromString(t.SerializeToString()) for t in initializers]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(copies)
