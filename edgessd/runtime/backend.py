@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgessd.core.errors import BackendError
 from edgessd.core.tensors import TensorSpec
 
 Tensor = NDArray[np.generic]
@@ -20,12 +21,14 @@ class Backend(Protocol):
         details: What a benchmark has to state: library, version, threads, delegate.
         input: The engine's only input.
         outputs: Every output, in the engine's order.
+        metadata: Texts that the engine file carries by key (ONNX metadata_props), else empty.
     """
 
     name: str
     details: dict[str, Any]
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
+    metadata: dict[str, str]
 
     def infer(self, tensor: Tensor) -> dict[str, Tensor]:
         """Run once.
@@ -42,3 +45,27 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free the engine. Calling it twice is fine."""
         ...
+
+
+def require_tensor(tensor: Tensor, spec: TensorSpec) -> None:
+    """Refuse a tensor that an engine would misread or copy silently.
+
+    Raises:
+        BackendError: Another shape or dtype than `spec`.
+    """
+    if tensor.shape != spec.shape or tensor.dtype != spec.numpy_dtype:
+        raise BackendError(
+            f"The input {spec.name} doesn't fit the engine",
+            expected=f"{spec.dtype} {spec.shape}",
+            found=f"{tensor.dtype} {tensor.shape}",
+            fix="Make it with core.preprocess, or let Detector do it",
+        )
+
+
+def image_layout(shape: tuple[int, ...]) -> str:
+    """`NHWC` or `NCHW` of a three-channel image tensor, `flat` for anything else."""
+    if len(shape) == 4 and shape[3] == 3:
+        return "NHWC"
+    if len(shape) == 4 and shape[1] == 3:
+        return "NCHW"
+    return "flat"

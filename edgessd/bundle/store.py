@@ -1,0 +1,105 @@
+"""Write a bundle whole or not at all; open one only if everything in it holds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edgessd.bundle.manifest import MANIFEST_NAME, EngineFile, EngineFormat, Manifest
+from edgessd.bundle.verify import read_manifest, verify_contract, verify_engine_file
+from edgessd.core.errors import BundleError
+from edgessd.core.files import replacing_directory
+from edgessd.core.tensors import TensorSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """An engine and its manifest, verified.
+
+    Attributes:
+        directory: The folder that holds both.
+        manifest: Its manifest.json.
+    """
+
+    directory: Path
+    manifest: Manifest
+
+    @property
+    def engine_path(self) -> Path:
+        """The file that a backend executes."""
+        return self.directory / self.manifest.engine.file
+
+
+def describe_engine(
+    file: str,
+    content: bytes,
+    *,
+    format: EngineFormat,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+) -> EngineFile:
+    """The manifest's entry for an engine that is about to be written as `file`."""
+    return EngineFile(
+        file=file,
+        format=format,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def write_bundle(directory: Path, manifest: Manifest, engine: bytes) -> Bundle:
+    """Write `manifest.json` and the engine; a bundle that stood there is replaced in one step.
+
+    Args:
+        directory: The bundle's own folder, made with its parents. One that exists must be empty or
+            a bundle: nothing else is ever replaced.
+        manifest: With `engine` from `describe_engine` over the same bytes.
+        engine: The engine file's content.
+
+    Raises:
+        BundleError: The folder holds something else, or manifest and engine don't belong together.
+    """
+    _require_replaceable(directory)
+    verify_contract(manifest)
+    with replacing_directory(directory) as temporary:
+        (temporary / manifest.engine.file).write_bytes(engine)
+        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+        (temporary / MANIFEST_NAME).write_bytes(text + b"\n")
+        verify_engine_file(manifest, temporary)
+    return Bundle(directory=directory, manifest=manifest)
+
+
+def open_bundle(directory: Path | str) -> Bundle:
+    """Read a bundle and verify it: strict manifest, sha256 of the engine, contract against tensors.
+
+    Raises:
+        BundleError: With what doesn't hold and the way out.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    verify_engine_file(manifest, directory)
+    verify_contract(manifest)
+    return Bundle(directory=directory, manifest=manifest)
+
+
+def _require_replaceable(directory: Path) -> None:
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise BundleError(
+            f"The bundle can't be written: {directory} is a file",
+            fix="Name another folder with --out",
+        )
+    entries = sorted(entry.name for entry in directory.iterdir())
+    if entries and MANIFEST_NAME not in entries:
+        raise BundleError(
+            f"The bundle can't be written to {directory}: the folder holds something else",
+            expected="a new folder, an empty one, or a bundle to replace",
+            found=", ".join(entries[:5]) + (" …" if len(entries) > 5 else ""),
+            fix="Name another folder with --out",
+        )

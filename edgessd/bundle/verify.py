@@ -1,0 +1,159 @@
+"""What must hold before anyone trusts a bundle: its manifest, its files' hashes, its contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from edgessd.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest
+from edgessd.core.errors import BundleError, EdgessdError
+from edgessd.core.files import sha256_of
+from edgessd.core.tensors import TensorSpec
+
+REBUILD = "Build it again with `edgessd build`, or copy it anew from where it was built"
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Parse manifest.json strictly.
+
+    Raises:
+        BundleError: No manifest, not JSON, a newer format version, an unknown or missing key.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{directory} isn't a bundle: {MANIFEST_NAME} can't be read",
+            expected=f"a folder with {MANIFEST_NAME} and an engine, as `edgessd build` writes it",
+            found=error.strerror or str(error),
+            fix="Name the bundle's own folder, e.g. dist/codes-raspberry-pi",
+        ) from error
+    try:
+        loose = json.loads(content)
+    except ValueError as error:
+        raise BundleError(f"{path} isn't JSON", found=str(error), fix=REBUILD) from error
+    version = loose.get("format_version", FORMAT_VERSION) if isinstance(loose, dict) else None
+    # Before the strict parse: a newer manifest may well have keys that this version doesn't know.
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BundleError(
+            f"{directory} was written by a newer edgessd",
+            expected=f"bundle format {FORMAT_VERSION} or older",
+            found=f"format {version}",
+            fix="Update edgessd here: python -m pip install --upgrade edgessd",
+        )
+    try:
+        return msgspec.convert(loose, Manifest)
+    except (msgspec.ValidationError, EdgessdError) as error:
+        raise BundleError(
+            f"{path} isn't a manifest that this version of edgessd reads",
+            found=str(error),
+            fix=REBUILD,
+        ) from error
+
+
+def verify_engine_file(manifest: Manifest, directory: Path) -> None:
+    """Check that the engine lies in the bundle with the size and sha256 that the manifest states."""
+    engine = manifest.engine
+    path = directory / engine.file
+    if Path(engine.file).name != engine.file:
+        raise BundleError(
+            f"{directory} names an engine outside itself",
+            expected="a file name without a path",
+            found=engine.file,
+            fix=REBUILD,
+        )
+    if not path.is_file():
+        raise BundleError(
+            f"{directory} has no engine",
+            expected=f"the file {engine.file}",
+            found=", ".join(sorted(entry.name for entry in directory.iterdir())),
+            fix=REBUILD,
+        )
+    if path.stat().st_size != engine.size:
+        raise BundleError(
+            f"{path} isn't the file that was built",
+            expected=f"{engine.size} bytes",
+            found=f"{path.stat().st_size} bytes",
+            fix=REBUILD,
+        )
+    digest = sha256_of(path)
+    if digest != engine.sha256:
+        raise BundleError(
+            f"{path} was changed or damaged since it was built",
+            expected=f"sha256 {engine.sha256[:16]}…",
+            found=f"{digest[:16]}…",
+            fix=REBUILD,
+        )
+
+
+def verify_contract(manifest: Manifest) -> None:
+    """Check that the engine's tensors are the ones that the contract speaks of.
+
+    Raises:
+        BundleError: The input isn't one image of the contract's size; raw outputs aren't N anchors
+            and C columns; an integer tensor has no quantization.
+    """
+    engine, contract = manifest.engine, manifest.contract
+    if len(engine.inputs) != 1:
+        raise BundleError(
+            "The engine has more than one input or none", found=f"{len(engine.inputs)} inputs"
+        )
+    image = engine.inputs[0]
+    height, width = contract.preprocess.height, contract.preprocess.width
+    shape = (1, height, width, 3) if image.layout == "NHWC" else (1, 3, height, width)
+    if image.layout == "flat" or image.shape != shape:
+        _disagree("input", image, f"an image of {shape}")
+    _require_number_form(image)
+    if manifest.postprocess == "op":
+        _verify_op_outputs(engine.outputs)
+        return
+    expected = {
+        "box_codes": (1, contract.anchors.count, 4),
+        "class_scores": (1, contract.anchors.count, contract.columns),
+    }
+    found = {output.name: output for output in engine.outputs}
+    if set(found) != set(expected):
+        raise BundleError(
+            "The engine's outputs aren't those of a raw SSD head",
+            expected=" and ".join(expected),
+            found=", ".join(found) or "none",
+            fix=REBUILD,
+        )
+    for name, wanted in expected.items():
+        if found[name].shape != wanted:
+            _disagree("output", found[name], f"{wanted} (anchors and labels of the contract)")
+        _require_number_form(found[name])
+
+
+def _verify_op_outputs(outputs: tuple[TensorSpec, ...]) -> None:
+    if len(outputs) != 4 or any(output.dtype != "float32" for output in outputs):
+        raise BundleError(
+            "The engine doesn't end in a detection post-process op",
+            expected="four float32 outputs: boxes, classes, scores, count",
+            found=", ".join(f"{output.name} {output.dtype}" for output in outputs) or "none",
+            fix=REBUILD,
+        )
+
+
+def _require_number_form(tensor: TensorSpec) -> None:
+    """Integers mean nothing without their scale, and a scale means nothing on floats."""
+    integer = tensor.dtype in ("int8", "uint8")
+    if integer != (tensor.quantization is not None) or tensor.dtype in ("int32", "int64"):
+        raise BundleError(
+            f"The engine's tensor {tensor.name} can't be read as numbers",
+            expected="int8 or uint8 with scale and zero_point, or float32 without",
+            found=f"{tensor.dtype} with {tensor.quantization}",
+            fix=REBUILD,
+        )
+
+
+def _disagree(role: str, tensor: TensorSpec, expected: str) -> None:
+    raise BundleError(
+        f"The engine's {role} {tensor.name} doesn't fit the contract of its bundle",
+        expected=expected,
+        found=f"{tensor.shape}, layout {tensor.layout}",
+        fix=REBUILD,
+    )

@@ -1,0 +1,126 @@
+"""onnxruntime on the CPU: float and Q/DQ graphs, the reference that engines are compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edgessd.core.errors import BackendError
+from edgessd.core.tensors import TensorSpec
+from edgessd.runtime.backend import Tensor, image_layout, require_tensor
+from edgessd.target.packages import install_command
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}
+
+
+class OrtBackend:
+    """Runs an .onnx. See `Backend` for the interface.
+
+    Args:
+        engine: Path or the file's bytes.
+        threads: Threads within an op.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, engine: Path | bytes, *, threads: int = 1) -> None:
+        library = load_library()
+        options = library.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors: its warnings name optimizations it did not find
+        what = "the engine" if isinstance(engine, bytes) else str(engine)
+        try:
+            session = library.InferenceSession(
+                engine if isinstance(engine, bytes) else str(engine),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        # onnxruntime raises a dozen unrelated classes of its own, which have only Exception in common.
+        except Exception as error:
+            raise BackendError(
+                f"onnxruntime refuses {what}",
+                found=str(error).strip().splitlines()[0],
+                fix="Check that the file is a complete .onnx, or export it again",
+            ) from error
+        self.details: dict[str, Any] = {
+            "library": "onnxruntime",
+            "version": library.__version__,
+            "threads": threads,
+            "delegate": "CPUExecutionProvider",
+        }
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        if len(session.get_inputs()) != 1:
+            raise BackendError(
+                "The engine isn't a detector",
+                expected="one image input",
+                found=f"{len(session.get_inputs())}",
+            )
+        self.input = _tensor_spec(session.get_inputs()[0])
+        self.outputs = tuple(_tensor_spec(node) for node in session.get_outputs())
+        self._names = [output.name for output in self.outputs]
+        self._session: Any = session
+
+    def infer(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Run once; outputs are fresh arrays."""
+        if self._session is None:
+            raise BackendError("The engine was closed", fix="Open the model again")
+        require_tensor(tensor, self.input)
+        values = self._session.run(self._names, {self.input.name: np.ascontiguousarray(tensor)})
+        return dict(zip(self._names, values, strict=True))
+
+    def close(self) -> None:
+        """Free the session. Calling it twice is fine."""
+        self._session = None
+
+
+def open_engine(path: Path, *, threads: int) -> OrtBackend:
+    """What the catalog calls."""
+    return OrtBackend(path, threads=threads)
+
+
+def load_library() -> ModuleType:
+    """onnxruntime, or a BackendError with the command that installs it."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendError(
+            "onnxruntime, which runs .onnx files, isn't usable here",
+            found=str(error),
+            fix=f"Install it: {install_command('onnxruntime')}",
+        ) from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+def library_version() -> str:
+    """E.g. "onnxruntime 1.20.0"; raises BackendError as `load_library` does."""
+    return f"onnxruntime {load_library().__version__}"
+
+
+def _tensor_spec(node: Any) -> TensorSpec:
+    dtype = _DTYPES.get(node.type)
+    if dtype is None or any(not isinstance(side, int) for side in node.shape):
+        raise BackendError(
+            f"The tensor {node.name} can't be run as it is",
+            expected="numbers with a static shape",
+            found=f"{node.type} {node.shape}",
+            fix="Export the model with a fixed input size and batch 1",
+        )
+    layout: Any = image_layout(tuple(node.shape))
+    return TensorSpec(
+        name=node.name,
+        shape=tuple(node.shape),
+        dtype=dtype,  # type: ignore[arg-type]
+        layout=layout,
+    )

@@ -1,0 +1,167 @@
+"""LiteRT (TensorFlow Lite) on the CPU, with its XNNPACK delegate."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edgessd.core.errors import BackendError
+from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.runtime.backend import Tensor, image_layout, require_tensor
+from edgessd.runtime.native_log import without_info_lines
+from edgessd.target.packages import install_command
+
+# The same Interpreter under its new and its old name: (module, distribution).
+LIBRARIES = (
+    ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    ("tflite_runtime.interpreter", "tflite-runtime"),
+)
+
+
+class LiteRtBackend:
+    """Runs a .tflite. See `Backend` for the interface.
+
+    Args:
+        engine: Path (memory-mapped by LiteRT) or the file's bytes.
+        threads: CPU threads.
+        xnnpack: False runs LiteRT's own kernels, the reference for parity.
+    """
+
+    name = "litert"
+
+    def __init__(self, engine: Path | bytes, *, threads: int = 1, xnnpack: bool = True) -> None:
+        module, library, version = load_library()
+        self.details: dict[str, Any] = {
+            "library": library,
+            "version": version,
+            "threads": threads,
+            "delegate": "XNNPACK" if xnnpack else "none",
+        }
+        self.metadata: dict[str, str] = {}
+        self._interpreter = _make_interpreter(module, engine, threads=threads, xnnpack=xnnpack)
+        inputs = self._interpreter.get_input_details()
+        if len(inputs) != 1:
+            raise BackendError(
+                "The engine isn't a detector", expected="one image input", found=f"{len(inputs)}"
+            )
+        self.input = _tensor_spec(inputs[0])
+        self._input_index = inputs[0]["index"]
+        details = self._interpreter.get_output_details()
+        self.outputs = tuple(_tensor_spec(detail) for detail in details)
+        # A view into the interpreter may not live across invoke(), so outputs are copied (some 100 kB,
+        # microseconds) into buffers that stay.
+        self._outputs = tuple(
+            (spec.name, detail["index"], np.zeros(spec.shape, spec.numpy_dtype))
+            for spec, detail in zip(self.outputs, details, strict=True)
+        )
+
+    def infer(self, tensor: Tensor) -> dict[str, Tensor]:
+        """Run once; outputs are valid until the next call."""
+        if self._interpreter is None:
+            raise BackendError("The engine was closed", fix="Open the model again")
+        require_tensor(tensor, self.input)
+        self._interpreter.tensor(self._input_index)()[...] = tensor
+        self._interpreter.invoke()
+        for _, index, buffer in self._outputs:
+            np.copyto(buffer, self._interpreter.tensor(index)())
+        return {name: buffer for name, _, buffer in self._outputs}
+
+    def close(self) -> None:
+        """Free the interpreter. Calling it twice is fine."""
+        self._interpreter = None
+
+
+def open_engine(path: Path, *, threads: int) -> LiteRtBackend:
+    """What the catalog calls."""
+    return LiteRtBackend(path, threads=threads)
+
+
+def load_library() -> tuple[ModuleType, str, str]:
+    """(module with `Interpreter`, distribution, version) of whichever LiteRT is installed.
+
+    Raises:
+        BackendError: Neither is, with the command that installs one on this machine.
+    """
+    problems = []
+    for module_name, distribution in LIBRARIES:
+        try:
+            module = import_module(module_name)
+        except ImportError as error:
+            problems.append(f"{distribution}: {error}")
+            continue
+        return module, distribution, _version(distribution)
+    raise BackendError(
+        "LiteRT, which runs .tflite files, isn't usable here",
+        expected=" or ".join(distribution for _, distribution in LIBRARIES),
+        found="; ".join(problems),
+        fix=f"Install it: {install_command('litert')}",
+    )
+
+
+def library_version() -> str:
+    """E.g. "ai-edge-litert 2.3.0"; raises BackendError as `load_library` does."""
+    _, library, version = load_library()
+    return f"{library} {version}"
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:  # a system package without Python metadata
+        return "unknown"
+
+
+def _make_interpreter(
+    module: ModuleType, engine: Path | bytes, *, threads: int, xnnpack: bool
+) -> Any:
+    source: dict[str, Any] = (
+        {"model_content": engine} if isinstance(engine, bytes) else {"model_path": str(engine)}
+    )
+    resolver = module.OpResolverType
+    kind = resolver.AUTO if xnnpack else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    what = "The engine" if isinstance(engine, bytes) else str(engine)
+    try:
+        with without_info_lines():
+            interpreter = module.Interpreter(
+                **source, num_threads=threads, experimental_op_resolver_type=kind
+            )
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        text = str(error).strip().splitlines()
+        edgetpu = "edgetpu-custom-op" in str(error)
+        raise BackendError(
+            f"LiteRT refuses {what}",
+            found=text[0] if text else type(error).__name__,
+            fix="It is compiled for the Edge TPU: run the .tflite it was compiled from"
+            if edgetpu
+            else "Check that the file is a complete .tflite and that its ops are built in",
+        ) from error
+    return interpreter
+
+
+def _tensor_spec(detail: dict[str, Any]) -> TensorSpec:
+    signature = tuple(int(side) for side in detail.get("shape_signature", detail["shape"]))
+    shape = tuple(int(side) for side in detail["shape"])
+    if any(side < 0 for side in signature[1:]):
+        raise BackendError(
+            f"The tensor {detail['name']} has no fixed shape",
+            expected="static shapes",
+            found=str(signature),
+            fix="Convert the model with a fixed input size",
+        )
+    scale, zero_point = detail["quantization"]
+    dtype = np.dtype(detail["dtype"]).name
+    # int32 indices and floats carry (0.0, 0): not a quantization.
+    quantized = scale > 0 and dtype in ("int8", "uint8")
+    layout: Any = image_layout(shape)
+    return TensorSpec(
+        name=detail["name"],
+        shape=shape,
+        dtype=dtype,
+        quantization=Affine(scale=float(scale), zero_point=int(zero_point)) if quantized else None,
+        layout=layout,
+    )
