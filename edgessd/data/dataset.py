@@ -1,0 +1,214 @@
+"""`Dataset`: labelled images in splits, whatever format they came in.
+
+`load_dataset` recognises COCO JSON, PASCAL VOC XML and YOLO txt by what lies in the folder. It refuses
+a dataset that would make training or measuring wrong, and keeps what it could live with in
+`Dataset.problems`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgessd.core.errors import DataError
+from edgessd.data.coco import find_coco, load_coco
+from edgessd.data.problems import Problem, ProblemLog, refuse
+from edgessd.data.splits import Splits
+from edgessd.data.voc import find_voc, load_voc
+from edgessd.data.yolo import find_yolo, load_yolo
+from edgessd.metrics.ground_truth import LabelledImage
+
+_FINDERS: dict[str, Callable[[Path], str | None]] = {
+    "coco": find_coco,
+    "voc": find_voc,
+    "yolo": find_yolo,
+}
+_LOADERS = {"coco": load_coco, "voc": load_voc, "yolo": load_yolo}
+
+_LAYOUTS = (
+    "COCO (annotations/*.json or train/_annotations.coco.json, images in images/), "
+    "PASCAL VOC (Annotations/*.xml and JPEGImages/, splits in ImageSets/Main/*.txt) "
+    "or YOLO (data.yaml with names, train and val; or images/, labels/ and classes.txt)"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """Labelled images.
+
+    Attributes:
+        labels: Names of the classes, in the order of `class_ids`.
+        splits: Images of each split, usually train, val and test; `all` where nothing is split.
+            No image is in two of them unless `problems` says so.
+        root: The dataset's folder.
+        format: `coco`, `voc` or `yolo`.
+        problems: What was wrong and what was done about it.
+    """
+
+    labels: tuple[str, ...]
+    splits: Splits
+    root: Path
+    format: str
+    problems: tuple[Problem, ...] = ()
+
+    def split(self, name: str) -> tuple[LabelledImage, ...]:
+        """The images of one split, or of several joined with `+`.
+
+        `trainval` is train+val, and `all` is every image, whether or not a list of that name exists.
+
+        Raises:
+            DataError: if there is no such split.
+        """
+        if name in self.splits:
+            return self.splits[name]
+        parts = name.replace("trainval", "train+val").split("+")
+        if name == "all":
+            parts = list(self.splits)
+        unknown = [part for part in parts if part not in self.splits]
+        if unknown:
+            raise DataError(
+                f"{self.root} has no split {unknown[0]!r}",
+                expected=f"one of {', '.join(self.splits)}, or several as train+val",
+                fix=f"`edgessd data convert {self.root} DIR --split 0.8,0.1,0.1` splits a dataset",
+            )
+        together = {image.path: image for part in parts for image in self.splits[part]}
+        return tuple(together.values())
+
+    def relabelled(self, labels: tuple[str, ...]) -> Dataset:
+        """The same dataset with class ids that index `labels`, matched by name.
+
+        A detector may know more classes than the dataset shows, and in another order.
+
+        Raises:
+            DataError: if the dataset has boxes of a class that isn't in `labels`.
+        """
+        if labels == self.labels:
+            return self
+        missing = [label for label in self._used_labels() if label not in labels]
+        if missing:
+            raise DataError(
+                f"{self.root} has classes that the detector doesn't know: {', '.join(missing)}",
+                expected=f"only {', '.join(labels)}",
+                fix="Measure with the dataset the detector was trained on, or rename the classes",
+            )
+        indices = np.array(
+            [labels.index(label) if label in labels else -1 for label in self.labels], np.int64
+        )
+        splits = {
+            name: tuple(replace(image, class_ids=indices[image.class_ids]) for image in images)
+            for name, images in self.splits.items()
+        }
+        return replace(self, labels=labels, splits=splits)
+
+    def _used_labels(self) -> list[str]:
+        used = {
+            int(class_id)
+            for images in self.splits.values()
+            for image in images
+            for class_id in image.class_ids
+        }
+        return [self.labels[index] for index in sorted(used)]
+
+
+def load_dataset(root: Path, *, strict: bool = True, allow_unlabelled: bool = False) -> Dataset:
+    """Read the dataset in a folder.
+
+    Args:
+        root: The folder.
+        strict: Refuse what would make training or measuring wrong; else only note it in `problems`,
+            as `edgessd data check` does.
+        allow_unlabelled: Take images without labels as background, however many there are.
+
+    Raises:
+        DataError: if nothing or more than one format is recognised, if no labelled image is there,
+            or, with `strict`, if the problems include an error.
+    """
+    root = Path(root)
+    name = recognise(root)
+    log = ProblemLog(root)
+    labels, splits = _LOADERS[name](root, log, allow_unlabelled=allow_unlabelled)
+    splits = {split: images for split, images in splits.items() if images}
+    _note_overlap(splits, log)
+    dataset = Dataset(labels=labels, splits=splits, root=root, format=name, problems=log.problems())
+    if strict:
+        refuse(root, dataset.problems)
+    boxes = [image.class_ids for images in splits.values() for image in images]
+    counts = Counter(np.concatenate(boxes).tolist()) if boxes else Counter()
+    if not counts:
+        refuse(root, dataset.problems)
+        raise DataError(
+            f"The dataset {root} is empty",
+            expected="images with at least one labelled box",
+            found=f"{sum(map(len, splits.values()))} images and no box ({name.upper()})",
+            fix="Label images first, or point to the folder that holds the labels",
+        )
+    for index, label in enumerate(labels):
+        if index not in counts:
+            log.add("unused_class", label)
+    return replace(dataset, problems=log.problems())
+
+
+def recognise(root: Path) -> str:
+    """The format of the dataset in a folder: `coco`, `voc` or `yolo`.
+
+    Raises:
+        DataError: if there is no such folder, or no format or more than one is recognised.
+    """
+    if not root.is_dir():
+        raise DataError(
+            f"There is no dataset folder {root}",
+            expected="a folder with images and annotations",
+            found="a file" if root.exists() else "nothing",
+        )
+    signs = {name: sign for name, find in _FINDERS.items() if (sign := find(root)) is not None}
+    if len(signs) == 1:
+        return next(iter(signs))
+    if signs:
+        raise DataError(
+            f"{root} holds annotations in more than one format",
+            expected="one of COCO, VOC or YOLO",
+            found="; ".join(f"{name.upper()} ({sign})" for name, sign in signs.items()),
+            fix="Move all but one elsewhere",
+        )
+    raise DataError(
+        f"{root} is not a dataset that edgessd recognises",
+        expected=_LAYOUTS,
+        found=_contents(root),
+        fix=_nested_hint(root),
+    )
+
+
+def _contents(root: Path) -> str:
+    names = sorted(
+        path.name + ("/" if path.is_dir() else "")
+        for path in root.iterdir()
+        if not path.name.startswith(".")
+    )
+    if not names:
+        return "an empty folder"
+    more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
+
+
+def _nested_hint(root: Path) -> str:
+    """Where a dataset lies further down, as archives often unpack to."""
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders += [path for folder in folders for path in folder.iterdir() if path.is_dir()]
+    for folder in folders[:200]:
+        if any(find(folder) for find in _FINDERS.values()):
+            return f"{folder} looks like one: pass that folder"
+    return "Lay it out as one of these, or convert it with the tool that made it"
+
+
+def _note_overlap(splits: Splits, log: ProblemLog) -> None:
+    homes: dict[Path, list[str]] = {}
+    for split, images in splits.items():
+        for image in images:
+            homes.setdefault(image.path, []).append(split)
+    for path, names in homes.items():
+        if len(names) > 1:
+            log.add("split_overlap", path, " and ".join(names))

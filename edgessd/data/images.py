@@ -1,0 +1,165 @@
+"""Image files: finding them, their size from the header, and pixels that are really all there.
+
+Pixels and sizes are those of the picture as it is meant to be seen: an EXIF orientation is applied to
+both. OpenCV decodes a truncated JPEG, fills the rest with grey and says so on stderr only, so the
+file's structure is checked before it is decoded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.core.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+# OpenCV decodes up to 2^30 pixels; Pillow's own limit would refuse an aerial photo of 14k x 14k.
+_PIXEL_LIMIT = 1 << 30
+_EXIF_ORIENTATION = 0x0112
+
+
+class ImageHeader(NamedTuple):
+    """What a file's header says.
+
+    Attributes:
+        width: Pixels, as seen, with the EXIF orientation applied.
+        height: Pixels, as seen.
+        orientation: EXIF orientation 1 to 8 (1: stored as seen). 5 to 8 swap width and height.
+    """
+
+    width: int
+    height: int
+    orientation: int
+
+
+def list_images(folder: Path) -> list[Path]:
+    """All image files in a folder and the folders in it, sorted by path; hidden ones are left out.
+
+    Raises:
+        DataError: if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"There is no folder {folder}",
+            expected="a folder with images",
+            found="a file" if folder.exists() else "nothing",
+        )
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(
+        path
+        for path in found
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Size and orientation from the file's header, without decoding pixels (about 0.1 ms).
+
+    Raises:
+        DataError: if the file is missing or isn't an image.
+    """
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = _PIXEL_LIMIT
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1) or 1)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no image {path}") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _broken(path, f"no readable image header ({error})") from error
+    if orientation >= 5:
+        width, height = height, width
+    return ImageHeader(width, height, orientation)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode an image file as (height, width, 3) uint8 BGR, with its EXIF orientation applied.
+
+    Grey, 16-bit and transparent images become 8-bit BGR, as OpenCV's IMREAD_COLOR does.
+
+    Raises:
+        DataError: if the file is missing, isn't an image, or ends before its pixels do.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"Cannot read the image {path}: {error.strerror or error}") from error
+    return decode_image(content, path)
+
+
+def decode_image(content: bytes, path: Path) -> NDArray[np.uint8]:
+    """`read_image` on bytes already read; `path` only names the file in errors.
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    import cv2
+
+    if not content:
+        raise _broken(path, "an empty file")
+    if content.startswith(b"\xff\xd8") and not _jpeg_ends(content):
+        _decode_strictly(content, path)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise _broken(path, f"something OpenCV cannot decode ({error.err})") from error
+    if image is None:
+        raise _broken(path, f"{len(content)} bytes that don't decode to a whole image")
+    return np.asarray(image, np.uint8)
+
+
+def _jpeg_ends(content: bytes) -> bool:
+    """Whether the end-of-image marker follows the first scan.
+
+    Segments before the scan are skipped by their length, because an EXIF thumbnail in them is a JPEG
+    with its own end marker. Inside a scan 0xFF is followed by 0x00 or a restart marker, so FF D9
+    found there is the real end (ITU-T T.81, B.1.1).
+    """
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            return False
+        marker = content[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker == 0xDA:
+            return content.find(b"\xff\xd9", position) >= 0
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            position += 2
+        else:
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return False
+
+
+def _decode_strictly(content: bytes, path: Path) -> None:
+    """Decode with Pillow, which refuses a JPEG whose data runs out.
+
+    Some cameras leave out the end marker of a picture that is otherwise complete; only a decoder can
+    tell those from truncated ones.
+    """
+    import io
+
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = _PIXEL_LIMIT
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _broken(path, f"{len(content)} bytes of JPEG that end too early ({error})") from error
+
+
+def _broken(path: Path, found: str) -> DataError:
+    return DataError(
+        f"The image {path} is broken",
+        expected="a whole JPEG, PNG, BMP, WebP or TIFF",
+        found=found,
+        fix="Copy it again from where it came, or delete it together with its annotation",
+    )
