@@ -55,6 +55,10 @@ class CheckpointError(EdgessdError):
     """A file that isn't a checkpoint of a known layout, or doesn't fit its model."""
 
 
+class TrainingError(EdgessdError):
+    """A training that can't go on."""
+
+
 class GraphError(EdgessdError):
     """A graph that can't be exported, verified or rewritten."""
 
