@@ -48,11 +48,32 @@ def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:
         >>> iou_matrix(a, np.array([[0, 0, 2, 1], [4, 4, 5, 5]], np.float32))
         array([[0.5, 0. ]], dtype=float32)
     """
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sides = np.maximum(bottom_right - top_left, 0)
-    intersection = sides[..., 0] * sides[..., 1]
-    union = areas(first)[:, None] + areas(second)[None, :] - intersection
+    # Whole columns, not (..., 2) pairs: an inner loop of two numbers is ten times slower.
+    left, top, right, bottom = (column[:, None] for column in np.ascontiguousarray(first.T))
+    return _overlap(left, top, right, bottom, *np.ascontiguousarray(second.T))
+
+
+def iou_pairs(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union of each box with its partner, (n, 4) and (n, 4) xyxy → (n,)."""
+    return _overlap(*first.T, *second.T)
+
+
+def _overlap(
+    left1: FloatArray,
+    top1: FloatArray,
+    right1: FloatArray,
+    bottom1: FloatArray,
+    left2: FloatArray,
+    top2: FloatArray,
+    right2: FloatArray,
+    bottom2: FloatArray,
+) -> FloatArray:
+    width = np.maximum(np.minimum(right1, right2) - np.maximum(left1, left2), 0)
+    height = np.maximum(np.minimum(bottom1, bottom2) - np.maximum(top1, top2), 0)
+    intersection = width * height
+    area1 = np.maximum(right1 - left1, 0) * np.maximum(bottom1 - top1, 0)
+    area2 = np.maximum(right2 - left2, 0) * np.maximum(bottom2 - top2, 0)
+    union = area1 + area2 - intersection
     overlap: FloatArray = np.divide(
         intersection, union, out=np.zeros_like(intersection), where=union > 0
     )

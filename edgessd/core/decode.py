@@ -11,12 +11,13 @@ suppressed. Float outputs take the same path with a float comparison, so both gi
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.anchors import anchor_boxes
-from edgessd.core.boxes import FloatArray, areas, cxcywh_to_xyxy
+from edgessd.core.boxes import FloatArray, areas
 from edgessd.core.contract import BoxCode, Contract, Nms, Scoring
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError
@@ -55,10 +56,14 @@ def decode_boxes(codes: FloatArray, anchors_cxcywh: FloatArray, box_code: BoxCod
         anchors_cxcywh: (..., 4), broadcast against the codes.
         box_code: The variances.
     """
-    anchor_sizes = anchors_cxcywh[..., 2:]
-    centres = anchors_cxcywh[..., :2] + codes[..., :2] * box_code.centre_variance * anchor_sizes
+    sizes = anchors_cxcywh[..., 2:]
+    centres = anchors_cxcywh[..., :2] + codes[..., :2] * box_code.centre_variance * sizes
     exponents = np.minimum(codes[..., 2:] * box_code.size_variance, _LARGEST_EXPONENT)
-    return cxcywh_to_xyxy(np.concatenate([centres, anchor_sizes * np.exp(exponents)], axis=-1))
+    half_sizes = np.exp(exponents) * sizes * 0.5
+    boxes = np.empty((*centres.shape[:-1], 4), centres.dtype)
+    boxes[..., :2] = centres - half_sizes
+    boxes[..., 2:] = centres + half_sizes
+    return boxes
 
 
 def activate_scores(logits: FloatArray, scoring: Scoring) -> FloatArray:
@@ -102,8 +107,7 @@ class Postprocessor:
         self._class_scores = class_scores
         self._anchors = anchor_boxes(contract.anchors)
         self._first_label = int(contract.scoring.background)
-        self._by_background = contract.scoring.activation == "softmax" and bool(self._first_label)
-        self._bound = self._necessary_bound()
+        self._prepare_margin()
 
     def __call__(self, box_codes: Raw, class_scores: Raw, placement: Placement) -> Detections:
         """Detect in one image.
@@ -120,8 +124,8 @@ class Postprocessor:
         anchor_ids, class_ids, scores = self.candidates(class_scores)
         if not len(scores):
             return Detections.empty(self.contract.labels)
-        codes = _real(box_codes.reshape(self._box_codes.shape)[0][anchor_ids], self._box_codes)
-        boxes = decode_boxes(codes, self._anchors[anchor_ids], self.contract.box_code)
+        codes = _real(box_codes.reshape(-1, 4).take(anchor_ids, axis=0), self._box_codes)
+        boxes = decode_boxes(codes, self._anchors.take(anchor_ids, axis=0), self.contract.box_code)
         kept = nms_per_class(boxes, scores, class_ids, self.nms)
         found = Detections(
             boxes=placement.to_source(boxes[kept]),
@@ -149,44 +153,66 @@ class Postprocessor:
                 expected=self._class_scores.dtype,
                 found=str(raw.dtype),
             )
-        rows = np.flatnonzero(self._passing_rows(raw))
-        logits = _real(raw[rows], self._class_scores)
-        probabilities = activate_scores(logits, self.contract.scoring)[:, self._first_label :]
-        picked_rows, class_ids = np.nonzero(probabilities > self.nms.score_threshold)
-        return rows[picked_rows], class_ids, probabilities[picked_rows, class_ids]
+        anchor_ids, class_ids = self._may_pass(raw)
+        if self.contract.scoring.activation == "sigmoid":
+            flat_ids = anchor_ids * raw.shape[1] + class_ids + self._first_label
+            logits = _real(raw.take(flat_ids), self._class_scores)
+            scores = activate_scores(logits, self.contract.scoring)
+        else:
+            is_new_row = np.ones(len(anchor_ids), bool)
+            is_new_row[1:] = anchor_ids[1:] != anchor_ids[:-1]
+            logits = _real(raw.take(anchor_ids[is_new_row], axis=0), self._class_scores)
+            probabilities = activate_scores(logits, self.contract.scoring)
+            row_ids = np.cumsum(is_new_row) - 1
+            scores = probabilities.take(row_ids * raw.shape[1] + class_ids + self._first_label)
+        passing = np.flatnonzero(scores > self.nms.score_threshold)
+        return anchor_ids.take(passing), class_ids.take(passing), scores.take(passing)
 
-    def _passing_rows(self, raw: Raw) -> NDArray[np.bool_]:
-        """Anchors (N,) at which some label may pass: a condition that every detection fulfils."""
-        best = raw[:, self._first_label :].max(axis=1)
-        if self._by_background:
-            background = raw[:, 0]
-            if raw.dtype.kind in "iu":  # their difference needs a ninth bit
-                best, background = best.astype(np.int16), background.astype(np.int16)
-            best = best - background
-        passing: NDArray[np.bool_] = best >= self._bound
-        return passing
+    def _may_pass(self, raw: Raw) -> tuple[Indices, Indices]:
+        """Anchor and class of every score that may pass: a condition that each detection fulfils.
 
-    def _necessary_bound(self) -> float:
-        """The bound of `_passing_rows`, in raw units.
-
-        Sigmoid: p > t means logit > logit(t). Softmax: p_c > t means exp(l_c) > t * sum, and the sum
-        holds at least l_c's and the background's term, so l_c - l_background > logit(t). A softmax
-        without background has no such partner, and all rows pass.
+        Sigmoid: p > t means logit > logit(t). Softmax: p_c > t means exp(l_c) > t * sum. The sum holds
+        at least l_c's own and the background's term, so l_c > l_background + logit(t); without a
+        background it holds the largest term, so l_c > l_max + log(t).
         """
+        bound: Any = self._margin
+        if self._partner is not None:
+            partner = raw[:, 0] if self._partner == "background" else raw.max(axis=1)
+            if self._limits is not None:
+                partner = partner.astype(np.int16)
+            bound = partner[:, None] + self._margin
+        if self._limits is not None:
+            # A bound beyond a byte's range is moved into it: below nothing is lost, above one value
+            # too many may pass here, and the exact comparison follows.
+            bound = np.minimum(np.maximum(bound, self._limits[0]), self._limits[1]).astype(
+                raw.dtype
+            )
+        labelled = raw[:, self._first_label :]
+        hits = np.flatnonzero(labelled >= bound)
+        anchor_ids = hits // labelled.shape[1]
+        return anchor_ids, hits - anchor_ids * labelled.shape[1]
+
+    def _prepare_margin(self) -> None:
+        """The constants of `_may_pass`, in units of the raw scores."""
         threshold = self.nms.score_threshold
-        if self.contract.scoring.activation == "softmax" and not self._by_background:
-            return -math.inf
-        if threshold in (0.0, 1.0):
-            return math.inf if threshold else -math.inf
-        # Activations are computed in float32; the slack covers their rounding, so that what is let
-        # through is never less than what passes afterwards.
-        slack = 1e-3 + 1e-5 / (1 - threshold)
-        bound = math.log(threshold / (1 - threshold)) - slack
-        quantization = self._class_scores.quantization
-        if quantization is None:
-            return bound
-        integer = math.floor(bound / quantization.scale)
-        return integer if self._by_background else integer + quantization.zero_point
+        scoring, quantization = self.contract.scoring, self._class_scores.quantization
+        self._partner: Literal["background", "largest"] | None = None
+        if scoring.activation == "softmax":
+            self._partner = "background" if scoring.background else "largest"
+        if threshold in (0, 1):
+            margin = math.inf if threshold else -math.inf
+        else:
+            by_largest = self._partner == "largest"
+            margin = math.log(threshold if by_largest else threshold / (1 - threshold))
+            # Scores are computed in float32. The slack covers their rounding: near 1, many logits.
+            margin -= 1e-3 + 1e-5 / (1 - threshold)
+        self._limits: tuple[int, int] | None = None
+        self._margin: np.generic = np.float32(margin)
+        if quantization is not None:
+            limits = np.iinfo(self._class_scores.dtype)
+            self._limits = int(limits.min), int(limits.max)
+            steps = math.floor(min(max(margin / quantization.scale, -1024.0), 1024.0))
+            self._margin = np.int16(steps + (0 if self._partner else quantization.zero_point))
 
 
 def _check_output(tensor: TensorSpec, shape: tuple[int, ...]) -> None:

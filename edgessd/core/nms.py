@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray, iou_matrix
+from edgessd.core.boxes import FloatArray, areas
 from edgessd.core.contract import Nms
 
 Indices = NDArray[np.int64]
 
-# Up to this many candidates one matrix over all classes is faster than one a class; above it, its
-# quadratic cost isn't.
-_ONE_MATRIX = 192
+# Pairs of boxes compared in one go: some tens of megabytes.
+_MOST_PAIRS = 1_000_000
 
 
 def nms(boxes: FloatArray, scores: FloatArray, *, iou_threshold: float) -> Indices:
@@ -27,8 +28,8 @@ def nms(boxes: FloatArray, scores: FloatArray, *, iou_threshold: float) -> Indic
         (k,) int64 indices of the kept boxes, best score first.
     """
     order = _best_first(scores)
-    overlapping = _overlaps(boxes[order], iou_threshold)
-    kept: Indices = order[_keep(overlapping)]
+    one_group = np.array([len(order)], np.int64)
+    kept: Indices = order[_suppress(boxes.take(order, axis=0), one_group, iou_threshold)]
     return kept
 
 
@@ -45,19 +46,17 @@ def nms_per_class(boxes: FloatArray, scores: FloatArray, class_ids: Indices, nms
         (k,) int64 indices of the kept boxes, best score first over all classes.
     """
     order = _best_first(scores)
-    classes = class_ids[order]
-    if len(order) <= min(_ONE_MATRIX, nms.max_candidates):
-        overlapping = _overlaps(boxes[order], nms.iou_threshold)
-        overlapping &= classes[:, None] == classes[None, :]
-        kept: Indices = order[_keep(overlapping)]
-    else:
-        kept_ranks = []
-        for class_id in np.unique(classes):
-            ranks = np.flatnonzero(classes == class_id)[: nms.max_candidates]
-            overlapping = _overlaps(boxes[order[ranks]], nms.iou_threshold)
-            kept_ranks.append(ranks[_keep(overlapping)])
-        kept = order[np.sort(np.concatenate(kept_ranks))]
-    return kept[: nms.max_detections]
+    ranks = np.argsort(class_ids[order], kind="stable")  # by class, in each the best first
+    ends = _group_ends(class_ids[order[ranks]])
+    if len(ranks) > nms.max_candidates:
+        starts = np.append(0, ends[:-1])
+        place_in_class = np.arange(len(ranks)) - np.repeat(starts, ends - starts)
+        ranks = ranks[place_in_class < nms.max_candidates]
+        ends = np.cumsum(np.minimum(ends - starts, nms.max_candidates))
+    kept_ranks = ranks[_suppress(boxes.take(order[ranks], axis=0), ends, nms.iou_threshold)]
+    kept_ranks.sort()
+    kept: Indices = order[kept_ranks[: nms.max_detections]]
+    return kept
 
 
 def _best_first(scores: FloatArray) -> Indices:
@@ -65,22 +64,55 @@ def _best_first(scores: FloatArray) -> Indices:
     return order
 
 
-def _overlaps(boxes: FloatArray, iou_threshold: float) -> NDArray[np.bool_]:
-    overlapping: NDArray[np.bool_] = iou_matrix(boxes, boxes) > iou_threshold
-    return overlapping
+def _group_ends(values: Indices) -> Indices:
+    """One past the last index of each run of equal values; (0,) for none."""
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    ends: Indices = np.append(changes, len(values)) if len(values) else changes
+    return ends
 
 
-def _keep(overlapping: NDArray[np.bool_]) -> Indices:
-    """Ranks that survive, given which of the ranks, best first, overlap each other."""
-    alive = np.ones(len(overlapping), bool)
-    kept = []
-    rank = 0
-    while rank < len(alive):
-        kept.append(rank)
-        alive &= ~overlapping[rank]
-        alive[rank] = False  # an empty box doesn't even overlap itself
-        step = int(alive[rank:].argmax())
-        if not alive[rank + step]:
-            break
-        rank += step
-    return np.array(kept, np.int64)
+def _suppress(boxes: FloatArray, ends: Indices, iou_threshold: float) -> Indices:
+    """Indices that survive, of boxes that lie group by group, in each group the best first.
+
+    Args:
+        boxes: (n, 4).
+        ends: One past the last box of each group; boxes of different groups don't meet.
+        iou_threshold: As in `nms`.
+    """
+    alive = [True] * len(boxes)
+    corners = np.ascontiguousarray(boxes.T)
+    area = areas(boxes)
+    for first, second in _pairs(ends):
+        a, b = corners.take(first, axis=1), corners.take(second, axis=1)
+        sides = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)
+        intersection = sides[0] * sides[1]
+        union = area.take(first) + area.take(second) - intersection
+        # IoU > threshold without a division, so two empty boxes don't suppress each other.
+        hits = np.flatnonzero(intersection > iou_threshold * union)
+        # Pairs come in the order of their first box. Whatever could still suppress that box has had
+        # its turn before.
+        for better, worse in zip(first[hits].tolist(), second[hits].tolist(), strict=True):
+            if alive[better]:
+                alive[worse] = False
+    return np.flatnonzero(alive)
+
+
+def _pairs(ends: Indices) -> Iterator[tuple[Indices, Indices]]:
+    """Every pair (i < j) within a group, ordered by i, in blocks of about `_MOST_PAIRS`."""
+    if not len(ends):
+        return
+    boxes = np.arange(ends[-1])
+    sizes = ends.copy()
+    sizes[1:] -= ends[:-1]
+    partners = np.repeat(ends - 1, sizes) - boxes  # how many of its group come later
+    totals = np.cumsum(partners)
+    start = 0
+    while start < len(boxes):
+        done = totals[start] - partners[start]
+        stop = max(start + 1, int(np.searchsorted(totals, done + _MOST_PAIRS, side="right")))
+        block = slice(start, stop)
+        first = np.repeat(boxes[block], partners[block])
+        # Within a box's run of pairs, the second index counts up from the box's own.
+        shift = totals[block] - partners[block] - done - boxes[block] - 1
+        yield first, np.arange(len(first)) - np.repeat(shift, partners[block])
+        start = stop
