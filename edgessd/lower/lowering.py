@@ -1,0 +1,51 @@
+"""What every lowering takes and gives: a quantized graph in, the bytes of an engine out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from edgessd.core.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from edgessd.quantize.quant_graph import QuantGraph
+
+InputDType = Literal["uint8", "int8"]
+Postprocess = Literal["raw", "op"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoweringOptions:
+    """How the engine meets the outside world.
+
+    Attributes:
+        input_dtype: `uint8` takes pixels as a camera gives them; `int8` takes pixel - 128 and saves
+            the engine one pass over the image.
+        postprocess: `raw` ends in the quantized tensors `box_codes` and `class_scores`; `op` ends in
+            the format's own detection op, which decodes and suppresses inside the engine.
+    """
+
+    input_dtype: InputDType = "uint8"
+    postprocess: Postprocess = "raw"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoweredModel:
+    """An engine file's content with the description of its tensors, in the engine's order."""
+
+    content: bytes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Lowering(Protocol):
+    """One engine format."""
+
+    def lower(self, graph: QuantGraph, options: LoweringOptions) -> LoweredModel:
+        """Turn `graph` into an engine.
+
+        Raises:
+            LoweringError: The format can't express the graph; the message names the node, its op
+                and why.
+        """
+        ...

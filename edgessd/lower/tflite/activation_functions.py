@@ -1,0 +1,42 @@
+"""Relu and Clip as the fused activation of a TFLite op."""
+
+from __future__ import annotations
+
+import math
+
+from edgessd.lower.tflite.ir import INT8_MAX, INT8_MIN, QuantNode
+
+_NAMES = {(0.0, math.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
+# LiteRT turns the bounds into int32 integers at the output's scale and fails where they overflow
+# ("no_integer_overflow_from_quantization was not true"): outputs with a near-zero range.
+_LARGEST_BOUND = 2**30
+
+
+def fused_activation(node: QuantNode) -> str:
+    """TFLite's name for the node's clamp.
+
+    A bound beyond what the int8 output can hold is kept by saturation alone, so it needs no name.
+
+    Raises:
+        LoweringError: TFLite has no name for the clamp, and saturation doesn't do it.
+    """
+    if node.clamp is None:
+        return "NONE"
+    output = node.output
+    low, high = node.clamp.low, node.clamp.high
+    reach_low = (INT8_MIN - output.zero_point) * output.scale
+    reach_high = (INT8_MAX - output.zero_point) * output.scale
+    if high > reach_high and high / output.scale > _LARGEST_BOUND:
+        high = math.inf
+    name = _NAMES.get((low, high))
+    if name is not None and (math.isinf(high) or high / output.scale <= _LARGEST_BOUND):
+        return name
+    # Half a step of slack: a bound that rounds to the last integer is that integer.
+    slack = output.scale / 2
+    if low <= reach_low + slack and high >= reach_high - slack:
+        return "NONE"
+    return node.refuse(
+        f"TFLite can't fuse a clamp from {low:g} to {high:g}, and its output holds "
+        f"{reach_low:g} to {reach_high:g}",
+        expected="Relu, Relu6, a clamp from -1 to 1, or one that the output's range implies",
+    )

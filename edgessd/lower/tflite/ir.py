@@ -1,0 +1,165 @@
+"""The quantized network between ONNX and TFLite: int8 activations, constants, and nodes over them.
+
+A Q/DQ graph says with three nodes what an integer engine does with one. Here every Q/DQ pair has
+become the qparams of an `Activation`, and an activation function has moved into the node it follows.
+
+Shapes are kept in ONNX's order. An activation of layout `NCHW` lies in memory as NHWC, which is all
+that TFLite knows; one of layout `plain` lies as its shape says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.core.errors import LoweringError
+
+Layout = Literal["NCHW", "plain"]
+INT8_MIN, INT8_MAX = -128, 127
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activation:
+    """One int8 tensor: real = scale * (integer - zero_point).
+
+    Attributes:
+        name: Of the float tensor in the ONNX graph that it stands for.
+        shape: In ONNX's order.
+        layout: How it lies in memory, see the module.
+        scale: Per tensor, a float32 value.
+        zero_point: -128 to 127.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layout: Layout
+    scale: float
+    zero_point: int
+
+    @property
+    def physical_shape(self) -> tuple[int, ...]:
+        """The shape in memory order."""
+        if self.layout == "NCHW":
+            batch, channels, height, width = self.shape
+            return (batch, height, width, channels)
+        return self.shape
+
+    def same_qparams(self, other: Activation) -> bool:
+        return self.scale == other.scale and self.zero_point == other.zero_point
+
+    def physical_axis(self, axis: int) -> int:
+        """Where an axis of `shape` lies in memory; negative axes count from the end."""
+        axis %= len(self.shape)
+        return (0, 3, 1, 2)[axis] if self.layout == "NCHW" else axis
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Constant:
+    """An initializer, with its qparams where a DequantizeLinear follows it.
+
+    Attributes:
+        name: Of the initializer.
+        values: As stored.
+        scale: (channels,) or () float32; None for a plain initializer.
+        zero_point: Of the scale's shape; None for a plain initializer.
+        axis: The dimension that a (channels,) scale runs along.
+    """
+
+    name: str
+    values: NDArray[Any]
+    scale: NDArray[np.float32] | None = None
+    zero_point: NDArray[Any] | None = None
+    axis: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clamp:
+    """An activation function that is a clamp of real values: Relu is 0 to infinity."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantNode:
+    """One op with int8 activations on both sides.
+
+    Attributes:
+        name: Of the ONNX node, for messages and tensor names.
+        op_type: ONNX's, or `DepthwiseConv` for a Conv whose groups are its channels, or `Requantize`
+            for a second Q/DQ pair with other qparams.
+        inputs: One entry per ONNX input; None where an optional one is left out.
+        output: The only output, after `clamp`.
+        attributes: ONNX's.
+        clamp: The Relu or Clip between the op and its output's QuantizeLinear.
+    """
+
+    name: str
+    op_type: str
+    inputs: tuple[Activation | Constant | None, ...]
+    output: Activation
+    attributes: Mapping[str, Any]
+    clamp: Clamp | None = None
+
+    def refuse(self, why: str, *, expected: str | None = None, fix: str | None = None) -> NoReturn:
+        """Raise the LoweringError that names this node, its op and the reason."""
+        raise LoweringError(
+            f"{self.op_type} node {self.name!r} can't be lowered to TFLite: {why}",
+            expected=expected,
+            fix=fix,
+        )
+
+    def activation(self, position: int = 0) -> Activation:
+        """The activation at an input position, or a refusal."""
+        value = self.inputs[position] if position < len(self.inputs) else None
+        if not isinstance(value, Activation):
+            self.refuse(f"its input {position} isn't a quantized activation")
+        return value
+
+    def image(self, position: int = 0) -> Activation:
+        """The activation at an input position, which must be an NCHW image, or a refusal."""
+        value = self.activation(position)
+        if value.layout != "NCHW":
+            self.refuse(f"its input {value.name!r} of shape {value.shape} isn't an NCHW image")
+        return value
+
+    def constant(self, position: int) -> Constant | None:
+        """The constant at an input position, None where it is left out; a refusal for the rest."""
+        value = self.inputs[position] if position < len(self.inputs) else None
+        if isinstance(value, Activation):
+            self.refuse(f"its input {position}, {value.name!r}, is computed and must be constant")
+        return value
+
+    def activations(self) -> tuple[Activation, ...]:
+        """All inputs that are activations."""
+        return tuple(value for value in self.inputs if isinstance(value, Activation))
+
+    def require_same_qparams(self, value: Activation) -> None:
+        """Refuse where the op moves values and input and output don't share scale and zero point."""
+        if not value.same_qparams(self.output):
+            self.refuse(
+                f"it moves values without computing, but {value.name!r} has scale {value.scale:g}, "
+                f"zero point {value.zero_point} and its output {self.output.scale:g}, "
+                f"{self.output.zero_point}",
+                expected="one scale and zero point on both sides",
+                fix="Merge the ranges of its inputs and output before quantizing",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantNetwork:
+    """Nodes in an order in which they can run.
+
+    Attributes:
+        inputs: The graph's inputs, named as the graph names them.
+        outputs: The graph's outputs, named as the graph names them, in its order.
+        nodes: Every op.
+    """
+
+    inputs: tuple[Activation, ...]
+    outputs: tuple[Activation, ...]
+    nodes: tuple[QuantNode, ...]

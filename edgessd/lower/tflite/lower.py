@@ -1,0 +1,177 @@
+"""The whole way from a Q/DQ graph to the bytes of a `.tflite` file."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import onnx
+
+from edgessd.core.contract import Contract
+from edgessd.core.errors import LoweringError
+from edgessd.core.tensors import Affine, Layout, TensorSpec
+from edgessd.graph.float_graph import INPUT, OUTPUTS
+from edgessd.lower.lowering import InputDType, LoweredModel, LoweringOptions, Postprocess
+from edgessd.lower.tflite.flatbuffer import ModelBuilder
+from edgessd.lower.tflite.graph_reader import DEPTHWISE, REQUANTIZE, read_network
+from edgessd.lower.tflite.ir import Activation, QuantNetwork, QuantNode
+from edgessd.lower.tflite.postprocess import SIGNATURE_NAMES, add_postprocess, reorder_box_codes
+
+if TYPE_CHECKING:
+    from edgessd.quantize.quant_graph import QuantGraph
+
+DESCRIPTION = "edgessd int8 detector"
+# An int8 and a uint8 tensor of one scale hold the same real values when their zero points differ by it.
+UINT8_OFFSET = 128
+
+# Op of `ir.QuantNode` → module with its `lower(node, builder)`.
+OPS: dict[str, str] = {
+    "Add": "add",
+    "AveragePool": "avg_pool",
+    "Clip": "relu",
+    "Concat": "concat",
+    "Conv": "conv",
+    DEPTHWISE: "depthwise",
+    "Flatten": "reshape",
+    "GlobalAveragePool": "avg_pool",
+    "MaxPool": "max_pool",
+    "Pad": "pad",
+    "Relu": "relu",
+    REQUANTIZE: "quantize",
+    "Reshape": "reshape",
+    "Transpose": "transpose",
+}
+
+
+def lower(graph: QuantGraph, options: LoweringOptions) -> LoweredModel:
+    """Lower a detector.
+
+    Args:
+        graph: Scheme `affine`, with the input `image` and the outputs `box_codes`, `class_scores`.
+        options: Input dtype and tail.
+
+    Raises:
+        LoweringError: TFLite's int8 kernels can't express the graph; the message names the node.
+    """
+    if graph.scheme != "affine":
+        raise LoweringError(
+            "TFLite can't take this quantized graph",
+            expected="scheme 'affine'",
+            found=f"scheme {graph.scheme!r}",
+            fix="Quantize again with scheme='affine'; the calibration table serves both",
+        )
+    network = read_network(graph.model)
+    _check_detector(network, graph.contract)
+    if options.postprocess == "raw":
+        return serialise(network, input_dtype=options.input_dtype)
+    return _with_postprocess(network, graph.contract, options.input_dtype)
+
+
+def lower_to_tflite(
+    graph: QuantGraph, *, input_dtype: InputDType = "uint8", postprocess: Postprocess = "raw"
+) -> LoweredModel:
+    """`lower` with its options as keywords."""
+    return lower(graph, LoweringOptions(input_dtype=input_dtype, postprocess=postprocess))
+
+
+def lower_network(model: onnx.ModelProto, *, input_dtype: InputDType = "int8") -> LoweredModel:
+    """Lower any Q/DQ graph with one input, a detector or not; outputs stay int8."""
+    return serialise(read_network(model), input_dtype=input_dtype)
+
+
+def serialise(network: QuantNetwork, *, input_dtype: InputDType) -> LoweredModel:
+    """Lower every node and end in the network's own int8 outputs."""
+    builder = ModelBuilder()
+    image = _add_input(builder, network, input_dtype)
+    _add_nodes(builder, network)
+    specs = tuple(_spec(output, output.name) for output in network.outputs)
+    indices = [builder.activation(output) for output in network.outputs]
+    content = builder.build(
+        description=DESCRIPTION,
+        inputs={image.name: 0},
+        outputs=indices,
+        signature_outputs={spec.name: index for spec, index in zip(specs, indices, strict=True)},
+    )
+    return LoweredModel(content=content, inputs=(image,), outputs=specs)
+
+
+def _with_postprocess(
+    network: QuantNetwork, contract: Contract, input_dtype: InputDType
+) -> LoweredModel:
+    network = reorder_box_codes(network, OUTPUTS[0])
+    builder = ModelBuilder()
+    image = _add_input(builder, network, input_dtype)
+    _add_nodes(builder, network)
+    outputs = {output.name: output for output in network.outputs}
+    indices, specs = add_postprocess(builder, outputs[OUTPUTS[0]], outputs[OUTPUTS[1]], contract)
+    content = builder.build(
+        description=DESCRIPTION,
+        inputs={image.name: 0},
+        outputs=indices,
+        signature_outputs=dict(zip(SIGNATURE_NAMES, indices, strict=True)),
+    )
+    return LoweredModel(content=content, inputs=(image,), outputs=specs)
+
+
+def _add_input(builder: ModelBuilder, network: QuantNetwork, dtype: InputDType) -> TensorSpec:
+    """Make the input tensor, which gets index 0; a uint8 one is converted by one QUANTIZE."""
+    if len(network.inputs) != 1:
+        names = ", ".join(repr(value.name) for value in network.inputs)
+        raise LoweringError("The graph must have one input", expected="1", found=names or "none")
+    (image,) = network.inputs
+    if dtype == "int8":
+        builder.activation(image)
+        return _spec(image, image.name)
+    qparams = Affine(scale=image.scale, zero_point=image.zero_point + UINT8_OFFSET)
+    spec = TensorSpec(
+        name=image.name,
+        shape=image.physical_shape,
+        dtype="uint8",
+        quantization=qparams,
+        layout=_layout(image),
+    )
+    pixels = builder.tensor(image.name, spec.shape, "uint8", qparams)
+    target = builder.activation(image, name=f"{image.name}/int8")
+    builder.operator("QUANTIZE", 1, [pixels], [target], ("QuantizeOptions", {}))
+    return spec
+
+
+def _add_nodes(builder: ModelBuilder, network: QuantNetwork) -> None:
+    for node in network.nodes:
+        _lower_node(node, builder)
+
+
+def _lower_node(node: QuantNode, builder: ModelBuilder) -> None:
+    module = OPS.get(node.op_type)
+    if module is None:
+        node.refuse("there is no lowering for this op", expected=f"one of {', '.join(sorted(OPS))}")
+    import_module(f"edgessd.lower.tflite.ops.{module}").lower(node, builder)
+
+
+def _check_detector(network: QuantNetwork, contract: Contract) -> None:
+    """Refuse a graph whose tensors aren't those that the contract describes."""
+    size = contract.preprocess
+    expected = {
+        INPUT: (1, 3, size.height, size.width),
+        OUTPUTS[0]: (1, contract.anchors.count, 4),
+        OUTPUTS[1]: (1, contract.anchors.count, contract.columns),
+    }
+    found = {value.name: value.shape for value in (*network.inputs, *network.outputs)}
+    if found != expected:
+        raise LoweringError(
+            "The graph doesn't fit its contract", expected=str(expected), found=str(found)
+        )
+
+
+def _spec(activation: Activation, name: str) -> TensorSpec:
+    return TensorSpec(
+        name=name,
+        shape=activation.physical_shape,
+        dtype="int8",
+        quantization=Affine(scale=activation.scale, zero_point=activation.zero_point),
+        layout=_layout(activation),
+    )
+
+
+def _layout(activation: Activation) -> Layout:
+    return "NHWC" if activation.layout == "NCHW" else "flat"

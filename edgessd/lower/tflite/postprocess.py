@@ -1,0 +1,150 @@
+"""The tail of `--postprocess op`: TFLite_Detection_PostProcess on real-valued boxes and scores.
+
+The custom op (tensorflow/lite/kernels/detection_postprocess.cc) takes box encodings [1, N, 4] in the
+order y, x, h, w, class scores [1, N, C] after their activation and anchors [N, 4] as y, x, h, w of
+their centres. It reads float32 or uint8 and calls int8 an error, so both tensors are dequantized;
+the activation runs in float, which costs no more than on int8 and spares the scores a second
+rounding to steps of 1/256. Outputs, float32: boxes [1, D, 4] as y1, x1, y2, x2 in fractions of the
+input, classes [1, D] that count from the first label, scores [1, D], count [1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgessd.core.anchors import anchor_boxes
+from edgessd.core.contract import Contract
+from edgessd.core.errors import LoweringError
+from edgessd.core.tensors import TensorSpec
+from edgessd.lower.tflite.flatbuffer import ModelBuilder
+from edgessd.lower.tflite.ir import Activation, Constant, QuantNetwork, QuantNode
+
+OP_NAME = "TFLite_Detection_PostProcess"
+# The names under which TensorFlow's object-detection models give them, which clients look for.
+OUTPUT_NAMES = (OP_NAME, f"{OP_NAME}:1", f"{OP_NAME}:2", f"{OP_NAME}:3")
+# A client that finds a signature reads these names, in this meaning (TensorFlow 2's export).
+SIGNATURE_NAMES = ("output_3", "output_2", "output_1", "output_0")
+# (tx, ty, tw, th) to (ty, tx, th, tw)
+_YXHW = (1, 0, 3, 2)
+
+
+def reorder_box_codes(network: QuantNetwork, name: str) -> QuantNetwork:
+    """Make `name` come out as (ty, tx, th, tw) instead of (tx, ty, tw, th), at no cost at run time.
+
+    The order of the four numbers is the order of the box heads' output channels, so their weights,
+    scales and biases are permuted.
+
+    Args:
+        network: With box codes that come from convolutions through Transpose, Reshape and Concat.
+        name: Of the box codes, (1, N, 4).
+
+    Raises:
+        LoweringError: The box codes come from anything else, or a head has another reader.
+    """
+    producers = {node.output.name: node for node in network.nodes}
+    permuted: dict[str, QuantNode] = {}
+    pending = [name]
+    while pending:
+        node = producers.get(pending.pop())
+        if node is None:
+            raise LoweringError("The box codes are the graph's input", expected="a detector")
+        if node.op_type in ("Conv", "DepthwiseConv"):
+            permuted[node.output.name] = _with_permuted_channels(node)
+        elif node.op_type in ("Transpose", "Reshape", "Concat"):
+            pending.extend(value.name for value in node.activations())
+            permuted[node.output.name] = node
+        else:
+            node.refuse(
+                "the box codes pass it, and their order can't be changed through it",
+                expected="Conv, Transpose, Reshape and Concat alone before the box codes",
+                fix="Build with postprocess='raw'",
+            )
+    for node in network.nodes:
+        for value in node.activations():
+            if value.name in permuted and node.output.name not in permuted:
+                node.refuse(
+                    f"it reads {value.name!r}, a box head whose channels have to be reordered"
+                )
+    nodes = tuple(permuted.get(node.output.name, node) for node in network.nodes)
+    return replace(network, nodes=nodes)
+
+
+def _with_permuted_channels(node: QuantNode) -> QuantNode:
+    channels = node.output.shape[1]
+    if node.op_type != "Conv" or channels % len(_YXHW):
+        node.refuse(
+            f"the box codes come from its {channels} channels",
+            expected="a Conv with four channels for each anchor",
+            fix="Build with postprocess='raw'",
+        )
+    order = np.concatenate([np.array(_YXHW) + start for start in range(0, channels, len(_YXHW))])
+    weights, bias = node.constant(1), node.constant(2)
+    inputs = [node.inputs[0], *(c and _permuted(c, order) for c in (weights, bias))]
+    return replace(node, inputs=tuple(inputs))
+
+
+def _permuted(constant: Constant, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Constant:
+    scale, zero_point = (
+        value[order] if value is not None and value.size > 1 else value
+        for value in (constant.scale, constant.zero_point)
+    )
+    return replace(constant, values=constant.values[order], scale=scale, zero_point=zero_point)
+
+
+def add_postprocess(
+    builder: ModelBuilder, box_codes: Activation, class_scores: Activation, contract: Contract
+) -> tuple[tuple[int, ...], tuple[TensorSpec, ...]]:
+    """Add dequantization, activation and the detection op; gives its outputs' indices and specs."""
+    boxes = _dequantized(builder, box_codes)
+    scores = _dequantized(builder, class_scores)
+    probabilities = builder.tensor("class_probabilities", class_scores.shape, "float32")
+    if contract.scoring.activation == "sigmoid":
+        builder.operator("LOGISTIC", 1, [scores], [probabilities])
+    else:
+        builder.operator("SOFTMAX", 1, [scores], [probabilities], ("SoftmaxOptions", {"beta": 1.0}))
+    centres = anchor_boxes(contract.anchors)[:, _YXHW]
+    anchors = builder.constant("anchors", np.ascontiguousarray(centres, np.float32))
+    found = contract.nms.max_detections
+    specs = tuple(
+        TensorSpec(name=name, shape=shape, dtype="float32")
+        for name, shape in zip(
+            OUTPUT_NAMES, ((1, found, 4), (1, found), (1, found), (1,)), strict=True
+        )
+    )
+    outputs = tuple(builder.tensor(spec.name, spec.shape, spec.dtype) for spec in specs)
+    inputs = [boxes, probabilities, anchors]
+    builder.custom_operator(OP_NAME, inputs, outputs, attributes(contract))
+    return outputs, specs
+
+
+def attributes(contract: Contract) -> bytes:
+    """The op's attributes as a flexbuffer, in the types its reader asks for."""
+    from flatbuffers import flexbuffers
+
+    box_code, nms = contract.box_code, contract.nms
+    values = {
+        "max_detections": nms.max_detections,
+        # Read by the fast suppression only, which edgessd doesn't use, and required all the same.
+        "max_classes_per_detection": 1,
+        # The op has no limit on candidates before suppression; this one is on boxes after it.
+        "detections_per_class": nms.max_detections,
+        "use_regular_nms": True,
+        "nms_score_threshold": nms.score_threshold,
+        "nms_iou_threshold": nms.iou_threshold,
+        # Without the background: the op takes columns - num_classes as the offset of the first label.
+        "num_classes": len(contract.labels),
+        "y_scale": 1 / box_code.centre_variance,
+        "x_scale": 1 / box_code.centre_variance,
+        "h_scale": 1 / box_code.size_variance,
+        "w_scale": 1 / box_code.size_variance,
+    }
+    return bytes(flexbuffers.Dumps(values))
+
+
+def _dequantized(builder: ModelBuilder, activation: Activation) -> int:
+    output = builder.tensor(f"{activation.name}/real", activation.shape, "float32")
+    source = builder.activation(activation)
+    builder.operator("DEQUANTIZE", 2, [source], [output], ("DequantizeOptions", {}))
+    return output

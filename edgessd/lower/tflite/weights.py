@@ -1,0 +1,124 @@
+"""Weights and bias of a convolution, checked against what an int8 kernel can compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.lower.tflite.ir import INT8_MAX, INT8_MIN, Activation, Constant, QuantNode
+
+# XNNPACK's limits on input scale * weight scale / output scale; beyond them it refuses the model.
+MIN_MULTIPLIER, MAX_MULTIPLIER = 2.0**-32, 256.0
+# Scales go through float32 products in either order; this is a few of their roundings.
+_SCALE_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConvConstants:
+    """What a convolution computes with.
+
+    Attributes:
+        values: int8 (out, in / groups, height, width), as ONNX has it.
+        scales: (out,) float32.
+        bias: (out,) int32 at scale `bias_scales`.
+        bias_scales: (out,) float32, input scale * weight scale.
+    """
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    bias: NDArray[np.int32]
+    bias_scales: NDArray[np.float32]
+
+
+def read_conv_constants(node: QuantNode) -> ConvConstants:
+    """Inputs 1 (weights) and 2 (bias, may be left out) of a Conv node.
+
+    Raises:
+        LoweringError: They aren't int8 and int32 with zero point 0 and matching scales, an
+            accumulator could overflow, or a scale is beyond what kernels accept.
+    """
+    image = node.image()
+    weights = _quantized(node, 1, np.int8, "weights")
+    values: NDArray[np.int8] = weights.values
+    channels = len(values)
+    if weights.scale is None or (weights.scale.size > 1 and weights.axis % values.ndim != 0):
+        node.refuse(f"its weights are quantized along axis {weights.axis}", expected="axis 0")
+    if values.min(initial=0) < -INT8_MAX:
+        node.refuse("its weights hold -128", expected="-127 to 127 (narrow range)")
+    scales = _per_channel(weights.scale, channels)
+    bias_scales = (np.float32(image.scale) * scales).astype(np.float32)
+    constants = ConvConstants(
+        values=values,
+        scales=scales,
+        bias=_bias(node, bias_scales),
+        bias_scales=bias_scales,
+    )
+    _check_accumulators(node, image, constants)
+    _check_multipliers(node, bias_scales)
+    return constants
+
+
+def _quantized(node: QuantNode, position: int, dtype: Any, what: str) -> Constant:
+    constant = node.constant(position)
+    if constant is None or constant.scale is None or constant.values.dtype != dtype:
+        found = "left out" if constant is None else f"plain {constant.values.dtype}"
+        if constant is not None and constant.scale is not None:
+            found = f"quantized {constant.values.dtype}"
+        node.refuse(
+            f"its {what} are {found}",
+            expected=f"{np.dtype(dtype)} with a DequantizeLinear",
+            fix="Quantize the graph with scheme 'affine'; 'symmetric' is TensorRT's",
+        )
+    if np.any(constant.zero_point):
+        node.refuse(f"the zero point of its {what} isn't 0")
+    return constant
+
+
+def _per_channel(scale: NDArray[np.float32] | None, channels: int) -> NDArray[np.float32]:
+    scales: NDArray[np.float32] = np.asarray(scale, np.float32).reshape(-1)
+    return np.broadcast_to(scales, (channels,)).copy()
+
+
+def _bias(node: QuantNode, scales: NDArray[np.float32]) -> NDArray[np.int32]:
+    if node.constant(2) is None:
+        return np.zeros(len(scales), np.int32)
+    bias = _quantized(node, 2, np.int32, "bias values")
+    given = _per_channel(bias.scale, len(scales))
+    if not np.allclose(given, scales, rtol=_SCALE_TOLERANCE, atol=0):
+        worst = int(np.argmax(np.abs(given / scales - 1)))
+        node.refuse(
+            f"the bias of channel {worst} has scale {given[worst]:g}",
+            expected=f"input scale * weight scale = {scales[worst]:g}",
+        )
+    values: NDArray[np.int32] = bias.values
+    return values
+
+
+def _check_accumulators(node: QuantNode, image: Activation, constants: ConvConstants) -> None:
+    """Refuse where some input could make a kernel's int32 accumulator overflow."""
+    farthest = max(image.zero_point - INT8_MIN, INT8_MAX - image.zero_point)
+    taps = np.abs(constants.values.astype(np.int64)).reshape(len(constants.values), -1).sum(axis=1)
+    reach = np.abs(constants.bias.astype(np.int64)) + taps * farthest
+    worst = int(np.argmax(reach))
+    if reach[worst] > np.iinfo(np.int32).max:
+        node.refuse(
+            f"the accumulator of channel {worst} can reach {reach[worst]}, beyond int32: its bias is "
+            f"{constants.bias[worst]} at scale {constants.bias_scales[worst]:g}",
+            expected=f"at most {np.iinfo(np.int32).max}",
+            fix="Raise the channel's weight scale; weights with a near-zero range need a floor",
+        )
+
+
+def _check_multipliers(node: QuantNode, bias_scales: NDArray[np.float32]) -> None:
+    multipliers = bias_scales.astype(np.float64) / node.output.scale
+    for channel in (int(np.argmin(multipliers)), int(np.argmax(multipliers))):
+        if not MIN_MULTIPLIER <= multipliers[channel] < MAX_MULTIPLIER:
+            node.refuse(
+                f"input scale * weight scale / output scale of channel {channel} is "
+                f"{multipliers[channel]:g}",
+                expected=f"{MIN_MULTIPLIER:g} to {MAX_MULTIPLIER:g}, the limits of LiteRT's kernels",
+                fix="Look for a range of almost zero in the calibration of this layer",
+            )
