@@ -1,0 +1,45 @@
+"""`edgessd targets`: every device there is a profile for."""
+
+from __future__ import annotations
+
+from edgessd.cli.console import JsonFlag, print_json
+
+
+def command(as_json: JsonFlag = False) -> None:
+    """List the devices that `build` makes bundles for.
+
+    Example: edgessd targets
+    """
+    import msgspec
+
+    from edgessd.target.load import list_targets
+
+    specs = list_targets()
+    if as_json:
+        print_json({"targets": [msgspec.to_builtins(spec) for spec in specs]})
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    profiles = {profile for spec in specs for profile in spec.profiles}
+    table = Table(box=None, pad_edge=False)
+    for column in ("target", "device", "engine", "input", "runs on"):
+        table.add_column(column)
+    for spec in specs:
+        indent = "  " if spec.name in profiles else ""
+        scheme = "float32" if spec.engine.scheme == "float" else f"int8 {spec.engine.scheme}"
+        table.add_row(
+            f"{indent}{spec.name}",
+            spec.title,
+            f"{spec.engine.format}, {scheme}",
+            spec.engine.input_dtype,
+            ", ".join(spec.backends),
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for spec in specs:
+        if spec.name in profiles:
+            continue  # its family says it
+        for sentence in spec.pending:
+            console.print(f"\n{spec.name}, not done yet: {sentence}.", soft_wrap=True)

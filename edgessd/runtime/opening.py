@@ -1,0 +1,266 @@
+"""Open whatever a detector can be: a bundle, an edgessd .onnx, a foreign .tflite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgessd.bundle.manifest import MANIFEST_NAME, Manifest
+from edgessd.bundle.store import Bundle, open_bundle
+from edgessd.core.contract import Contract, Nms, Preprocess
+from edgessd.core.decode import Postprocessor
+from edgessd.core.detections import Detections
+from edgessd.core.errors import BackendError, BundleError, EdgessdError, TargetError
+from edgessd.core.preprocess import Placement
+from edgessd.core.tensors import TensorSpec
+from edgessd.runtime.backend import Backend, Tensor
+from edgessd.runtime.catalog import default_threads, open_engine
+from edgessd.runtime.foreign_tflite import read_foreign_model
+from edgessd.runtime.postprocess_op import OpPostprocessor, outputs_by_name
+from edgessd.target.load import load_target
+
+CONTRACT_KEY = "edgessd.contract"
+SCHEME_KEY = "edgessd.scheme"
+
+Finish = Callable[[Mapping[str, Tensor], Placement], Detections]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """How a model shall be opened; None leaves the choice to the model and its target."""
+
+    backend: str | None = None
+    threads: int | None = None
+    nms: Nms | None = None
+    labels: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenedModel:
+    """What each kind of model comes down to.
+
+    Attributes:
+        backend: Executes the engine.
+        engine_path: The engine's file.
+        engine_format: `tflite` or `onnx`.
+        scheme: Quantization scheme, `unknown` for a foreign model.
+        preprocess, labels, nms: What happens before and after it.
+        make_finish: The third stage for any NMS settings.
+        contract: None for a foreign model.
+        manifest: None for anything but a bundle.
+        notes: What a person should know.
+    """
+
+    backend: Backend
+    engine_path: Path
+    engine_format: str
+    scheme: str
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    nms: Nms
+    make_finish: Callable[[Nms], Finish]
+    contract: Contract | None = None
+    manifest: Manifest | None = None
+    notes: tuple[str, ...] = ()
+
+
+def open_model(path: Path, wish: Wish) -> OpenedModel:
+    """Recognise a model by what it is and open it; raises as `Detector` says."""
+    if path.name == MANIFEST_NAME:
+        path = path.parent
+    if path.is_dir():
+        return _open_bundle(open_bundle(path), wish)
+    if not path.exists():
+        raise BackendError(
+            f"There is no model at {path}",
+            expected="a bundle's folder, a .tflite or an .onnx",
+            fix="Make a bundle with `edgessd build --target host`",
+        )
+    if (path.parent / MANIFEST_NAME).is_file():
+        raise BundleError(
+            f"{path} is the engine of a bundle",
+            expected="the bundle's folder, whose manifest says how to read it",
+            found="the engine alone",
+            fix=f"Give {path.parent} instead",
+        )
+    if path.suffix == ".tflite":
+        return _open_foreign(path, wish)
+    if path.suffix == ".onnx":
+        return _open_onnx(path, wish)
+    raise BackendError(
+        f"{path} isn't a model that runs here",
+        expected="a bundle's folder, a .tflite or an .onnx",
+        found=path.suffix or "a file without a suffix",
+        fix="Turn a checkpoint into a bundle: edgessd build --target host --checkpoint FILE"
+        if path.suffix in (".pt", ".pth")
+        else None,
+    )
+
+
+def _open_bundle(bundle: Bundle, wish: Wish) -> OpenedModel:
+    manifest = bundle.manifest
+    notes = list(manifest.notes)
+    if manifest.needs_finish:
+        if wish.backend is None:
+            raise BundleError(
+                f"{bundle.directory} isn't finished: its engine is compiled on {manifest.target}",
+                fix="To run its quantized graph here as the reference, ask for it: "
+                "--backend onnxruntime",
+            )
+        notes.append(f"Not the device's engine: the Q/DQ graph of the bundle, in {wish.backend}")
+    if wish.labels is not None:
+        raise BackendError(
+            "A bundle carries its labels", found=f"--labels {wish.labels}", fix="Leave it out"
+        )
+    preferred, threads = _target_wish(manifest.target)
+    backend = open_engine(
+        bundle.engine_path,
+        manifest.engine.format,
+        backend=wish.backend,
+        preferred=preferred,
+        threads=wish.threads or default_threads(threads),
+    )
+    _require_same_tensors(bundle, backend)
+    contract = manifest.contract
+    return OpenedModel(
+        backend=backend,
+        engine_path=bundle.engine_path,
+        engine_format=manifest.engine.format,
+        scheme=manifest.scheme,
+        preprocess=contract.preprocess,
+        labels=contract.labels,
+        nms=wish.nms or contract.nms,
+        make_finish=_op_finish(bundle, backend)
+        if manifest.postprocess == "op"
+        else _raw_finish(contract, backend),
+        contract=contract,
+        manifest=manifest,
+        notes=tuple(notes),
+    )
+
+
+def _target_wish(name: str) -> tuple[tuple[str, ...], int]:
+    """Backends and threads of the target a bundle was built for."""
+    try:
+        spec = load_target(name)
+    except TargetError:  # built with a target file of someone's own: the format decides
+        return (), 4
+    return spec.backends, spec.threads
+
+
+def _open_onnx(path: Path, wish: Wish) -> OpenedModel:
+    backend = open_engine(path, "onnx", backend=wish.backend, threads=wish.threads)
+    text = backend.metadata.get(CONTRACT_KEY)
+    if text is None:
+        raise BackendError(
+            f"{path} doesn't say how to read it",
+            expected=f"an .onnx that edgessd exported, with {CONTRACT_KEY} in its metadata",
+            found=", ".join(backend.metadata) or "no metadata",
+            fix="Import its checkpoint with `edgessd import` and build a bundle from that",
+        )
+    try:
+        contract = msgspec.json.decode(text, type=Contract)
+    except (msgspec.DecodeError, EdgessdError) as error:
+        raise BackendError(
+            f"The contract in {path} can't be read", found=str(error), fix="Export it again"
+        ) from error
+    return OpenedModel(
+        backend=backend,
+        engine_path=path,
+        engine_format="onnx",
+        scheme=backend.metadata.get(SCHEME_KEY, "float"),
+        preprocess=contract.preprocess,
+        labels=contract.labels,
+        nms=wish.nms or contract.nms,
+        make_finish=_raw_finish(contract, backend),
+        contract=contract,
+    )
+
+
+def _open_foreign(path: Path, wish: Wish) -> OpenedModel:
+    backend = open_engine(path, "tflite", backend=wish.backend, threads=wish.threads)
+    model = read_foreign_model(path, backend.input, backend.outputs, labels_file=wish.labels)
+
+    def make_finish(nms: Nms) -> Finish:
+        return OpPostprocessor(model.outputs, model.labels, nms)
+
+    return OpenedModel(
+        backend=backend,
+        engine_path=path,
+        engine_format="tflite",
+        scheme="unknown",
+        preprocess=model.preprocess,
+        labels=model.labels,
+        # The op has suppressed with the settings its author chose; nothing is added to them unasked.
+        nms=wish.nms or Nms(iou_threshold=1.0),
+        make_finish=make_finish,
+        notes=model.notes,
+    )
+
+
+def _op_finish(bundle: Bundle, backend: Backend) -> Callable[[Nms], Finish]:
+    roles = outputs_by_name(backend.outputs)
+    if roles is None:
+        raise BundleError(
+            f"{bundle.directory} doesn't name its detection outputs",
+            found=", ".join(output.name for output in backend.outputs),
+            fix="Build it again with `edgessd build`",
+        )
+    return lambda nms: OpPostprocessor(roles, bundle.manifest.contract.labels, nms)
+
+
+def _raw_finish(contract: Contract, backend: Backend) -> Callable[[Nms], Finish]:
+    outputs = {output.name: output for output in backend.outputs}
+    if {"box_codes", "class_scores"} - set(outputs):
+        raise BackendError(
+            "The engine isn't a raw SSD head",
+            expected="outputs box_codes and class_scores",
+            found=", ".join(outputs),
+        )
+
+    def make_finish(nms: Nms) -> Finish:
+        decode = Postprocessor(contract, outputs["box_codes"], outputs["class_scores"], nms=nms)
+
+        def finish(values: Mapping[str, Tensor], placement: Placement) -> Detections:
+            return decode(values["box_codes"], values["class_scores"], placement)
+
+        return finish
+
+    return make_finish
+
+
+def _require_same_tensors(bundle: Bundle, backend: Backend) -> None:
+    """The engine must be what the manifest says it is: a hash alone can't tell that."""
+    engine = bundle.manifest.engine
+    stated = {spec.name: spec for spec in (*engine.inputs, *engine.outputs)}
+    found = {spec.name: spec for spec in (backend.input, *backend.outputs)}
+    if stated.keys() != found.keys():
+        raise BundleError(
+            f"The engine of {bundle.directory} has other tensors than its manifest states",
+            expected=", ".join(stated),
+            found=", ".join(found),
+            fix="Build it again with `edgessd build`",
+        )
+    for name, spec in stated.items():
+        if not _same_tensor(spec, found[name]):
+            raise BundleError(
+                f"The engine's tensor {name} isn't what the manifest of {bundle.directory} states",
+                expected=str(spec),
+                found=str(found[name]),
+                fix="Build it again with `edgessd build`",
+            )
+
+
+def _same_tensor(stated: TensorSpec, found: TensorSpec) -> bool:
+    if (stated.shape, stated.dtype) != (found.shape, found.dtype):
+        return False
+    if stated.quantization is None or found.quantization is None:
+        return stated.quantization is None and found.quantization is None
+    # An engine stores scales as float32.
+    return stated.quantization.zero_point == found.quantization.zero_point and bool(
+        np.isclose(stated.quantization.scale, found.quantization.scale, rtol=1e-6, atol=0)
+    )

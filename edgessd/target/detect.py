@@ -1,0 +1,205 @@
+"""What this machine is, read from the files by which Linux describes it.
+
+Every function reads below a root folder, so a tree of files copied from a device describes that device.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# CPU flags that decide how fast INT8 runs, by the names /proc/cpuinfo gives them.
+_INT8_FLAGS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "neon")
+
+# "CPU part" of cores made by Arm (implementer 0x41).
+_ARM_CORES = {
+    0xD03: "Cortex-A53",
+    0xD05: "Cortex-A55",
+    0xD07: "Cortex-A57",
+    0xD08: "Cortex-A72",
+    0xD0B: "Cortex-A76",
+    0xD42: "Cortex-A78AE",
+}
+
+# JetPack releases by the L4T they carry, newest first within a major number.
+_JETPACKS = (
+    ((39, 2), "7.2"),
+    ((38, 0), "7.0 or 7.1"),
+    ((36, 4), "6.1 or 6.2"),
+    ((36, 3), "6.0"),
+    ((35, 2), "5.1"),
+    ((35, 1), "5.0.2"),
+    ((32, 7), "4.6"),
+)
+
+_CORAL_USB_IDS = {
+    ("1a6e", "089a"): "Coral USB Accelerator, not used since it was plugged in",
+    ("18d1", "9302"): "Coral USB Accelerator",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """This computer.
+
+    Attributes:
+        arch: As `uname -m` says it.
+        system: Name of the operating system.
+        model: Of the board, "" where the firmware doesn't tell.
+        cpu: Of the first core.
+        cores: Logical cores.
+        memory_bytes: Installed memory.
+        int8_flags: CPU flags that matter to INT8 kernels.
+        l4t: Jetson Linux release, e.g. "36.4.3", "" elsewhere.
+        jetpack: The JetPack of that release, "" elsewhere or unknown.
+        gpus: NVIDIA GPUs that the driver lists.
+        coral: Edge TPUs on USB or PCI.
+        cameras: Video capture devices with their names, e.g. ("/dev/video0", "HD Webcam").
+        target: Name of the target file that describes this machine.
+    """
+
+    arch: str
+    system: str
+    model: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    int8_flags: tuple[str, ...]
+    l4t: str
+    jetpack: str
+    gpus: tuple[str, ...]
+    coral: tuple[str, ...]
+    cameras: tuple[tuple[str, str], ...]
+    target: str
+
+
+def detect_machine(root: Path = Path("/"), *, arch: str | None = None) -> Machine:
+    """Describe the machine whose files lie below `root`."""
+    cpuinfo = _text(root / "proc/cpuinfo")
+    model = board_model(root)
+    l4t = l4t_release(root)
+    return Machine(
+        arch=arch or platform.machine(),
+        system=_os_name(root),
+        model=model,
+        cpu=_cpu_name(cpuinfo),
+        cores=len(re.findall(r"^processor\s*:", cpuinfo, re.MULTILINE)) or os.cpu_count() or 1,
+        memory_bytes=_memory_bytes(root),
+        int8_flags=_int8_flags(cpuinfo),
+        l4t=l4t,
+        jetpack=jetpack_of(l4t),
+        gpus=_gpus(root),
+        coral=_coral(root),
+        cameras=_cameras(root),
+        target=_target_of(model, l4t),
+    )
+
+
+def board_model(root: Path = Path("/")) -> str:
+    """The board's name from the device tree (Arm) or the firmware's tables (PCs)."""
+    device_tree = _text(root / "proc/device-tree/model").rstrip("\0").strip()
+    if device_tree:
+        return device_tree
+    parts = [
+        _text(root / "sys/class/dmi/id" / name).strip() for name in ("sys_vendor", "product_name")
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def l4t_release(root: Path = Path("/")) -> str:
+    """Jetson Linux release from /etc/nv_tegra_release, e.g. "36.4.3"; "" on anything else."""
+    match = re.search(
+        r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)", _text(root / "etc/nv_tegra_release")
+    )
+    return f"{match[1]}.{match[2]}" if match else ""
+
+
+def jetpack_of(l4t: str) -> str:
+    """JetPack version that carries a Jetson Linux release, "" if it isn't known."""
+    numbers = tuple(int(part) for part in l4t.split(".") if part)
+    for first, jetpack in _JETPACKS:
+        if numbers and numbers[0] == first[0] and numbers >= first:
+            return jetpack
+    return ""
+
+
+def _target_of(model: str, l4t: str) -> str:
+    """The most specific target for a board; unknown Pis and Jetsons get their family."""
+    for pattern, target in (
+        (r"Raspberry Pi (5|500|Compute Module 5)\b", "raspberry-pi-5"),
+        (r"Raspberry Pi (4|400|Compute Module 4)\b", "raspberry-pi-4"),
+        (r"Raspberry Pi", "raspberry-pi"),
+        (r"Jetson Orin Nano", "jetson-orin-nano"),
+    ):
+        if re.search(pattern, model):
+            return target
+    return "jetson" if l4t or "Jetson" in model else "host"
+
+
+def _cpu_name(cpuinfo: str) -> str:
+    named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    if named and "ARMv" not in named[1]:
+        return named[1].strip()
+    parts = {
+        int(part, 16) for part in re.findall(r"^CPU part\s*:\s*(0x\w+)", cpuinfo, re.MULTILINE)
+    }
+    implementer = re.search(r"^CPU implementer\s*:\s*(0x\w+)", cpuinfo, re.MULTILINE)
+    if implementer and int(implementer[1], 16) == 0x41:
+        return " and ".join(_ARM_CORES.get(part, f"Arm part {part:#x}") for part in sorted(parts))
+    return "unknown"
+
+
+def _int8_flags(cpuinfo: str) -> tuple[str, ...]:
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    present = set(match[1].split()) if match else set()
+    return tuple(flag for flag in _INT8_FLAGS if flag in present)
+
+
+def _memory_bytes(root: Path) -> int:
+    match = re.search(r"^MemTotal:\s*(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    return int(match[1]) * 1024 if match else 0
+
+
+def _os_name(root: Path) -> str:
+    match = re.search(r'^PRETTY_NAME="?([^"\n]+)', _text(root / "etc/os-release"), re.MULTILINE)
+    return match[1] if match else platform.system()
+
+
+def _gpus(root: Path) -> tuple[str, ...]:
+    names = []
+    for entry in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
+        match = re.search(r"^Model:\s*(.+)$", _text(entry), re.MULTILINE)
+        names.append(match[1].strip() if match else entry.parent.name)
+    return tuple(names)
+
+
+def _coral(root: Path) -> tuple[str, ...]:
+    found = []
+    for device in sorted((root / "sys/bus/usb/devices").glob("*")):
+        ids = (_text(device / "idVendor").strip(), _text(device / "idProduct").strip())
+        if ids in _CORAL_USB_IDS:
+            found.append(_CORAL_USB_IDS[ids])
+    found += ["Coral on PCI Express" for _ in sorted((root / "dev").glob("apex_*"))]
+    return tuple(found)
+
+
+def _cameras(root: Path) -> tuple[tuple[str, str], ...]:
+    """Devices with index 0: the others of a camera carry its metadata, not its pictures."""
+    found = []
+    nodes = sorted((root / "dev").glob("video*"), key=lambda node: (len(node.name), node.name))
+    for node in nodes:
+        described = root / "sys/class/video4linux" / node.name
+        if _text(described / "index").strip() in ("", "0"):
+            found.append((f"/dev/{node.name}", _text(described / "name").strip()))
+    return tuple(found)
+
+
+def _text(path: Path) -> str:
+    """A file's text, "" where it doesn't exist or may not be read: then it says nothing."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,185 @@
+"""What this machine can do for edgessd, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from edgessd.target.detect import Machine
+from edgessd.target.packages import install_command
+
+State = Literal["ok", "missing", "note"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        state: `ok`; `missing` if something that this machine's role needs isn't there; `note` for
+            anything that is merely good to know.
+        found: What there is.
+        fix: The command that mends it, "" where nothing is to mend.
+    """
+
+    name: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+# (distribution, what it is for). The first group runs detectors, the second makes them.
+_RUN_PACKAGES = (
+    ("numpy", "arrays"),
+    ("msgspec", "manifests"),
+    ("opencv", "images and video"),
+)
+_BUILD_PACKAGES = (
+    ("torch", "training"),
+    ("onnx", "building"),
+    ("onnxsim", "building"),
+    ("onnxruntime", "calibrating"),
+    ("flatbuffers", "writing .tflite"),
+    ("faster-coco-eval", "AP"),
+)
+# OpenCV comes under several names, and from a system package without Python metadata.
+_OPENCV = (
+    "opencv-python-headless",
+    "opencv-python",
+    "opencv-contrib-python-headless",
+    "opencv-contrib-python",
+)
+
+
+def examine(machine: Machine, backends: Iterable[Check]) -> tuple[Check, ...]:
+    """Every finding, in the order in which a person wants them.
+
+    Args:
+        machine: From `detect_machine`.
+        backends: What the runtime's catalog could load (it lies above this layer).
+    """
+    checks = [_python(), *(_package(name, purpose, needed=True) for name, purpose in _RUN_PACKAGES)]
+    checks += backends
+    on_device = machine.target != "host"
+    checks += [_package(name, use, needed=not on_device) for name, use in _BUILD_PACKAGES]
+    checks += [_cameras(machine), _gpu(machine), _coral(machine)]
+    if machine.target.startswith("raspberry-pi"):
+        checks.append(_throttling())
+    return tuple(checks)
+
+
+def throttle_flags(report: str) -> tuple[str, ...]:
+    """What `vcgencmd get_throttled` says, e.g. "throttled=0x50005".
+
+    Bits as in Raspberry Pi's documentation of vcgencmd: 0 to 3 are now, 16 to 19 since boot.
+    """
+    _, _, value = report.strip().partition("=")
+    bits = int(value, 16) if value else 0
+    meanings = (
+        "under-voltage",
+        "Arm frequency capped",
+        "throttled",
+        "soft temperature limit",
+    )
+    now = [text for bit, text in enumerate(meanings) if bits >> bit & 1]
+    before = [
+        f"{text} since boot"
+        for bit, text in enumerate(meanings)
+        if bits >> (bit + 16) & 1 and text not in now
+    ]
+    return tuple(now + before)
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    inside = "in a virtual environment" if sys.prefix != sys.base_prefix else "the system's"
+    return Check(name="Python", state="ok", found=f"{version}, {inside}")
+
+
+def _package(name: str, purpose: str, *, needed: bool) -> Check:
+    version = _opencv_version() if name == "opencv" else _installed(name)
+    if version:
+        return Check(name=name, state="ok", found=version)
+    state: State = "missing" if needed else "note"
+    found = f"not installed ({purpose})"
+    if not needed:
+        return Check(name=name, state=state, found=f"{found}; not needed to run detectors")
+    return Check(name=name, state=state, found=found, fix=install_command(name))
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _opencv_version() -> str:
+    versions = (_installed(name) for name in _OPENCV)
+    packaged = next((version for version in versions if version), "")
+    if packaged:
+        return packaged
+    try:  # the system's own OpenCV, e.g. JetPack's or Debian's
+        import cv2
+    except ImportError:
+        return ""
+    return str(cv2.__version__)
+
+
+def _cameras(machine: Machine) -> Check:
+    if machine.cameras:
+        names = [f"{node} ({name})" if name else node for node, name in machine.cameras]
+        return Check(name="Cameras", state="ok", found=", ".join(names))
+    fix = "plug in a USB camera; in a container pass --device /dev/video0"
+    if machine.target.startswith("raspberry-pi"):
+        fix = "sudo apt install python3-picamera2 for a CSI camera, or plug in a USB one"
+    return Check(name="Cameras", state="note", found="no /dev/video*", fix=fix)
+
+
+def _gpu(machine: Machine) -> Check:
+    if machine.l4t:
+        jetpack = f", JetPack {machine.jetpack}" if machine.jetpack else ""
+        return Check(name="GPU", state="ok", found=f"Jetson Linux {machine.l4t}{jetpack}")
+    if machine.gpus:
+        return Check(name="GPU", state="ok", found=", ".join(machine.gpus))
+    return Check(name="GPU", state="note", found="no NVIDIA GPU; training takes the CPU")
+
+
+def _coral(machine: Machine) -> Check:
+    if machine.coral:
+        return Check(name="Edge TPU", state="ok", found=", ".join(machine.coral))
+    return Check(name="Edge TPU", state="note", found="no Coral device on USB or PCI Express")
+
+
+def _throttling() -> Check:
+    """Under-voltage and heat, which halve a Pi's speed without a word."""
+    command = shutil.which("vcgencmd")
+    if command is None:
+        return Check(
+            name="Throttling",
+            state="note",
+            found="vcgencmd isn't there to ask",
+            fix="sudo apt install raspi-utils",
+        )
+    try:
+        report = subprocess.run(
+            [command, "get_throttled"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout
+        flags = throttle_flags(report)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return Check(name="Throttling", state="note", found=f"vcgencmd doesn't answer: {error}")
+    if not flags:
+        return Check(name="Throttling", state="ok", found="none since boot")
+    return Check(
+        name="Throttling",
+        state="missing",
+        found=", ".join(flags),
+        fix="use the official power supply and a fan, then reboot",
+    )
