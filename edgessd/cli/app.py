@@ -14,7 +14,11 @@ from edgessd import __version__
 from edgessd.core.errors import EdgessdError
 
 # In the order in which a newcomer needs them. A module has `command` (a function) or `app` (a group).
-COMMANDS: tuple[tuple[str, str], ...] = ()
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("import", "import_checkpoint"),
+    ("doctor", "doctor"),
+    ("targets", "targets"),
+)
 
 _debug = False
 

@@ -105,7 +105,7 @@ def calibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: int 
     was_training = network.training
     network.eval()
     try:
-        for batch in images.split(batch_size):
+        for batch in torch.split(images, batch_size):
             network(batch)
     finally:
         for hook in hooks:

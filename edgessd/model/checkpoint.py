@@ -94,13 +94,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             fix="Update edgessd, or train or import the checkpoint again with this version",
         )
     checkpoint = _decode(content, path)
-    _check_state(checkpoint, str(path))
+    check_state(checkpoint, str(path))
     return checkpoint
 
 
 def load_model(checkpoint: Checkpoint) -> SsdLite:
     """The network with the checkpoint's weights, in evaluation mode."""
-    _check_state(checkpoint, "The checkpoint")
+    check_state(checkpoint, "The checkpoint")
     model = SsdLite(checkpoint.config, checkpoint.contract)
     model.load_state_dict(checkpoint.state)
     return model.eval()
@@ -172,7 +172,7 @@ def _decode(content: dict[str, Any], path: Path) -> Checkpoint:
         ) from error
 
 
-def _check_state(checkpoint: Checkpoint, name: str) -> None:
+def check_state(checkpoint: Checkpoint, name: str) -> None:
     """Compare the tensors with those that the config and contract call for."""
     with torch.device("meta"):
         wanted = build_model(checkpoint.config, checkpoint.contract).state_dict()

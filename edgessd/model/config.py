@@ -119,7 +119,7 @@ def feature_sizes(config: ModelConfig, width: int, height: int) -> tuple[tuple[i
     """(rows, columns) of each feature map that carries a head, for an input of width x height."""
     rows, columns = height, width
     stride = 1
-    sizes = []
+    sizes: list[tuple[int, int]] = []
     while len(sizes) < config.levels:
         rows, columns, stride = halved(rows), halved(columns), stride * 2
         if stride >= config.first_stride:

@@ -30,7 +30,8 @@ class ExtraBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.expand(self.depthwise(self.squeeze(x)))
+        expanded: torch.Tensor = self.expand(self.depthwise(self.squeeze(x)))
+        return expanded
 
 
 class Predictor(nn.Module):
@@ -53,7 +54,7 @@ class Predictor(nn.Module):
         self.pointwise = nn.Conv2d(in_channels, anchors * values, 1)
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        x = self.pointwise(self.depthwise(feature))
+        x: torch.Tensor = self.pointwise(self.depthwise(feature))
         # (B, K * V, H, W) → (B, H, W, K * V) → (B, H * W * K, V): cells row-major, then anchors.
         return x.permute(0, 2, 3, 1).reshape(int(x.shape[0]), -1, self.values)
 

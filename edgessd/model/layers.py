@@ -48,7 +48,8 @@ class ConvUnit(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.same_padding:
             x = pad_same(x, self.conv.kernel_size[0], self.conv.stride[0])
-        return self.activation(self.norm(self.conv(x)))
+        activated: torch.Tensor = self.activation(self.norm(self.conv(x)))
+        return activated
 
 
 def batch_norm(channels: int, config: BatchNorm) -> nn.BatchNorm2d:

@@ -8,7 +8,14 @@ from typing import Literal
 from edgessd.core.anchors import AnchorSpec, ssd_levels
 from edgessd.core.contract import Contract, Preprocess, Scoring
 from edgessd.core.errors import ConfigError
-from edgessd.model.config import Extra, ModelConfig, feature_sizes, halved, scaled_channels
+from edgessd.model.config import (
+    Extra,
+    HeadKind,
+    ModelConfig,
+    feature_sizes,
+    halved,
+    scaled_channels,
+)
 
 MAX_LEVELS = 6
 # Squeeze and output channels of the extra feature maps at width 1.0. The paper's code and the
@@ -55,12 +62,13 @@ def new_detector(
         Extra(squeeze=scaled_channels(squeeze, width), channels=scaled_channels(channels, width))
         for squeeze, channels in _EXTRAS[: levels - 2 - int(stride_8)]
     )
+    heads: tuple[HeadKind, ...] = tuple("separable" for _ in range(levels))
     config = ModelConfig(
         width=width,
         padding=padding,
         stride_8=stride_8,
         extras=extras,
-        heads=("separable",) * levels,
+        heads=heads,
     )
     if scales is None:
         scales = evenly_spaced(min_scale, max_scale, levels)

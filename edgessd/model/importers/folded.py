@@ -203,7 +203,7 @@ def _config(
         )
         extras.append(Extra(squeeze=squeeze.out_channels, channels=expand.out_channels))
         kinds.add(expand.activation)
-    heads: tuple[HeadKind, ...] = ("separable",) * len(graph.feature_maps)
+    heads: tuple[HeadKind, ...] = tuple("separable" for _ in graph.feature_maps)
     return ModelConfig(
         width=fit[0],
         channel_multiple=fit[1],

@@ -1,0 +1,77 @@
+"""Fetch a published weights file once, whole, and only if its sha256 is the pinned one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgessd.core.errors import CheckpointError
+from edgessd.core.files import replacing, sha256_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFile:
+    """A file that others publish, pinned to its bytes."""
+
+    url: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+# Size and sha256 as OpenVINO's Open Model Zoo pins the file in
+# models/public/mobilenet-v2-pytorch/model.yml; its first 8 digits are in the publisher's own name.
+MOBILENET_V2_IMAGENET = PublishedFile(
+    url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+    sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+    size=14212972,
+)
+
+
+def cache_directory() -> Path:
+    """$EDGESSD_CACHE, else the user's cache folder."""
+    if chosen := os.environ.get("EDGESSD_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgessd"
+
+
+def fetch(file: PublishedFile, *, timeout: float = 30.0) -> Path:
+    """The file's path in the cache, downloaded if it isn't there.
+
+    Raises:
+        CheckpointError: It can't be downloaded, or its bytes aren't the pinned ones.
+    """
+    cached = cache_directory() / file.name
+    if cached.is_file() and sha256_of(cached) == file.sha256:
+        return cached
+    try:
+        with replacing(cached) as temporary:
+            _download(file, temporary, timeout)
+    except (OSError, urllib.error.URLError) as error:
+        raise CheckpointError(
+            f"{file.name} can't be downloaded from {file.url}",
+            found=str(error),
+            fix=f"Download it on a machine with a network and give the path: --weights {file.name}, "
+            f"or put it at {cached}",
+        ) from error
+    return cached
+
+
+def _download(file: PublishedFile, path: Path, timeout: float) -> None:
+    with urllib.request.urlopen(file.url, timeout=timeout) as response, path.open("wb") as out:
+        shutil.copyfileobj(response, out)
+    found = sha256_of(path)
+    if found != file.sha256:
+        raise CheckpointError(
+            f"{file.name} isn't the file that was published",
+            expected=f"{file.size} bytes with sha256 {file.sha256}",
+            found=f"{path.stat().st_size} bytes with sha256 {found}",
+            fix="Try again: a proxy or a broken connection may have changed it",
+        )

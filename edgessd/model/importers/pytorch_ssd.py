@@ -1,0 +1,226 @@
+"""Import mb2-ssd-lite of qfgaohao/pytorch-ssd, the layout that jetson-inference's training saves.
+
+The file is a state dict and nothing else: input size, preprocessing, priors and variances are
+constants of that project's code, and the labels lie in a text file beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from edgessd.core.anchors import AnchorLevel, AnchorSpec
+from edgessd.core.contract import BoxCode, Contract, Preprocess, Scoring
+from edgessd.core.errors import CheckpointError, ConfigError
+from edgessd.core.files import sha256_of
+from edgessd.model.backbones.mobilenet_v2 import STAGES, widths_that_fit
+from edgessd.model.checkpoint import Checkpoint, check_state, read_torch_file
+from edgessd.model.config import BatchNorm, Extra, HeadKind, ModelConfig
+from edgessd.model.importers.layout import State, Unit, shapes_of, take, take_units
+
+INPUT_SIZE = 300
+# Cells, input pixels between neighbouring centres, smallest and largest side of each level. The
+# distance isn't 300 / cells: the first level's 19 cells are 16 pixels apart.
+PRIOR_LEVELS = (
+    (19, 16, 60, 105),
+    (10, 32, 105, 150),
+    (5, 64, 150, 195),
+    (3, 100, 195, 240),
+    (2, 150, 240, 285),
+    (1, 300, 285, 330),
+)
+PRIOR_RATIOS = (2, 3)
+_BLOCKS = sum(repeats for _, _, repeats, _ in STAGES)
+
+
+def import_pytorch_ssd(path: Path, labels: Sequence[str]) -> Checkpoint:
+    """The detector of a state dict as a checkpoint.
+
+    Args:
+        path: The .pth file.
+        labels: Class names with or without a first BACKGROUND, as jetson-inference's labels.txt has
+            them.
+
+    Raises:
+        CheckpointError: Another network or layout, missing tensors, or labels that don't fit.
+    """
+    path = Path(path)
+    source = read_torch_file(path)
+    _require_layout(source, path)
+    units = _units(_count(source, "extras"), _count(source, "regression_headers"))
+    state = take_units(source, units, path) | _predictors(source, path)
+    config = _config(state, path)
+    try:
+        contract = _contract(state, labels)
+    except ConfigError as error:
+        raise CheckpointError(f"{path} can't take these labels", found=str(error)) from error
+    checkpoint = Checkpoint(
+        config=config,
+        contract=contract,
+        state=state,
+        provenance={"imported_from": "pytorch-ssd mb2-ssd-lite", "source_sha256": sha256_of(path)},
+    )
+    check_state(checkpoint, str(path))
+    return checkpoint
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """One name a line; empty lines are left out.
+
+    Raises:
+        CheckpointError: No such file, or nothing in it.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no labels file {path}",
+            expected="a text file with one class name a line",
+            fix="Training with jetson-inference writes labels.txt beside the checkpoints",
+        )
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    names = tuple(name for name in names if name)
+    if not names:
+        raise CheckpointError(f"{path} names no class", expected="one class name a line")
+    return names
+
+
+def _require_layout(source: object, path: Path) -> None:
+    if not isinstance(source, dict) or "classification_headers.0.0.weight" not in source:
+        found = "MobileNetV1 or VGG" if _has_headers(source) else "no classification_headers"
+        raise CheckpointError(
+            f"{path} isn't an mb2-ssd-lite state dict",
+            expected="tensors named base_net.*, extras.*, classification_headers.*",
+            found=found,
+            fix="Only mb2-ssd-lite has the separable heads that this importer knows",
+        )
+    if "base_net.1.conv.0.weight" not in source:
+        raise CheckpointError(
+            f"{path} has another backbone",
+            expected="MobileNetV2 (mb2-ssd-lite)",
+            found="MobileNetV1 or VGG",
+            fix="Train with --net=mb2-ssd-lite there, or with edgessd train",
+        )
+
+
+def _has_headers(source: object) -> bool:
+    return isinstance(source, dict) and any(
+        str(name).startswith("classification_headers.") for name in source
+    )
+
+
+def _count(source: Mapping[str, Tensor], group: str) -> int:
+    return 1 + max(
+        (int(name.split(".")[1]) for name in source if name.startswith(f"{group}.")), default=-1
+    )
+
+
+def _units(extras: int, heads: int) -> dict[str, Unit]:
+    units = {"backbone.stem": Unit("base_net.0.0", "base_net.0.1")}
+    for index in range(_BLOCKS):
+        theirs = f"base_net.{index + 1}.conv"
+        # Convolution, norm and ReLU count as three places; only the first block has no expansion.
+        parts = ("expand", "depthwise", "project") if index else ("depthwise", "project")
+        for place, part in enumerate(parts):
+            units[f"backbone.blocks.{index}.{part}"] = _pair(theirs, 3 * place)
+    units["backbone.last"] = Unit(f"base_net.{_BLOCKS + 1}.0", f"base_net.{_BLOCKS + 1}.1")
+    for index in range(extras):
+        for place, part in enumerate(("squeeze", "depthwise", "expand")):
+            units[f"extras.{index}.{part}"] = _pair(f"extras.{index}.conv", 3 * place)
+    # The last head, on a single cell, is a bare 1x1 convolution.
+    for index in range(heads - 1):
+        units[f"heads.{index}.box.depthwise"] = _pair(f"regression_headers.{index}", 0)
+        units[f"heads.{index}.score.depthwise"] = _pair(f"classification_headers.{index}", 0)
+    return units
+
+
+def _pair(prefix: str, place: int) -> Unit:
+    return Unit(f"{prefix}.{place}", f"{prefix}.{place + 1}")
+
+
+def _predictors(source: Mapping[str, Tensor], path: Path) -> State:
+    state: State = {}
+    heads = _count(source, "regression_headers")
+    for index in range(heads):
+        suffix = ".3" if index < heads - 1 else ""
+        for ours, theirs in (("box", "regression"), ("score", "classification")):
+            for leaf in ("weight", "bias"):
+                name = f"{theirs}_headers.{index}{suffix}.{leaf}"
+                state[f"heads.{index}.{ours}.pointwise.{leaf}"] = take(source, name, path).clone()
+    return state
+
+
+def _config(state: State, path: Path) -> ModelConfig:
+    shapes = shapes_of(
+        {
+            name.removeprefix("backbone."): tensor
+            for name, tensor in state.items()
+            if name.startswith("backbone.")
+        }
+    )
+    fit = widths_that_fit(shapes)
+    if fit is None:
+        raise CheckpointError(
+            f"{path} has a backbone of unknown width",
+            expected="MobileNetV2's channels times a width of 0.1 to 2",
+            found=f"a stem of {shapes['stem.conv.weight'][0]} channels",
+        )
+    extras = []
+    for index in range(len(PRIOR_LEVELS) - 2):
+        squeeze, expand = (f"extras.{index}.{part}.conv.weight" for part in ("squeeze", "expand"))
+        if squeeze not in state or expand not in state:
+            raise CheckpointError(f"{path} is incomplete", expected=f"extras.{index}")
+        extras.append(Extra(squeeze=state[squeeze].shape[0], channels=state[expand].shape[0]))
+    heads: tuple[HeadKind, ...] = (*("separable" for _ in PRIOR_LEVELS[1:]), "pointwise")
+    return ModelConfig(
+        width=fit[0],
+        channel_multiple=fit[1],
+        padding="symmetric",
+        extras=tuple(extras),
+        extra_activation="none",
+        heads=heads,
+        batch_norm=BatchNorm(epsilon=1e-5),
+    )
+
+
+def _contract(state: State, labels: Sequence[str]) -> Contract:
+    anchors = anchor_spec()
+    columns = state["heads.0.score.pointwise.bias"].shape[0] // anchors.shapes_per_level[0]
+    if len(labels) == columns and labels[0].lower() == "background":
+        labels = labels[1:]
+    if len(labels) != columns - 1:
+        raise CheckpointError(
+            "The labels don't fit the checkpoint",
+            expected=f"{columns - 1} class names (BACKGROUND may stand before them)",
+            found=f"{len(labels)} names",
+            fix="Give the labels.txt that was written when this checkpoint was trained",
+        )
+    return Contract(
+        preprocess=Preprocess(
+            width=INPUT_SIZE, height=INPUT_SIZE, mean=(127.0,) * 3, std=(128.0,) * 3
+        ),
+        anchors=anchors,
+        labels=tuple(labels),
+        box_code=BoxCode(centre_variance=0.1, size_variance=0.2),
+        scoring=Scoring(activation="softmax", background=True),
+    )
+
+
+def anchor_spec() -> AnchorSpec:
+    """That project's priors: small square, larger square, wide and tall of each ratio; clipped."""
+    levels = []
+    for cells, pitch, low, high in PRIOR_LEVELS:
+        sides = [(low, low), (math.sqrt(low * high),) * 2]
+        for ratio in PRIOR_RATIOS:
+            root = math.sqrt(ratio)
+            sides += [(low * root, low / root), (low / root, low * root)]
+        levels.append(
+            AnchorLevel(
+                rows=cells,
+                columns=cells,
+                step=(pitch / INPUT_SIZE, pitch / INPUT_SIZE),
+                shapes=tuple((width / INPUT_SIZE, height / INPUT_SIZE) for width, height in sides),
+            )
+        )
+    return AnchorSpec(levels=tuple(levels), clip=True)
