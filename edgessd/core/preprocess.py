@@ -235,7 +235,7 @@ def _check_image(image: Pixels) -> None:
             "This isn't a colour image",
             expected="uint8 pixels of shape (height, width, 3) in BGR order, at least one pixel",
             found=f"{image.dtype} of shape {image.shape}",
-            fix="Read it with edgessd.data.images.read_image, or convert it with cv2.cvtColor.",
+            fix="Read it with edgessd.core.images.read_image, or convert it with cv2.cvtColor.",
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from edgessd.core.errors import DataError
-from edgessd.data.images import list_images
+from edgessd.core.images import list_images
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
 from edgessd.data.splits import (

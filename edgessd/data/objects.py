@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.errors import DataError
-from edgessd.data.images import ImageHeader, read_header
+from edgessd.core.images import ImageHeader, read_header
 from edgessd.data.problems import ProblemLog
 from edgessd.metrics.ground_truth import LabelledImage
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgessd.core.errors import DataError
-from edgessd.data.images import IMAGE_SUFFIXES
+from edgessd.core.images import IMAGE_SUFFIXES
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
 from edgessd.data.splits import (
