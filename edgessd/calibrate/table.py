@@ -1,0 +1,176 @@
+"""`CalibrationTable`: what calibration saw, as statistics. Scales are a later decision.
+
+One table serves every range method, both quantization schemes and every target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.calibrate.observers import TensorObserver
+from edgessd.core.errors import CalibrationError
+from edgessd.core.files import replacing
+
+FORMAT_VERSION = 1
+
+_SCALARS = (
+    "minimum",
+    "maximum",
+    "mean_minimum",
+    "mean_maximum",
+    "deviation_minimum",
+    "deviation_maximum",
+    "bin_width",
+    "first_bin",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TensorStatistics:
+    """Statistics of one tensor over the calibration images.
+
+    Attributes:
+        minimum: Smallest value in any image, exact.
+        maximum: Largest value in any image, exact.
+        mean_minimum: Mean over the images of each image's smallest value.
+        mean_maximum: Mean over the images of each image's largest value.
+        deviation_minimum: Standard deviation of the images' smallest values.
+        deviation_maximum: Standard deviation of the images' largest values.
+        bin_width: Of the histogram, a power of two.
+        first_bin: The histogram starts at first_bin * bin_width.
+        counts: (bins,) int64, over an equal sample of each image.
+    """
+
+    minimum: float
+    maximum: float
+    mean_minimum: float
+    mean_maximum: float
+    deviation_minimum: float
+    deviation_maximum: float
+    bin_width: float
+    first_bin: int
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, observer: TensorObserver) -> TensorStatistics:
+        """What an observer has gathered."""
+        return cls(
+            minimum=observer.minimum,
+            maximum=observer.maximum,
+            mean_minimum=observer.minima.mean,
+            mean_maximum=observer.maxima.mean,
+            deviation_minimum=observer.minima.deviation,
+            deviation_maximum=observer.maxima.deviation,
+            bin_width=observer.histogram.width,
+            first_bin=observer.histogram.first,
+            counts=observer.histogram.counts.copy(),
+        )
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """(bins + 1,) edges of the histogram."""
+        edges: NDArray[np.float64] = (
+            self.first_bin + np.arange(len(self.counts) + 1)
+        ) * self.bin_width
+        return edges
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CalibrationTable:
+    """Statistics per tensor of a float graph, and which images they come from.
+
+    Attributes:
+        tensors: By tensor name.
+        images: Hex sha256 of each image file that was used, sorted.
+        skipped: Reasons, by file, for images that couldn't be read.
+        graph_sha256: `FloatGraph.sha256` of the graph that ran.
+    """
+
+    tensors: Mapping[str, TensorStatistics]
+    images: tuple[str, ...]
+    skipped: Mapping[str, str]
+    graph_sha256: str
+
+    @property
+    def images_sha256(self) -> str:
+        """sha256 over the sorted hashes of the images: the identity of the calibration set."""
+        return hashlib.sha256("\n".join(self.images).encode()).hexdigest()
+
+    def __getitem__(self, name: str) -> TensorStatistics:
+        if name not in self.tensors:
+            raise CalibrationError(
+                f"The calibration table knows nothing of tensor {name!r}",
+                fix="Calibrate again with the graph that is being quantized.",
+            )
+        return self.tensors[name]
+
+    def save(self, path: Path) -> None:
+        """Write an .npz; it appears whole or not at all."""
+        header = {
+            "format_version": FORMAT_VERSION,
+            "tensors": list(self.tensors),
+            "images": list(self.images),
+            "skipped": dict(self.skipped),
+            "graph_sha256": self.graph_sha256,
+        }
+        statistics = self.tensors.values()
+        arrays = {
+            name: np.array([getattr(entry, name) for entry in statistics], np.float64)
+            for name in _SCALARS
+        }
+        counts = np.stack([entry.counts for entry in statistics])
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), counts=counts, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> CalibrationTable:
+        """Read what `save` wrote.
+
+        Raises:
+            CalibrationError: The file is missing, damaged or of another form.
+        """
+        if not path.is_file():
+            raise CalibrationError(f"There is no calibration table at {path}")
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            header = json.loads(str(arrays["header"]))
+            if header["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"format version {header['format_version']}")
+            return cls(
+                tensors=_statistics(header["tensors"], arrays),
+                images=tuple(header["images"]),
+                skipped=header["skipped"],
+                graph_sha256=header["graph_sha256"],
+            )
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            raise CalibrationError(
+                f"{path} isn't a calibration table",
+                expected=f"an .npz of format version {FORMAT_VERSION}",
+                found=str(error),
+                fix="Calibrate again.",
+            ) from error
+
+
+def _statistics(
+    names: Sequence[str], arrays: Mapping[str, NDArray[np.generic]]
+) -> dict[str, TensorStatistics]:
+    if len(arrays["counts"]) != len(names):
+        raise ValueError(f"{len(arrays['counts'])} histograms for {len(names)} tensors")
+    tensors = {}
+    for index, name in enumerate(names):
+        scalars = {key: float(arrays[key][index]) for key in _SCALARS if key != "first_bin"}
+        tensors[name] = TensorStatistics(
+            **scalars,
+            first_bin=int(arrays["first_bin"][index]),
+            counts=np.asarray(arrays["counts"][index], np.int64),
+        )
+    return tensors

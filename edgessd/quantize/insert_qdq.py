@@ -1,0 +1,128 @@
+"""Put QuantizeLinear and DequantizeLinear where a plan says.
+
+The form that every lowering reads: one Q/DQ pair a tensor, shared by its consumers; weights as int8
+initializers behind a per-channel DequantizeLinear; biases as int32 behind one of their own, or float
+where the scheme wants that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
+from edgessd.quantize.qparams import (
+    ActivationParams,
+    Int8Array,
+    WeightParams,
+    bias_scales,
+    quantize_bias,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ConvParams:
+    """Integer parameters of a Conv.
+
+    Attributes:
+        weight: int8 (out_channels, in_channels / group, kh, kw).
+        params: Scales of the weight.
+        bias: float32 (out_channels,).
+        bias_input: Parameters of the Conv's input if the bias becomes int32, else None.
+    """
+
+    weight: Int8Array
+    params: WeightParams
+    bias: np.ndarray
+    bias_input: ActivationParams | None
+
+
+def insert_qdq(
+    model: onnx.ModelProto,
+    activations: Mapping[str, tuple[str, ActivationParams]],
+    convolutions: Mapping[str, ConvParams],
+) -> onnx.ModelProto:
+    """The quantized form of a float graph.
+
+    Args:
+        model: Float, every Conv with its own weight and bias.
+        activations: Tensor name → (name its scale and zero point are stored under, parameters).
+        convolutions: Conv name → integer parameters.
+
+    Returns:
+        A graph with the same input and outputs, still float32.
+    """
+    outputs = set(GraphView(model).outputs)
+    model = copy_of(model)
+    for stored, params in dict(activations.values()).items():
+        set_initializer(model, f"{stored}.scale", np.array(params.scale, np.float32))
+        set_initializer(model, f"{stored}.zero_point", np.array(params.zero_point, np.int8))
+    nodes: list[onnx.NodeProto] = []
+    replaced: dict[str, str] = {}  # tensor → what its consumers read instead
+    for value in model.graph.input:
+        if value.name in activations:
+            nodes += _pair(value.name, value.name, activations[value.name][0])
+            replaced[value.name] = f"{value.name}.dequantized"
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = replaced.get(name, name)
+        if node.name in convolutions:
+            nodes += _conv_parameters(model, node, convolutions[node.name])
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if name not in activations:
+                continue
+            made = name
+            if name in outputs:  # the outputs' names belong to the last DequantizeLinear
+                made = node.output[index] = f"{name}.real"
+            nodes += _pair(name, made, activations[name][0], is_output=name in outputs)
+            replaced[name] = name if name in outputs else f"{name}.dequantized"
+    replace_nodes(model, nodes)
+    return model
+
+
+def _pair(
+    name: str, source: str, stored: str, *, is_output: bool = False
+) -> list[onnx.NodeProto]:
+    """Q and DQ of an activation tensor."""
+    quantized = f"{name}.quantized"
+    dequantized = name if is_output else f"{name}.dequantized"
+    parameters = [f"{stored}.scale", f"{stored}.zero_point"]
+    return [
+        helper.make_node("QuantizeLinear", [source, *parameters], [quantized], f"{name}.q"),
+        helper.make_node("DequantizeLinear", [quantized, *parameters], [dequantized], f"{name}.dq"),
+    ]
+
+
+def _conv_parameters(
+    model: onnx.ModelProto, conv: onnx.NodeProto, params: ConvParams
+) -> list[onnx.NodeProto]:
+    """DequantizeLinear of weight and, where it is integer, bias; the Conv reads them."""
+    scales = params.params.scales
+    weight, bias = conv.input[1], conv.input[2]
+    nodes = [_stored(model, weight, params.weight, scales)]
+    conv.input[1] = f"{weight}.dequantized"
+    if params.bias_input is None:
+        set_initializer(model, bias, params.bias.astype(np.float32))
+        return nodes
+    scales = bias_scales(params.bias_input, params.params)
+    nodes.append(_stored(model, bias, quantize_bias(params.bias, scales), scales))
+    conv.input[2] = f"{bias}.dequantized"
+    return nodes
+
+
+def _stored(
+    model: onnx.ModelProto, name: str, integers: np.ndarray, scales: np.ndarray
+) -> onnx.NodeProto:
+    """Integers, per-channel scales and zero points as initializers, and their DequantizeLinear."""
+    parts = [f"{name}.quantized", f"{name}.scale", f"{name}.zero_point"]
+    set_initializer(model, parts[0], integers)
+    set_initializer(model, parts[1], scales)
+    set_initializer(model, parts[2], np.zeros(len(scales), integers.dtype))
+    return helper.make_node(
+        "DequantizeLinear", parts, [f"{name}.dequantized"], f"{name}.dq", axis=0
+    )

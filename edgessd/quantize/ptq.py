@@ -1,0 +1,144 @@
+"""Post-training quantization: float graph + calibration table → Q/DQ graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+
+from edgessd.bundle.manifest import CalibrationRecord
+from edgessd.calibrate.table import CalibrationTable
+from edgessd.core.errors import CalibrationError
+from edgessd.graph.float_graph import FloatGraph
+from edgessd.graph.passes.absorb_preprocess import CENTRE, absorb_preprocess
+from edgessd.graph.verify import checked
+from edgessd.graph.view import GraphView
+from edgessd.quantize.annotate import Group, Plan, annotate
+from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
+from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
+from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
+from edgessd.quantize.qparams import ActivationParams, quantize_weight, weight_params
+from edgessd.quantize.quant_graph import Quantization, QuantGraph
+from edgessd.quantize.ranges.catalog import activation_range
+from edgessd.quantize.ranges.weights import weight_limits
+from edgessd.quantize.recipe import Recipe
+from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
+
+IMAGE_PARAMS = ActivationParams(scale=1 / CENTRE, zero_point=0)
+"""Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""
+
+Activations = dict[str, tuple[str, ActivationParams]]
+
+
+def quantize(
+    graph: FloatGraph, table: CalibrationTable, *, scheme: SchemeName, recipe: Recipe
+) -> QuantGraph:
+    """Quantize a float graph.
+
+    Args:
+        graph: That the table was collected on.
+        table: From `calibrate.collect`.
+        scheme: `affine` for LiteRT, Edge TPU and onnxruntime; `symmetric` for TensorRT.
+        recipe: From `load_recipe`.
+
+    Raises:
+        CalibrationError: The table belongs to another graph or has fewer images than the recipe wants.
+        GraphError: Something in the graph can't be quantized.
+    """
+    _check_table(graph, table, recipe)
+    chosen = scheme_named(scheme)
+    model, contract = absorb_preprocess(graph.model, graph.contract)
+    model = checked(model, after="absorb_preprocess")
+    plan = annotate(model, chosen, recipe)
+    activations = _activation_params(model, plan, table, chosen)
+    convolutions = _conv_params(model, plan, activations, chosen, recipe)
+    quantized = checked(insert_qdq(model, activations, convolutions), after="insert_qdq")
+    return QuantGraph(
+        model=quantized,
+        contract=contract,
+        quantization=Quantization(
+            scheme=scheme,
+            recipe=recipe,
+            calibration=CalibrationRecord(
+                recipe=recipe.name, images=len(table.images), images_sha256=table.images_sha256
+            ),
+            graph_sha256=graph.sha256,
+        ),
+    )
+
+
+def _check_table(graph: FloatGraph, table: CalibrationTable, recipe: Recipe) -> None:
+    if table.graph_sha256 != graph.sha256:
+        raise CalibrationError(
+            "The calibration table belongs to another graph",
+            expected=f"statistics of graph {graph.sha256[:12]}",
+            found=f"those of {table.graph_sha256[:12]}",
+            fix="Calibrate again with this checkpoint.",
+        )
+    if len(table.images) < recipe.minimum_images:
+        raise CalibrationError(
+            "The calibration table comes from too few images",
+            expected=f"at least {recipe.minimum_images} for recipe {recipe.name!r}",
+            found=str(len(table.images)),
+            fix="Calibrate again with more images, or lower minimum_images in the recipe.",
+        )
+
+
+def _activation_params(
+    model: onnx.ModelProto, plan: Plan, table: CalibrationTable, scheme: Scheme
+) -> Activations:
+    """Tensor → (name the parameters are stored under, parameters)."""
+    image = GraphView(model).inputs[0]
+    activations: Activations = {}
+    for group in plan.groups:
+        params = IMAGE_PARAMS if image in group.tensors else _group_params(group, table, scheme)
+        activations.update(dict.fromkeys(group.tensors, (group.name, params)))
+    return activations
+
+
+def _group_params(group: Group, table: CalibrationTable, scheme: Scheme) -> ActivationParams:
+    ranges = [activation_range(table[name], group.rule, scheme) for name in group.sources]
+    low = max(min(low for low, _ in ranges), group.low)
+    high = min(max(high for _, high in ranges), group.high)
+    return scheme.params(low, max(low, high))
+
+
+def _conv_params(
+    model: onnx.ModelProto,
+    plan: Plan,
+    activations: Activations,
+    scheme: Scheme,
+    recipe: Recipe,
+) -> Mapping[str, ConvParams]:
+    view = GraphView(model)
+    wanted = set(plan.convolutions)
+    found = {}
+    for conv in model.graph.node:
+        if conv.name not in wanted:
+            continue
+        weight = np.asarray(view.constant(conv.input[1]), np.float32)
+        bias = np.asarray(view.constant(conv.input[2]), np.float32)
+        source = activations[conv.input[0]][1]
+        params = weight_params(weight_limits(weight, recipe.weights))
+        if scheme.integer_bias:
+            params = guard_bias_overflow(params, bias, source)
+            params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
+        found[conv.name] = ConvParams(
+            weight=quantize_weight(weight, params),
+            params=params,
+            bias=bias,
+            bias_input=source if scheme.integer_bias else None,
+        )
+    return found
+
+
+def _output_params(
+    view: GraphView, conv: onnx.NodeProto, activations: Activations
+) -> ActivationParams:
+    """Parameters of what a Conv and its fused activation write."""
+    name = conv.output[0]
+    if name not in activations:
+        (activation,) = view.consumers(name)
+        name = activation.output[0]
+    return activations[name][1]

@@ -1,0 +1,116 @@
+"""`Recipe`: how statistics become ranges, as a data file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgessd.core.errors import ConfigError
+from edgessd.core.resources import resource_directory
+
+RangeMethod = Literal["minmax", "average", "percentile", "mse", "entropy"]
+
+
+class RangeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a tensor's range is chosen.
+
+    Attributes:
+        method: `minmax` over all images; `average` of each image's minimum and maximum; `percentile`
+            of the values; `mse`, the smallest mean squared error; `entropy`, the smallest
+            Kullback-Leibler divergence.
+        percentile: For `percentile`: share of values inside the range, in percent.
+        deviations: For `average`: standard deviations over the images added on both sides.
+    """
+
+    method: RangeMethod
+    percentile: float = 99.99
+    deviations: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 50 < self.percentile <= 100:
+            raise ConfigError(
+                "percentile is out of range", expected="over 50, up to 100", found=f"{self.percentile}"
+            )
+        if not 0 <= self.deviations <= 10:
+            raise ConfigError(
+                "deviations is out of range", expected="0 to 10", found=f"{self.deviations}"
+            )
+
+
+class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tensors that are treated in another way.
+
+    Attributes:
+        tensors: Patterns of tensor names, as in a shell: `heads.*.score.pointwise`.
+        range: Another rule for their range.
+        keep_float: Leave them unquantized. Engines of the affine scheme are wholly integer, so it is
+            refused there.
+    """
+
+    tensors: tuple[str, ...]
+    range: RangeRule | None = None
+    keep_float: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.range is None) != self.keep_float:
+            raise ConfigError(
+                f"The exemption of {', '.join(self.tensors)} doesn't say one thing",
+                expected="either a range or keep_float = true",
+            )
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A way to quantize.
+
+    Attributes:
+        name: Of the recipe, for reports and manifests.
+        activations: Rule for activation ranges.
+        weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
+        exemptions: Later ones win.
+        minimum_images: Fewer readable calibration images are refused.
+        description: What it is good for.
+    """
+
+    name: str
+    activations: RangeRule
+    weights: Literal["minmax", "mse"] = "minmax"
+    exemptions: tuple[Exemption, ...] = ()
+    minimum_images: int = 16
+    description: str = ""
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """A recipe that ships with edgessd by its name, or any TOML file by its path.
+
+    Raises:
+        ConfigError: There is none, or it holds an unknown key or a wrong value.
+    """
+    path = _find(name_or_path)
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Recipe)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The recipe {path} can't be used", found=str(error)) from error
+
+
+def list_recipes() -> tuple[str, ...]:
+    """Names of the recipes that ship with edgessd."""
+    return tuple(sorted(path.stem for path in _directory().glob("*.toml")))
+
+
+def _find(name_or_path: str | Path) -> Path:
+    shipped = _directory() / f"{name_or_path}.toml"
+    if isinstance(name_or_path, str) and name_or_path in list_recipes():
+        return shipped
+    path = Path(name_or_path)
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    raise ConfigError(
+        f"There is no recipe {str(name_or_path)!r}",
+        expected="a .toml file or one of " + ", ".join(list_recipes()),
+    )
+
+
+def _directory() -> Path:
+    return resource_directory("calibration") / "recipes"
