@@ -1,0 +1,93 @@
+"""Build the peer: the same checkpoint through litert-torch and ai-edge-quantizer.
+
+It runs in an environment of its own, from the root of the repository:
+
+    python3 -m venv .peer
+    .peer/bin/pip install -r benchmarks/peers/litert_torch/requirements.txt
+    PYTHONPATH=. .peer/bin/python benchmarks/peers/litert_torch/convert.py \
+        --checkpoint voc.pt --calibration IMAGES --out peer.tflite
+
+The model is edgessd's network with NHWC input and output; everything after it is the peer's: its
+converter, its calibration and its `static_wi8_ai8` recipe. Weights are read by edgessd's own loader
+(a checkpoint, or a folder with graph.json and weights.npz) and images are prepared by edgessd's own
+preprocessing, so that nothing but the conversion differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import litert_torch
+import numpy as np
+import torch
+from ai_edge_quantizer import quantizer, recipe
+
+from edgessd.core.preprocess import fit_image
+from edgessd.model.batch_norm import fold_batch_norm
+from edgessd.model.checkpoint import Checkpoint, load_checkpoint, load_model
+from edgessd.model.importers.folded import import_folded
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+SIGNATURE = "serving_default"
+
+
+def main() -> None:
+    arguments = _arguments()
+    checkpoint = _read(arguments.checkpoint)
+    images = sorted(p for p in arguments.calibration.iterdir() if p.suffix.lower() in SUFFIXES)
+    images = images[: arguments.images]
+    if len(images) < arguments.images:
+        sys.exit(f"{arguments.calibration} holds {len(images)} images, {arguments.images} wanted")
+
+    started = time.perf_counter()
+    tensors = [_tensor(path, checkpoint) for path in images]
+    model = litert_torch.to_channel_last_io(fold_batch_norm(load_model(checkpoint)), args=[0])
+    with torch.no_grad():
+        converted = litert_torch.convert(model.eval(), (torch.from_numpy(tensors[0]),))
+    float_path = arguments.out.with_suffix(".float32.tflite")
+    converted.export(str(float_path))
+
+    peer = quantizer.Quantizer(str(float_path))
+    peer.load_quantization_recipe(recipe.static_wi8_ai8())
+    statistics = peer.calibrate({SIGNATURE: [{"args_0": tensor} for tensor in tensors]}, num_threads=2)
+    peer.quantize(statistics).export_model(str(arguments.out), overwrite=True)
+    print(
+        json.dumps(
+            {
+                "out": str(arguments.out),
+                "float32": str(float_path),
+                "images": len(images),
+                "seconds": round(time.perf_counter() - started, 1),
+            }
+        )
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a .pt file or a folded folder")
+    parser.add_argument("--calibration", type=Path, required=True, help="a folder of images")
+    parser.add_argument("--images", type=int, default=100, help="how many, in order of their names")
+    parser.add_argument("--out", type=Path, required=True, help="the int8 .tflite to write")
+    return parser.parse_args()
+
+
+def _read(path: Path) -> Checkpoint:
+    return import_folded(path) if path.is_dir() else load_checkpoint(path)
+
+
+def _tensor(path: Path, checkpoint: Checkpoint) -> np.ndarray:
+    """One calibration image as (1, H, W, 3) float32, normalised as the checkpoint says."""
+    spec = checkpoint.contract.preprocess
+    pixels, _ = fit_image(cv2.imread(str(path), cv2.IMREAD_COLOR), spec)
+    mean, std = np.float32(spec.mean), np.float32(spec.std)
+    return ((pixels.astype(np.float32) - mean) / std)[None]
+
+
+if __name__ == "__main__":
+    main()
