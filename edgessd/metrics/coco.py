@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError, DataError
+from edgessd.metrics.ground_truth import TrueBoxes
 
 # With these settings every AP of the project is measured. AP counts at most 100 boxes a class and
 # image; a limit over all classes would lower it, so there is none in effect.
@@ -24,23 +24,6 @@ _TWELVE = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"),
 )
-
-
-class TrueBoxes(Protocol):
-    """What metrics need of an image's ground truth; `LabelledImage` has it.
-
-    Attributes:
-        boxes: (n, 4) float32 xyxy in pixels.
-        class_ids: (n,) int64.
-        ignore: (n,) bool; neither a hit nor a miss.
-    """
-
-    @property
-    def boxes(self) -> FloatArray: ...
-    @property
-    def class_ids(self) -> NDArray[np.int64]: ...
-    @property
-    def ignore(self) -> NDArray[np.bool_]: ...
 
 
 class CocoMetrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.boxes import FloatArray
+
+
+class TrueBoxes(Protocol):
+    """What metrics need of an image's ground truth; `LabelledImage` has it.
+
+    Attributes:
+        boxes: (n, 4) float32 xyxy in pixels.
+        class_ids: (n,) int64.
+        ignore: (n,) bool; neither a hit nor a miss.
+    """
+
+    @property
+    def boxes(self) -> FloatArray: ...
+    @property
+    def class_ids(self) -> NDArray[np.int64]: ...
+    @property
+    def ignore(self) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,152 @@
+"""How closely one form of a detector follows another.
+
+AP on a small set moves by some thousandths for nothing: one box near the IoU or score threshold is
+enough. Agreement compares two detectors with each other instead, over any images, labelled or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.core.boxes import FloatArray
+from edgessd.core.detections import Detections
+from edgessd.core.errors import ConfigError, DataError
+from edgessd.core.tensors import TensorSpec
+from edgessd.metrics.coco import coco_metrics
+
+# What the reference finds over this score stands for the truth.
+REFERENCE_SCORE = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FoundAsTruth:
+    boxes: FloatArray
+    class_ids: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+
+def agreement_ap(reference: Sequence[Detections], found: Sequence[Detections]) -> float:
+    """COCO AP of detections, with a reference's detections over `REFERENCE_SCORE` as ground truth.
+
+    Both must come from the settings of `EVALUATION_NMS`: the reference is cut at its score here, what
+    is scored against it is not.
+
+    Args:
+        reference: One item an image, usually the float model's.
+        found: One item an image, in the same order; labels are matched by name.
+
+    Raises:
+        DataError: If the reference finds nothing over the score.
+        ConfigError: If the two don't detect the same classes.
+    """
+    if not sum(int((item.scores > REFERENCE_SCORE).sum()) for item in reference):
+        raise DataError(
+            f"The reference finds nothing over {REFERENCE_SCORE}, so agreement with it isn't defined",
+            expected="images that show what the detector was trained on",
+            found=f"{len(reference)} images without a detection",
+            fix="Give a folder of such images with --data",
+        )
+    labels = reference[0].labels
+    truth = []
+    for item in reference:
+        sure = item[item.scores > REFERENCE_SCORE]
+        truth.append(
+            _FoundAsTruth(
+                boxes=sure.boxes, class_ids=sure.class_ids, ignore=np.zeros(len(sure), bool)
+            )
+        )
+    return coco_metrics(truth, [relabelled(item, labels) for item in found], labels).AP
+
+
+def relabelled(detections: Detections, labels: tuple[str, ...]) -> Detections:
+    """The same detections with class ids that index `labels`, matched by name.
+
+    Raises:
+        ConfigError: If the names aren't the same.
+    """
+    if detections.labels == labels:
+        return detections
+    if set(detections.labels) != set(labels):
+        raise ConfigError(
+            "The two detectors don't know the same classes",
+            expected=", ".join(labels),
+            found=", ".join(detections.labels),
+            fix="Compare forms of one detector",
+        )
+    index = np.array([labels.index(label) for label in detections.labels], np.int64)
+    return Detections(
+        boxes=detections.boxes,
+        scores=detections.scores,
+        class_ids=index[detections.class_ids],
+        labels=labels,
+        track_ids=detections.track_ids,
+    )
+
+
+@dataclass(slots=True)
+class RawAgreement:
+    """Share of raw integer outputs within 1 LSB of a reference's, gathered image by image.
+
+    Attributes:
+        within: Values that differ by at most one step of the artifact's scale.
+        total: Values compared.
+    """
+
+    within: int = 0
+    total: int = 0
+
+    def add(
+        self,
+        reference: Mapping[str, NDArray[np.generic]],
+        found: Mapping[str, NDArray[np.generic]],
+        specs: Sequence[TensorSpec],
+    ) -> None:
+        """Compare one image's outputs.
+
+        Args:
+            reference: Real values of a quantized graph (they lie on its grid) by output name.
+            found: Raw integers of the artifact by output name.
+            specs: The artifact's outputs; those without quantization are left out.
+        """
+        for spec in specs:
+            if spec.quantization is None:
+                continue
+            integers = to_integers(reference[spec.name], spec)
+            distance = np.abs(integers - found[spec.name].reshape(-1).astype(np.int64))
+            self.within += int((distance <= 1).sum())
+            self.total += distance.size
+
+    @property
+    def share(self) -> float | None:
+        """In [0, 1]; None where nothing could be compared."""
+        return self.within / self.total if self.total else None
+
+
+def to_integers(values: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.int64]:
+    """Real values (any shape) as integers of a quantized tensor, saturated, flattened."""
+    quantization = spec.quantization
+    if quantization is None:
+        raise ValueError(f"{spec.name} isn't quantized")
+    limits = np.iinfo(spec.dtype)
+    steps = np.rint(values.reshape(-1).astype(np.float64) / quantization.scale)
+    integers: NDArray[np.int64] = np.clip(
+        steps + quantization.zero_point, limits.min, limits.max
+    ).astype(np.int64)
+    return integers
+
+
+def max_class_drift(
+    reference: Mapping[str, Mapping[str, float | None]],
+    found: Mapping[str, Mapping[str, float | None]],
+) -> float:
+    """Largest difference in AP of any class, of two `CocoMetrics.per_class` on the same images."""
+    drifts = []
+    for label, numbers in reference.items():
+        first, second = numbers["AP"], found[label]["AP"]
+        if first is not None and second is not None:
+            drifts.append(abs(first - second))
+    return max(drifts)
