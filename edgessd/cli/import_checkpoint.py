@@ -68,5 +68,6 @@ def _finish(checkpoint: Checkpoint, source: Path, out: Path, as_json: bool) -> N
     people().print(
         f"[green]Imported[/green] {source} → {out}: MobileNetV2 {checkpoint.config.width:g}, "
         f"{spec.width}x{spec.height}, {anchors} anchors, {len(checkpoint.contract.labels)} classes.\n"
-        f"Next: edgessd eval {out} --data DIR, or edgessd build --checkpoint {out} --target NAME"
+        f"Next: edgessd eval {out} --data DIR, or edgessd build --checkpoint {out} --target NAME",
+        soft_wrap=True,
     )

@@ -172,14 +172,14 @@ def _config(state: State, path: Path) -> ModelConfig:
         if squeeze not in state or expand not in state:
             raise CheckpointError(f"{path} is incomplete", expected=f"extras.{index}")
         extras.append(Extra(squeeze=state[squeeze].shape[0], channels=state[expand].shape[0]))
-    heads: tuple[HeadKind, ...] = (*("separable" for _ in PRIOR_LEVELS[1:]), "pointwise")
+    kinds: list[HeadKind] = ["separable" for _ in PRIOR_LEVELS[1:]]
     return ModelConfig(
         width=fit[0],
         channel_multiple=fit[1],
         padding="symmetric",
         extras=tuple(extras),
         extra_activation="none",
-        heads=heads,
+        heads=(*kinds, "pointwise"),
         batch_norm=BatchNorm(epsilon=1e-5),
     )
 
