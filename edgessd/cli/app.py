@@ -15,7 +15,9 @@ from edgessd.core.errors import EdgessdError
 
 # In the order in which a newcomer needs them. A module has `command` (a function) or `app` (a group).
 COMMANDS: tuple[tuple[str, str], ...] = (
+    ("data", "data"),
     ("import", "import_checkpoint"),
+    ("build", "build"),
     ("doctor", "doctor"),
     ("targets", "targets"),
 )

@@ -18,7 +18,7 @@ class ProblemKind:
 
     Attributes:
         severity: An `error` makes training wrong, so loading refuses; a `warning` is reported.
-        text: What it is, as people read it: "{count} boxes ..." is made of it.
+        text: What it is, as people read it before a number: "boxes without width or height: 2".
         done: What was done about it, or what to do.
     """
 
@@ -54,7 +54,7 @@ KINDS: dict[str, ProblemKind] = {
     "missing_images": ProblemKind(
         severity="error",
         text="annotated images whose files are missing, more than a fifth of the split",
-        done="put the images where the annotations say, or convert only what is there",
+        done="put the images where the annotations say",
     ),
     "unlabelled_image": ProblemKind(
         severity="warning", text="images without labels", done="taken as background"
@@ -105,6 +105,17 @@ KINDS: dict[str, ProblemKind] = {
         text="images by which trainval.txt differs from train.txt and val.txt together",
         done="train.txt and val.txt are used",
     ),
+    "leak": ProblemKind(
+        severity="warning",
+        text="pictures that occur in more than one split",
+        done="evaluation on them measures memory; `edgessd data convert --split` keeps copies "
+        "together",
+    ),
+    "duplicate": ProblemKind(
+        severity="warning",
+        text="pictures that occur more than once in a split",
+        done="kept; they count double",
+    ),
     "unused_class": ProblemKind(
         severity="warning", text="classes without a single box", done="kept as labels"
     ),
@@ -137,8 +148,8 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """What it is, with its count: "2 boxes without width or height"."""
-        return f"{self.count:,} {KINDS[self.kind].text}"
+        """What it is, with its count: "boxes without width or height: 2"."""
+        return f"{KINDS[self.kind].text}: {self.count:,}"
 
     @property
     def done(self) -> str:
@@ -190,7 +201,7 @@ def refuse(root: Path, problems: Sequence[Problem]) -> None:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return
-    found = ". ".join(f"{problem.text} ({problem.first()}): {problem.done}" for problem in errors)
+    found = ". ".join(f"{problem.text} ({problem.first()}); {problem.done}" for problem in errors)
     raise DataError(
         f"The dataset {root} can't be trained on or measured with",
         found=found,
