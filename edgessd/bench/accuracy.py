@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import DataError
+from edgessd.core.images import read_image
 from edgessd.metrics.coco import EVALUATION_NMS, CocoMetrics, coco_metrics
 from edgessd.metrics.confusion import ConfusionMatrix, confusion_matrix, plot_confusion
 from edgessd.metrics.ground_truth import LabelledImage
@@ -22,7 +23,6 @@ from edgessd.metrics.voc import VocMetrics, voc_metrics
 
 Image = NDArray[np.uint8]
 Predictor = Callable[[Image], Detections]
-Reader = Callable[[Path], Image]
 Progress = Callable[[int, int], None]
 
 
@@ -102,7 +102,6 @@ def evaluate(
     labels: tuple[str, ...],
     progress: Progress | None = None,
     *,
-    read: Reader,
     nms: Nms = EVALUATION_NMS,
     data: str = "",
     split: str = "",
@@ -111,10 +110,9 @@ def evaluate(
 
     Args:
         predictor: Made with `nms`; a score threshold above 0.01 would cut AP short.
-        images: With `class_ids` that index `labels`.
+        images: With `class_ids` that index `labels`; a file that can't be read is skipped and named.
         labels: Of the predictor.
         progress: Called after each image with (done, all).
-        read: Reads one image file as BGR, raising `DataError` for a broken one, which is left out.
         nms: What the predictor runs with, for the record.
         data: Name of the dataset, for the record.
         split: Name of the split, for the record.
@@ -127,7 +125,7 @@ def evaluate(
     skipped: list[str] = []
     for index, labelled in enumerate(images):
         try:
-            image = read(labelled.path)
+            image = read_image(labelled.path)
         except DataError as error:
             skipped.append(error.paragraph())
         else:
