@@ -28,11 +28,11 @@ def command(as_json: JsonFlag = False) -> None:
         table.add_column(column)
     for spec in specs:
         indent = "  " if spec.name in profiles else ""
-        scheme = "float32" if spec.engine.scheme == "float" else f"int8 {spec.engine.scheme}"
+        form = {"float": "float32", "affine": "int8", "symmetric": "int8 symmetric"}
         table.add_row(
             f"{indent}{spec.name}",
             spec.title,
-            f"{spec.engine.format}, {scheme}",
+            f"{spec.engine.format}, {form[spec.engine.scheme]}",
             spec.engine.input_dtype,
             ", ".join(spec.backends),
         )

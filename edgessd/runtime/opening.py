@@ -24,7 +24,7 @@ from edgessd.runtime.postprocess_op import OpPostprocessor, outputs_by_name
 from edgessd.target.load import load_target
 
 CONTRACT_KEY = "edgessd.contract"
-SCHEME_KEY = "edgessd.scheme"
+QUANTIZATION_KEY = "edgessd.quantization"
 
 Finish = Callable[[Mapping[str, Tensor], Placement], Detections]
 
@@ -172,13 +172,19 @@ def _open_onnx(path: Path, wish: Wish) -> OpenedModel:
         backend=backend,
         engine_path=path,
         engine_format="onnx",
-        scheme=backend.metadata.get(SCHEME_KEY, "float"),
+        scheme=_scheme(backend),
         preprocess=contract.preprocess,
         labels=contract.labels,
         nms=wish.nms or contract.nms,
         make_finish=_raw_finish(contract, backend),
         contract=contract,
     )
+
+
+def _scheme(backend: Backend) -> str:
+    """Of a graph file: a float one says nothing about quantization."""
+    text = backend.metadata.get(QUANTIZATION_KEY)
+    return str(msgspec.json.decode(text)["scheme"]) if text else "float"
 
 
 def _open_foreign(path: Path, wish: Wish) -> OpenedModel:

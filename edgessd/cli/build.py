@@ -1,0 +1,197 @@
+"""`edgessd build`: a bundle for a device, from a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from edgessd.cli.console import JsonFlag, people, print_json
+
+if TYPE_CHECKING:
+    from edgessd.lower.build import BuildResult, Report
+    from edgessd.lower.calibration_images import CalibrationImages
+
+RUNS = "runs"
+CALIBRATION_IMAGES = 100
+
+
+def command(
+    target: Annotated[str, typer.Option(help="A device; `edgessd targets` lists them.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Default: the newest of runs/*/best.pt, else the starter model."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images like those the camera will see, no labels needed. Default: training images.",
+            metavar="DIR",
+        ),
+    ] = None,
+    calibration_images: Annotated[
+        int, typer.Option(help="Take this many of them, spread evenly.", min=1)
+    ] = CALIBRATION_IMAGES,
+    recipe: Annotated[
+        str, typer.Option(help="How ranges are chosen: a name or a .toml.", metavar="NAME|PATH")
+    ] = "default",
+    out: Annotated[
+        Path | None, typer.Option(help="Default: dist/NAME-TARGET.", metavar="DIR")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the bundle. Default: the run's.")] = None,
+    postprocess: Annotated[
+        Literal["raw", "op"] | None,
+        typer.Option(help="End in raw outputs or in TFLite's detection op. Default: the target's."),
+    ] = None,
+    force_small: Annotated[
+        bool, typer.Option("--force-small", help="Calibrate with however few images there are.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Build a quantized bundle for a device.
+
+    Example: edgessd build --target raspberry-pi --checkpoint runs/cells/best.pt --calibration photos/
+    """
+    from edgessd.runtime.starter import BUNDLES
+    from edgessd.target.detect import detect_machine
+    from edgessd.target.load import resolve_target
+
+    console = people()
+    # What is wrong with the words of the command is said before torch takes its seconds to load.
+    spec, resolved = resolve_target(target, detect_machine().target)
+    source, is_starter = choose_checkpoint(checkpoint, Path.cwd())
+    bundle_name = name or checkpoint_name(source, is_starter=is_starter)
+    folder = out or Path(BUNDLES) / f"{bundle_name}-{target}"
+    if resolved:
+        console.print(resolved, soft_wrap=True)
+
+    from edgessd.lower.build import BuildRequest, build_bundle, relaxed
+    from edgessd.quantize.recipe import load_recipe
+
+    chosen = load_recipe(recipe)
+
+    def images() -> CalibrationImages:
+        return choose_images(calibration, source, is_starter=is_starter, limit=calibration_images)
+
+    request = BuildRequest(
+        target=spec,
+        checkpoint=source,
+        name=bundle_name,
+        out=folder,
+        recipe=relaxed(chosen) if force_small else chosen,
+        images=images,
+        postprocess=postprocess,
+        cache=folder.parent / ".cache",
+    )
+    with stage_display() as report:
+        result = build_bundle(request, report)
+    if as_json:
+        print_json(as_object(result))
+    else:
+        print_result(result)
+
+
+def choose_checkpoint(given: Path | None, folder: Path) -> tuple[Path, bool]:
+    """The checkpoint to build from, and whether it is the starter model's."""
+    from edgessd.runtime.starter import starter_checkpoint
+
+    if given is not None:
+        # A run's folder stands for the best checkpoint in it.
+        return (given / "best.pt" if (given / "best.pt").is_file() else given), False
+    runs = list(folder.glob(f"{RUNS}/*/best.pt"))
+    if runs:
+        newest = max(runs, key=lambda path: path.stat().st_mtime_ns)
+        return newest.relative_to(folder), False
+    return starter_checkpoint(), True
+
+
+def checkpoint_name(checkpoint: Path, *, is_starter: bool) -> str:
+    """`cells` for runs/cells/best.pt, else the file's own name."""
+    in_run = checkpoint.stem in ("best", "last") and not is_starter
+    return checkpoint.resolve().parent.name if in_run else checkpoint.stem
+
+
+def choose_images(
+    given: Path | None, checkpoint: Path, *, is_starter: bool, limit: int
+) -> CalibrationImages:
+    """Images to calibrate with: those that were named, else what the checkpoint was trained on."""
+    from edgessd.core.resources import resource_directory
+    from edgessd.lower.calibration_images import images_in, images_of_run
+
+    if given is not None:
+        return images_in(given, limit=limit)
+    if is_starter:
+        return images_in(resource_directory("calibration") / "starter", limit=limit)
+    return images_of_run(checkpoint, limit=limit)
+
+
+@contextmanager
+def stage_display() -> Iterator[Report]:
+    """A line for each finished stage with its time, and a bar while one is at work."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=people(), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        start = time.perf_counter()
+        current = ""
+
+        def finish() -> None:
+            if current:
+                took = time.perf_counter() - start
+                progress.console.print(f"  {current:<10}{took:6.1f} s")
+
+        def report(stage: str, done: int, total: int) -> None:
+            nonlocal current, start
+            if stage != current:
+                finish()
+                current, start = stage, time.perf_counter()
+            progress.update(task, description=stage, completed=done, total=total or None)
+
+        yield report
+        finish()
+
+
+def as_object(result: BuildResult) -> dict[str, Any]:
+    """What `--json` prints."""
+    manifest = result.bundle.manifest
+    calibration = manifest.provenance.calibration
+    return {
+        "bundle": str(result.bundle.directory),
+        "engine": str(result.bundle.engine_path),
+        "needs_finish": manifest.needs_finish,
+        "seconds": round(sum(result.seconds.values()), 2),
+        "stages": {stage: round(seconds, 2) for stage, seconds in result.seconds.items()},
+        "target": manifest.target,
+        "scheme": manifest.scheme,
+        "bytes": manifest.engine.size,
+        "calibration_images": calibration.images if calibration else 0,
+        "recipe": calibration.recipe if calibration else None,
+        "notes": list(manifest.notes),
+    }
+
+
+def print_result(result: BuildResult) -> None:
+    """The bundle in two lines, then what is not done."""
+    console, manifest = people(), result.bundle.manifest
+    calibration = manifest.provenance.calibration
+    if calibration is not None and result.images is not None:
+        console.print(
+            f"Calibrated with {calibration.images} images ({result.images.source}), recipe "
+            f"{calibration.recipe}",
+            soft_wrap=True,
+        )
+    console.print(
+        f"[green]Built[/green] {result.bundle.directory}: {manifest.engine.file}, "
+        f"{manifest.engine.size / 1e6:.2f} MB, {manifest.scheme}, for {manifest.target} in "
+        f"{sum(result.seconds.values()):.1f} s",
+        soft_wrap=True,
+    )
+    for note in manifest.notes:
+        console.print(f"Not done: {note}.", soft_wrap=True)
+    if not manifest.needs_finish:
+        console.print(f"Next: edgessd bench --model {result.bundle.directory}", soft_wrap=True)

@@ -1,0 +1,269 @@
+"""The whole way of a build: checkpoint → export → calibrate → quantize → lower → bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, cast
+
+import msgspec
+
+from edgessd import __version__
+from edgessd.bundle.manifest import CalibrationRecord, EngineFile, Manifest, Provenance
+from edgessd.bundle.store import Bundle, describe_engine, write_bundle
+from edgessd.core.contract import Contract
+from edgessd.core.errors import TargetError
+from edgessd.core.files import sha256_of
+from edgessd.core.tensors import TensorSpec
+from edgessd.graph.export import export_float_graph
+from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph, save_graph
+from edgessd.lower.calibration_images import CalibrationImages, calibrate
+from edgessd.lower.catalog import load_lowering
+from edgessd.lower.lowering import InputDType, LoweringOptions, Postprocess
+from edgessd.model.checkpoint import load_checkpoint
+from edgessd.quantize.ptq import quantize
+from edgessd.quantize.quant_graph import QuantGraph, save_quant_graph
+from edgessd.quantize.recipe import Recipe
+from edgessd.quantize.schemes import SchemeName
+from edgessd.target.spec import TargetSpec
+
+Stage = Literal["load", "export", "calibrate", "quantize", "lower", "bundle"]
+Report = Callable[[Stage, int, int], None]
+
+# Packages whose version can change a bundle's bytes.
+_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxsim", "opencv-python-headless", "torch")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRequest:
+    """What shall be built from what.
+
+    Attributes:
+        target: The device.
+        checkpoint: The float checkpoint.
+        name: Of the bundle.
+        out: The bundle's folder.
+        recipe: How ranges are chosen.
+        images: To calibrate with; called only if the target is quantized.
+        postprocess: None takes the target's.
+        cache: Folder of calibration tables; None keeps none.
+    """
+
+    target: TargetSpec
+    checkpoint: Path
+    name: str
+    out: Path
+    recipe: Recipe
+    images: Callable[[], CalibrationImages]
+    postprocess: Postprocess | None = None
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildResult:
+    """What came out.
+
+    Attributes:
+        bundle: Written and verified.
+        seconds: Of each stage, in order.
+        images: What was calibrated with, None for a float target.
+    """
+
+    bundle: Bundle
+    seconds: dict[str, float]
+    images: CalibrationImages | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Engine:
+    """An engine before it is written."""
+
+    file: EngineFile
+    content: bytes
+    contract: Contract
+    calibration: CalibrationRecord | None = None
+    needs_finish: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """Times stages and tells the outside about them."""
+
+    report: Report
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: Stage) -> Iterator[None]:
+        self.report(name, 0, 0)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def build_bundle(request: BuildRequest, report: Report = lambda *_: None) -> BuildResult:
+    """Build one bundle.
+
+    Args:
+        request: What from what.
+        report: Called with (stage, done, total); total is 0 where a stage has no steps.
+
+    Raises:
+        EdgessdError: Of the stage that refuses, with its reason. No bundle is left half-written, and
+            one that stood at `out` stays.
+    """
+    clock = _Clock(report)
+    postprocess = _postprocess(request)
+    with clock.stage("load"):
+        checkpoint = load_checkpoint(request.checkpoint)
+        checkpoint_sha256 = sha256_of(request.checkpoint)
+    with clock.stage("export"):
+        graph = export_float_graph(checkpoint)
+    images = None
+    if request.target.engine.scheme == "float":
+        with clock.stage("lower"):
+            engine = _float_engine(graph)
+    else:
+        images = request.images()
+        quantized = _quantized(request, graph, images, clock)
+        with clock.stage("lower"):
+            engine = _quantized_engine(request.target, quantized, postprocess)
+    with clock.stage("bundle"):
+        manifest = Manifest(
+            name=request.name,
+            target=request.target.name,
+            scheme=request.target.engine.scheme,
+            postprocess=postprocess,
+            engine=engine.file,
+            contract=engine.contract,
+            provenance=_provenance(request.checkpoint, checkpoint_sha256, engine.calibration),
+            needs_finish=engine.needs_finish,
+            notes=request.target.pending,
+        )
+        bundle = write_bundle(request.out, manifest, engine.content)
+    return BuildResult(bundle=bundle, seconds=clock.seconds, images=images)
+
+
+def _postprocess(request: BuildRequest) -> Postprocess:
+    wish = request.target.engine
+    if request.postprocess == "op" and wish.format != "tflite":
+        raise TargetError(
+            f"The engine of {request.target.name} can't end in the detection post-process op",
+            expected="--postprocess raw",
+            found=f"a {wish.format} engine",
+            fix="Leave --postprocess out, or build for a target with a .tflite engine",
+        )
+    return request.postprocess or wish.postprocess
+
+
+def _quantized(
+    request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
+) -> QuantGraph:
+    with clock.stage("calibrate"):
+        table = calibrate(
+            graph,
+            images,
+            minimum=request.recipe.minimum_images,
+            cache=request.cache,
+            progress=lambda done, total: clock.report("calibrate", done, total),
+        )
+    with clock.stage("quantize"):
+        scheme = cast(SchemeName, request.target.engine.scheme)
+        return quantize(graph, table, scheme=scheme, recipe=request.recipe)
+
+
+def _float_engine(graph: FloatGraph) -> _Engine:
+    content = _file_content("engine.onnx", lambda path: save_graph(graph, path))
+    return _Engine(
+        file=_onnx_file("engine.onnx", content, graph.contract),
+        content=content,
+        contract=graph.contract,
+    )
+
+
+def _quantized_engine(target: TargetSpec, graph: QuantGraph, postprocess: Postprocess) -> _Engine:
+    calibration = graph.quantization.calibration
+    wish = target.engine
+    if wish.format == "tflite":
+        options = LoweringOptions(
+            input_dtype=cast(InputDType, wish.input_dtype), postprocess=postprocess
+        )
+        lowered = load_lowering(wish.format).lower(graph, options)
+        return _Engine(
+            file=describe_engine(
+                "engine.tflite",
+                lowered.content,
+                format="tflite",
+                inputs=lowered.inputs,
+                outputs=lowered.outputs,
+            ),
+            content=lowered.content,
+            contract=graph.contract,
+            calibration=calibration,
+        )
+    # TensorRT and onnxruntime read the Q/DQ graph as it is.
+    name = "qdq.onnx" if wish.compiled_on_device else "engine.onnx"
+    content = _file_content(name, lambda path: save_quant_graph(graph, path))
+    return _Engine(
+        file=_onnx_file(name, content, graph.contract),
+        content=content,
+        contract=graph.contract,
+        calibration=calibration,
+        needs_finish=wish.compiled_on_device,
+    )
+
+
+def _onnx_file(name: str, content: bytes, contract: Contract) -> EngineFile:
+    size, anchors = contract.preprocess, contract.anchors.count
+    shapes = ((1, anchors, 4), (1, anchors, contract.columns))
+    image = TensorSpec(
+        name=INPUT, shape=(1, 3, size.height, size.width), dtype="float32", layout="NCHW"
+    )
+    return describe_engine(
+        name,
+        content,
+        format="onnx",
+        inputs=(image,),
+        outputs=tuple(
+            TensorSpec(name=output, shape=shape, dtype="float32")
+            for output, shape in zip(OUTPUTS, shapes, strict=True)
+        ),
+    )
+
+
+def _file_content(name: str, save: Callable[[Path], None]) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        save(path)
+        return path.read_bytes()
+
+
+def _provenance(
+    checkpoint: Path, checkpoint_sha256: str, calibration: CalibrationRecord | None
+) -> Provenance:
+    return Provenance(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        edgessd=__version__,
+        # Not the whole path: it says more about the person than about the bundle.
+        checkpoint="/".join(checkpoint.parts[-2:]),
+        checkpoint_sha256=checkpoint_sha256,
+        calibration=calibration,
+        tools={distribution: _version(distribution) for distribution in _TOOLS},
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "unknown"  # it runs, so it is there under another name
+
+
+def relaxed(recipe: Recipe) -> Recipe:
+    """The recipe without its minimum of calibration images, for someone who knows better."""
+    return msgspec.structs.replace(recipe, minimum_images=1)

@@ -1,0 +1,158 @@
+"""Which images a build calibrates with, and the tables of earlier builds that serve again."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgessd.calibrate.collect import collect
+from edgessd.calibrate.table import CalibrationTable
+from edgessd.core.errors import CalibrationError, DataError
+from edgessd.core.files import sha256_of
+from edgessd.core.images import list_images
+from edgessd.data.dataset import load_dataset, recognise
+from edgessd.graph.float_graph import FloatGraph
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RUN_CONFIG = "config.toml"
+_WAY_OUT = "Name a folder of images like those the camera will see: --calibration DIR"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationImages:
+    """The images of a calibration.
+
+    Attributes:
+        paths: In the order they are read.
+        source: Where they come from, for a person.
+    """
+
+    paths: tuple[Path, ...]
+    source: str
+
+
+def images_in(folder: Path, *, limit: int) -> CalibrationImages:
+    """Up to `limit` images of a folder; of a labelled dataset, only images that are trained on.
+
+    Raises:
+        DataError: No such folder, or a dataset that can't be read.
+    """
+    try:
+        recognise(folder)
+    except DataError:  # not a dataset: a plain folder of photos, which needs no labels
+        return CalibrationImages(paths=spread(list_images(folder), limit), source=str(folder))
+    return _training_images(folder, ("train",), limit)
+
+
+def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationImages:
+    """Up to `limit` of the images that a checkpoint's run folder says it was trained on.
+
+    Raises:
+        CalibrationError: It doesn't lie in a run folder, or its dataset has moved.
+    """
+    config = checkpoint.parent / RUN_CONFIG
+    if not config.is_file():
+        raise CalibrationError(
+            f"Nothing says which images to calibrate {checkpoint} with",
+            expected=f"{RUN_CONFIG} of its training beside it",
+            fix=_WAY_OUT,
+        )
+    data = _data_section(config)
+    folder = Path(data.get("path", ""))
+    if not data.get("path") or not folder.is_dir():
+        raise CalibrationError(
+            f"The dataset that {checkpoint} was trained on isn't there",
+            expected=f"the folder that {config} names, seen from here",
+            found=str(data.get("path") or "none"),
+            fix=_WAY_OUT,
+        )
+    return _training_images(folder, tuple(data.get("train_splits", ("train",))), limit)
+
+
+def spread(paths: Sequence[Path], limit: int) -> tuple[Path, ...]:
+    """`limit` paths spread evenly over the whole list: neighbours are often frames of one scene."""
+    if len(paths) <= limit:
+        return tuple(paths)
+    return tuple(paths[index * len(paths) // limit] for index in range(limit))
+
+
+def calibrate(
+    graph: FloatGraph,
+    images: CalibrationImages,
+    *,
+    minimum: int,
+    cache: Path | None,
+    progress: Callable[[int, int], None],
+) -> CalibrationTable:
+    """The table of a graph over images; made once, then read from `cache` for every other target.
+
+    Args:
+        graph: The float graph.
+        images: What to run it over.
+        minimum: Fewer readable images are refused.
+        cache: Folder of tables, one a pair of graph and image contents; None keeps none.
+        progress: Called with (done, total).
+
+    Raises:
+        CalibrationError: Too few images, or a value isn't finite.
+    """
+    if cache is None:
+        return collect(graph, images.paths, minimum=minimum, progress=progress)
+    path = cache / f"{_cache_key(graph, images.paths)}.npz"
+    table = _cached(path)
+    if table is None or len(table.images) < minimum:
+        table = collect(graph, images.paths, minimum=minimum, progress=progress)
+        table.save(path)
+    return table
+
+
+def _cached(path: Path) -> CalibrationTable | None:
+    if not path.is_file():
+        return None
+    try:
+        return CalibrationTable.load(path)
+    except CalibrationError:
+        path.unlink()  # damaged, or of another version: it is only a copy of what can be made again
+        return None
+
+
+def _cache_key(graph: FloatGraph, paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256(graph.sha256.encode())
+    # The preprocessing isn't part of the graph, but of what it is fed.
+    digest.update(repr(graph.contract.preprocess).encode())
+    for image in sorted(sha256_of(path) for path in paths):
+        digest.update(image.encode())
+    return digest.hexdigest()[:32]
+
+
+def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> CalibrationImages:
+    dataset = load_dataset(folder)
+    if splits == ("train",) and "train" not in dataset.splits:
+        if set(dataset.splits) != {"all"}:
+            raise CalibrationError(
+                f"{folder} has no images to calibrate with: calibrating on images that a detector is "
+                "judged by would flatter it",
+                expected="a split called train",
+                found=", ".join(dataset.splits),
+                fix=_WAY_OUT,
+            )
+        splits = ("all",)
+    images = dataset.split("+".join(splits))
+    paths = spread(sorted(image.path for image in images), limit)
+    return CalibrationImages(paths=paths, source=f"{folder}, {' + '.join(splits)}")
+
+
+def _data_section(config: Path) -> dict[str, Any]:
+    try:
+        section = tomllib.loads(config.read_text(encoding="utf-8")).get("data", {})
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise CalibrationError(f"{config} can't be read", found=str(error), fix=_WAY_OUT) from error
+    return dict(section)
