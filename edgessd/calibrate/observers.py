@@ -43,13 +43,24 @@ class StreamingHistogram:
         edges: NDArray[np.float64] = (self.first + np.arange(self.bins + 1)) * self.width
         return edges
 
-    def add(self, values: FloatArray) -> None:
-        """Count finite values, a flat float32 array."""
+    def add(
+        self, values: FloatArray, *, low: float | None = None, high: float | None = None
+    ) -> None:
+        """Count finite values, a flat float32 array.
+
+        Args:
+            values: To count.
+            low: No value lies below, if that is known already; the window then covers it too.
+            high: No value lies above.
+        """
         if not len(values):
             return
-        low, high = float(values.min()), float(values.max())
-        self._make_room(low, high)
-        indices = np.floor(values * np.float32(1 / self.width)).astype(np.int64)
+        self._make_room(
+            float(values.min()) if low is None else low,
+            float(values.max()) if high is None else high,
+        )
+        scaled = values * np.float32(1 / self.width)
+        indices = np.floor(scaled, out=scaled).astype(np.int64)
         indices -= self.first
         self.counts += np.bincount(indices, minlength=self.bins)
 
@@ -133,4 +144,4 @@ class TensorObserver:
         self.maximum = max(self.maximum, maximum)
         self.minima.add(minimum)
         self.maxima.add(maximum)
-        self.histogram.add(sample)
+        self.histogram.add(sample, low=minimum, high=maximum)

@@ -53,7 +53,7 @@ def export_float_graph(checkpoint: Checkpoint) -> FloatGraph:
 
 def export_module(module: torch.nn.Module, contract: Contract) -> FloatGraph:
     """The float32 graph of any module with the outputs of `SsdLite`, in evaluation mode."""
-    from edgessd.graph.fold_norm import fold_batch_norm
+    from edgessd.model.batch_norm import fold_batch_norm
 
     module = module.eval()
     shape = (1, 3, contract.preprocess.height, contract.preprocess.width)
