@@ -39,6 +39,9 @@ class OrtBackend:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors: its warnings name optimizations it did not find
+        # On x86-64 without VNNI the default int8 kernels add pairs of products in 16 bits, which
+        # saturates: 13% of a quantized detector's outputs were off by more than a step, 1% with this.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         what = "the engine" if isinstance(engine, bytes) else str(engine)
         try:
             session = library.InferenceSession(
