@@ -17,7 +17,9 @@ from edgessd.core.errors import EdgessdError
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("data", "data"),
     ("import", "import_checkpoint"),
+    ("eval", "evaluate"),
     ("build", "build"),
+    ("compare", "compare"),
     ("doctor", "doctor"),
     ("targets", "targets"),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from edgessd.metrics.coco import coco_metrics
 
 # What the reference finds over this score stands for the truth.
 REFERENCE_SCORE = 0.3
+
+
+Outputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,54 +93,69 @@ def relabelled(detections: Detections, labels: tuple[str, ...]) -> Detections:
 
 @dataclass(slots=True)
 class RawAgreement:
-    """Share of raw integer outputs within 1 LSB of a reference's, gathered image by image.
+    """Share of raw outputs within 1 LSB of a reference's, gathered image by image.
 
     Attributes:
-        within: Values that differ by at most one step of the artifact's scale.
+        within: Values that differ by at most one step of the scale.
         total: Values compared.
+        comparable: False once a value was seen that isn't on the scale's grid, as the outputs of a
+            float network or of another scale, or outputs of another size.
     """
 
     within: int = 0
     total: int = 0
+    comparable: bool = True
 
-    def add(
-        self,
-        reference: Mapping[str, NDArray[np.generic]],
-        found: Mapping[str, NDArray[np.generic]],
-        specs: Sequence[TensorSpec],
-    ) -> None:
+    def add(self, reference: Outputs, found: Outputs, grids: Sequence[TensorSpec]) -> None:
         """Compare one image's outputs.
 
         Args:
-            reference: Real values of a quantized graph (they lie on its grid) by output name.
-            found: Raw integers of the artifact by output name.
-            specs: The artifact's outputs; those without quantization are left out.
+            reference: Real values by output name, any shape.
+            found: Real values by output name.
+            grids: Outputs with the quantization on whose grid both must lie.
         """
-        for spec in specs:
-            if spec.quantization is None:
-                continue
-            integers = to_integers(reference[spec.name], spec)
-            distance = np.abs(integers - found[spec.name].reshape(-1).astype(np.int64))
-            self.within += int((distance <= 1).sum())
-            self.total += distance.size
+        for spec in grids:
+            if not self.comparable:
+                return
+            first, second = on_grid(reference[spec.name], spec), on_grid(found[spec.name], spec)
+            if first is None or second is None or first.size != second.size:
+                self.comparable = False
+                return
+            self.within += int((np.abs(first - second) <= 1).sum())
+            self.total += first.size
 
     @property
     def share(self) -> float | None:
         """In [0, 1]; None where nothing could be compared."""
-        return self.within / self.total if self.total else None
+        return self.within / self.total if self.comparable and self.total else None
 
 
-def to_integers(values: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.int64]:
-    """Real values (any shape) as integers of a quantized tensor, saturated, flattened."""
-    quantization = spec.quantization
-    if quantization is None:
+def real_values(raw: Outputs, specs: Sequence[TensorSpec]) -> dict[str, NDArray[np.float64]]:
+    """Raw outputs as real values, by name."""
+    values = {}
+    for spec in specs:
+        real = raw[spec.name].astype(np.float64)
+        if spec.quantization is not None:
+            real = (real - spec.quantization.zero_point) * spec.quantization.scale
+        values[spec.name] = real
+    return values
+
+
+def on_grid(values: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.int64] | None:
+    """The integers of real values, flattened, or None if they don't lie on the tensor's grid."""
+    if spec.quantization is None:
         raise ValueError(f"{spec.name} isn't quantized")
     limits = np.iinfo(spec.dtype)
-    steps = np.rint(values.reshape(-1).astype(np.float64) / quantization.scale)
-    integers: NDArray[np.int64] = np.clip(
-        steps + quantization.zero_point, limits.min, limits.max
-    ).astype(np.int64)
-    return integers
+    steps = values.reshape(-1).astype(np.float64) / spec.quantization.scale
+    integers = np.rint(steps).astype(np.int64) + spec.quantization.zero_point
+    # Graphs hold scales and values in float32; 1% of a step is far above that and far below another
+    # scale's distance somewhere in the tensor.
+    lies_on_grid = (
+        np.abs(steps - np.rint(steps)).max(initial=0) < 0.01
+        and integers.min(initial=limits.max) >= limits.min
+        and integers.max(initial=limits.min) <= limits.max
+    )
+    return integers if lies_on_grid else None
 
 
 def max_class_drift(

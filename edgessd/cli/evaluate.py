@@ -1,0 +1,136 @@
+"""`edgessd eval`: how accurate a detector is on a labelled dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgessd.cli.console import JsonFlag, people, print_json
+
+if TYPE_CHECKING:
+    from edgessd.bench.accuracy import AccuracyReport
+    from edgessd.bench.comparison import MeasuredModel
+    from edgessd.data.evaluation import EvaluationSet
+
+
+def command(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint (.pt), a bundle, an .onnx or a .tflite.",
+            metavar="CHECKPOINT_OR_BUNDLE",
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="A labelled dataset.", metavar="DIR")],
+    split: Annotated[
+        str | None,
+        typer.Option(help="A split, or several as train+val. Default: test, else val, else all."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write metrics.json, pr_curves.png and confusion.png here.", metavar="DIR"
+        ),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    backend: Annotated[str | None, typer.Option(help="Run on this backend only.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labelled dataset.
+
+    Example: edgessd eval dist/cells-raspberry-pi --data bccd --out evaluation
+    """
+    from edgessd.bench.accuracy import evaluate
+    from edgessd.cli.models import open_measured
+    from edgessd.cli.progress import counting
+    from edgessd.data.evaluation import evaluation_set
+
+    opened = open_measured(model, threads=threads, backend=backend, label_file=labels)
+    chosen = evaluation_set(data, opened.labels, split)
+    with counting(f"eval {chosen.data} ({chosen.split})") as progress:
+        report = evaluate(
+            lambda image: opened.run(image).detections,
+            chosen.images,
+            opened.labels,
+            progress,
+            nms=opened.nms,
+            data=chosen.data,
+            split=chosen.split,
+        )
+    record = report_as_json(report, opened)
+    if out is not None:
+        write_evaluation(report, record, out)
+    if as_json:
+        print_json(record)
+    else:
+        print_accuracy(report)
+    print_notes(report, opened, chosen)
+    if out is not None:
+        people().print(f"wrote metrics.json, pr_curves.png and confusion.png to {out}")
+
+
+def report_as_json(report: AccuracyReport, opened: MeasuredModel) -> dict[str, Any]:
+    """The whole record of one evaluation."""
+    return {"model": opened.path, **report.as_json(), "engine": opened.details}
+
+
+def write_evaluation(report: AccuracyReport, record: dict[str, Any], out: Path) -> None:
+    """Write the numbers and the plots into a folder."""
+    import json
+
+    from edgessd.core.files import write_atomically
+
+    write_atomically(out / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
+    report.write_plots(out)
+
+
+def print_accuracy(report: AccuracyReport) -> None:
+    """The 12 numbers and a row a class, for people."""
+    from rich.table import Table
+
+    console = people()
+    table = Table(title="Accuracy by class", title_justify="left")
+    table.add_column("class")
+    for name in ("boxes", "AP", "AP50", "VOC07 AP50", "VOC10 AP50"):
+        table.add_column(name, justify="right")
+    boxes = {item.label: item.boxes for item in report.matches}
+    for label, numbers in report.metrics.per_class.items():
+        voc = report.voc.per_class[label]
+        if boxes[label]:
+            cells = [numbers["AP"], numbers["AP50"], voc["voc07_AP50"], voc["voc10_AP50"]]
+            table.add_row(label, str(boxes[label]), *map(_number, cells))
+    table.add_section()
+    totals = (report.metrics.AP, report.metrics.AP50, report.voc.voc07_AP50, report.voc.voc10_AP50)
+    table.add_row("all", str(report.boxes), *map(_number, totals), style="bold")
+    console.print(table)
+    twelve = report.metrics.twelve()
+    for names in (list(twelve)[:6], list(twelve)[6:]):
+        console.print("  ".join(f"{name} {_number(twelve[name])}" for name in names))
+    console.print(report.describe())
+
+
+def print_notes(report: AccuracyReport, opened: MeasuredModel, chosen: EvaluationSet) -> None:
+    """What was left out, and what to know about the model."""
+    console = people()
+    for sentence in report.skipped:
+        console.print(f"skipped: {sentence}", style="yellow")
+    if report.skipped:
+        console.print(f"{len(report.skipped)} images skipped", style="yellow")
+    if chosen.unseen:
+        console.print(f"no box of: {', '.join(chosen.unseen)}; AP leaves them out", style="dim")
+    if chosen.problems:
+        console.print(
+            f"the dataset has {len(chosen.problems)} kinds of problems; `edgessd data check` lists them",
+            style="dim",
+        )
+    for note in opened.notes:
+        console.print(note, style="dim")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

@@ -1,0 +1,116 @@
+"""Any form of a detector, opened for measuring: a checkpoint, a graph, a bundle, a foreign .tflite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgessd.bench.comparison import Findings, Image, MeasuredModel
+from edgessd.core.contract import Nms
+from edgessd.core.errors import ConfigError
+from edgessd.metrics.coco import EVALUATION_NMS
+
+if TYPE_CHECKING:
+    from edgessd.runtime.detector import Detector
+
+# An engine that ends in its own detection op has suppressed already: nothing is added to that.
+_AFTER_OP = Nms(
+    score_threshold=EVALUATION_NMS.score_threshold,
+    iou_threshold=1.0,
+    max_candidates=EVALUATION_NMS.max_detections,
+    max_detections=EVALUATION_NMS.max_detections,
+)
+
+
+def open_measured(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    backend: str | None = None,
+    label_file: Path | None = None,
+) -> MeasuredModel:
+    """Open a model under `EVALUATION_NMS`.
+
+    Args:
+        path: A .pt checkpoint, a bundle's folder, an edgessd .onnx, or a .tflite.
+        threads: CPU threads; None leaves it to the model.
+        backend: For bundles and graphs; None takes the model's own. A bundle that is compiled on its
+            device is read through its Q/DQ graph, and says so.
+        label_file: For a foreign .tflite without labels.
+    """
+    given = Path(path)
+    if given.suffix in (".pt", ".pth"):
+        if backend is not None or label_file is not None:
+            raise ConfigError(
+                f"{given} is a checkpoint: torch runs it, and it carries its labels",
+                found="--backend" if backend is not None else "--labels",
+                fix="Leave the option out",
+            )
+        return _open_checkpoint(given, str(path), threads)
+    from edgessd.runtime.detector import Detector
+
+    if backend is None and _is_unfinished(given):
+        backend = "onnxruntime"
+    detector = Detector(given, backend=backend, threads=threads, labels=label_file)
+    decodes_itself = detector.contract is None or (
+        detector.manifest is not None and detector.manifest.postprocess == "op"
+    )
+    detector.nms = _AFTER_OP if decodes_itself else EVALUATION_NMS
+    notes = list(detector.notes)
+    if decodes_itself:
+        notes.append(
+            f"{path} decodes and suppresses by itself, with settings of its own: its AP isn't that of "
+            f"score > {EVALUATION_NMS.score_threshold:g} and NMS at {EVALUATION_NMS.iou_threshold:g}"
+        )
+    return MeasuredModel(
+        path=str(path),
+        labels=detector.labels,
+        nms=detector.nms,
+        run=_runner(detector, keep_raw=not decodes_itself),
+        outputs=() if decodes_itself else tuple(detector.backend.outputs),
+        details=detector.details,
+        notes=tuple(notes),
+    )
+
+
+def _runner(detector: Detector, *, keep_raw: bool) -> Callable[[Image], Findings]:
+    def run(image: Image) -> Findings:
+        tensor, placement = detector.prepare(image)
+        outputs = detector.infer(tensor)
+        return Findings(
+            detections=detector.finish(outputs, placement), raw=outputs if keep_raw else {}
+        )
+
+    return run
+
+
+def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredModel:
+    import torch
+
+    from edgessd.model.checkpoint import load_checkpoint
+    from edgessd.model.predictor import CheckpointPredictor
+
+    predictor = CheckpointPredictor(load_checkpoint(path), nms=EVALUATION_NMS, threads=threads)
+    return MeasuredModel(
+        path=name,
+        labels=predictor.contract.labels,
+        nms=EVALUATION_NMS,
+        run=lambda image: Findings(detections=predictor(image), raw={}),
+        # A checkpoint's outputs are real values, on no engine's grid.
+        outputs=(),
+        details={
+            "backend": "torch",
+            "version": torch.__version__,
+            "threads": torch.get_num_threads(),
+        },
+    )
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether this is a bundle whose engine is compiled on its device."""
+    from edgessd.bundle.manifest import MANIFEST_NAME
+    from edgessd.bundle.store import open_bundle
+
+    directory = path.parent if path.name == MANIFEST_NAME else path
+    return directory.is_dir() and open_bundle(directory).manifest.needs_finish
