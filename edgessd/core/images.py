@@ -8,18 +8,22 @@ file's structure is checked before it is decoded.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.errors import DataError
 
+if TYPE_CHECKING:
+    import PIL.Image
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 # OpenCV decodes up to 2^30 pixels; Pillow's own limit would refuse an aerial photo of 14k x 14k.
 _PIXEL_LIMIT = 1 << 30
 _EXIF_ORIENTATION = 0x0112
+_JPEG_END = b"\xff\xd9"
 
 
 class ImageHeader(NamedTuple):
@@ -68,15 +72,23 @@ def read_header(path: Path) -> ImageHeader:
     Image.MAX_IMAGE_PIXELS = _PIXEL_LIMIT
     try:
         with Image.open(path) as image:
-            width, height = image.size
+            width, height = _stored_size(image)
             orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1) or 1)
     except FileNotFoundError as error:
         raise DataError(f"There is no image {path}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _broken(path, f"no readable image header ({error})") from error
-    if orientation >= 5:
+    if 5 <= orientation <= 8:
         width, height = height, width
     return ImageHeader(width, height, orientation)
+
+
+def _stored_size(image: PIL.Image.Image) -> tuple[int, int]:
+    """Width and height before any turning; newer versions of Pillow turn a TIFF's on opening."""
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        return int(tags[256]), int(tags[257])
+    return image.size
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -105,7 +117,7 @@ def decode_image(content: bytes, path: Path) -> NDArray[np.uint8]:
     if not content:
         raise _broken(path, "an empty file")
     if content.startswith(b"\xff\xd8") and not _jpeg_ends(content):
-        _decode_strictly(content, path)
+        content = _with_end(content, path)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -130,7 +142,7 @@ def _jpeg_ends(content: bytes) -> bool:
         if marker == 0xFF:
             position += 1
         elif marker == 0xDA:
-            return content.find(b"\xff\xd9", position) >= 0
+            return content.find(_JPEG_END, position) >= 0
         elif marker == 0x01 or 0xD0 <= marker <= 0xD7:
             position += 2
         else:
@@ -138,11 +150,14 @@ def _jpeg_ends(content: bytes) -> bool:
     return False
 
 
-def _decode_strictly(content: bytes, path: Path) -> None:
-    """Decode with Pillow, which refuses a JPEG whose data runs out.
+def _with_end(content: bytes, path: Path) -> bytes:
+    """A JPEG without an end marker, with one put behind it, if its pixels are all there.
 
-    Some cameras leave out the end marker of a picture that is otherwise complete; only a decoder can
-    tell those from truncated ones.
+    Some cameras leave the marker out. Decoders fill missing pixels with whatever follows the last bits,
+    so a picture that looks the same with two different endings needed neither.
+
+    Raises:
+        DataError: if the pixels differ, or nothing decodes.
     """
     import io
 
@@ -150,10 +165,15 @@ def _decode_strictly(content: bytes, path: Path) -> None:
 
     Image.MAX_IMAGE_PIXELS = _PIXEL_LIMIT
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
+        pictures = []
+        for ending in (_JPEG_END, b"\x55" * 256 + _JPEG_END):
+            with Image.open(io.BytesIO(content + ending)) as image:
+                pictures.append(image.tobytes())
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _broken(path, f"{len(content)} bytes of JPEG that end too early ({error})") from error
+    if pictures[0] != pictures[1]:
+        raise _broken(path, f"{len(content)} bytes of JPEG that end too early")
+    return content + _JPEG_END
 
 
 def _broken(path: Path, found: str) -> DataError:

@@ -99,9 +99,10 @@ def convert_dataset(
             f"Cannot write {destination}: {error.strerror or error}", found=error.filename
         ) from error
     images = dataset.split("all")
+    ignored = sum(int(image.ignore.sum()) for image in images) if to == "yolo" else 0
     return Conversion(
         images=len(images),
-        boxes=sum(len(image.boxes) for image in images),
+        boxes=sum(len(image.boxes) for image in images) - ignored,
         lost=_lost(dataset, images, to),
     )
 

@@ -55,7 +55,7 @@ def make_image(
     """
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     if stated_size is not None and stated_size != (header.width, header.height):
-        turned = stated_size == (header.height, header.width) and header.orientation >= 5
+        turned = stated_size == (header.height, header.width) and 5 <= header.orientation <= 8
         log.add(
             "turned_image" if turned else "size_mismatch",
             path,

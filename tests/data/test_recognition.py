@@ -1,0 +1,53 @@
+"""What a folder is taken for, and how one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgessd.core.errors import DataError
+from edgessd.data.dataset import load_dataset
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"COCO .* VOC .* YOLO .* Found an empty folder"):
+        load_dataset(tmp_path)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no dataset folder .*gone"):
+        load_dataset(tmp_path / "gone")
+
+
+def test_images_alone(yolo: Path) -> None:
+    with pytest.raises(DataError, match=r"not a dataset .* Found train/, val/"):
+        load_dataset(yolo / "images")
+
+
+def test_one_folder_too_high(voc: Path) -> None:
+    (voc.parent / "VOCdevkit").mkdir()
+    voc.rename(voc.parent / "VOCdevkit" / "VOC2012")
+    with pytest.raises(DataError, match=r"VOCdevkit/VOC2012 looks like one"):
+        load_dataset(voc.parent)
+
+
+def test_two_formats_at_once(yolo: Path, voc: Path) -> None:
+    (voc / "Annotations").rename(yolo / "Annotations")
+    with pytest.raises(DataError, match=r"more than one format.*VOC \(.*YOLO \(data\.yaml\)"):
+        load_dataset(yolo)
+
+
+def test_no_box_at_all(yolo: Path) -> None:
+    for label in (yolo / "labels").rglob("*.txt"):
+        label.write_text("")
+    with pytest.raises(DataError, match=r"is empty\. Expected .* Found 10 images and no box"):
+        load_dataset(yolo)
+
+
+def test_relabelled_by_name(yolo: Path) -> None:
+    dataset = load_dataset(yolo)
+    other = dataset.relabelled(("bird", "dog", "cat"))
+    assert [image.class_ids.tolist() for image in other.split("train")][:2] == [[2], [1]]
+    with pytest.raises(DataError, match="doesn't know: cat"):
+        dataset.relabelled(("dog",))
