@@ -57,9 +57,7 @@ def export_module(module: torch.nn.Module, contract: Contract) -> FloatGraph:
 
     module = module.eval()
     shape = (1, 3, contract.preprocess.height, contract.preprocess.width)
-    model = checked(
-        _simplified(_traced(fold_batch_norm(module), shape)), after="simplification"
-    )
+    model = checked(_simplified(_traced(fold_batch_norm(module), shape)), after="simplification")
     for graph_pass in PASSES:
         model = checked(graph_pass(model), after=graph_pass.__name__)
     _check_outputs(model, contract)
@@ -110,18 +108,14 @@ def _check_outputs(model: onnx.ModelProto, contract: Contract) -> None:
         )
 
 
-def _check_against(
-    module: torch.nn.Module, model: onnx.ModelProto, shape: tuple[int, ...]
-) -> None:
+def _check_against(module: torch.nn.Module, model: onnx.ModelProto, shape: tuple[int, ...]) -> None:
     """Compare with the module on images that weren't traced: noise, and a flat one."""
     import torch
 
     for image in (_noise(shape, seed=1), np.full(shape, 0.5, np.float32)):
         with torch.no_grad():
             outputs = module(torch.from_numpy(image))
-        expected = {
-            name: output.numpy() for name, output in zip(OUTPUTS, outputs, strict=True)
-        }
+        expected = {name: output.numpy() for name, output in zip(OUTPUTS, outputs, strict=True)}
         check_parity(expected, run_model(model, {INPUT: image}), what="The exported graph")
 
 

@@ -28,6 +28,18 @@ from edgessd.model.ssdlite import SsdLite, build_model
 FORMAT = "edgessd-checkpoint"
 FORMAT_VERSION = 1
 
+# What torch.load raises on damaged archives, damaged pickles and refused classes.
+_DAMAGED = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -121,7 +133,7 @@ def read_torch_file(path: Path) -> Any:
         raise CheckpointError(f"There is no file {path}", fix="Check the path")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         raise _unreadable(path) from error
 
 

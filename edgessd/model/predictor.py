@@ -59,7 +59,7 @@ class CheckpointPredictor:
 
     def _start(self, model: SsdLite, nms: Nms | None) -> None:
         self.contract: Contract = model.contract
-        folded = fold_batch_norm(model)  # on the CPU, wherever the model trains
+        folded = fold_batch_norm(model).cpu()  # wherever the model trains
         self._model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         spec, anchors = self.contract.preprocess, self.contract.anchors.count
         # NHWC bytes seen as (B, 3, H, W) are channels_last, the layout that convolutions are

@@ -7,6 +7,8 @@ classes; weights.npz has `<layer>/weight` (out, in / groups, k, k) and `<layer>/
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -131,7 +133,7 @@ def read_folded(directory: Path) -> tuple[FoldedGraph, dict[str, np.ndarray]]:
     try:
         with np.load(directory / "weights.npz", allow_pickle=False) as archive:
             weights = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(
             f"{directory / 'weights.npz'} can't be read",
             expected="a whole npz archive of float32 arrays",

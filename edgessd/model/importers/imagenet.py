@@ -42,12 +42,16 @@ class InitialisationReport:
         loaded: Names of the model's tensors that were filled.
         skipped: Names of the source's tensors that have no place in the model.
         settled_norms: Batch-norm layers whose statistics were taken from images.
+        needs_norm_statistics: The source's batch norm is folded and no images were given: call
+            `calibrate_batch_norm(model.backbone, images)` before training, or training mode computes
+            another function than the source.
     """
 
     source: str
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     settled_norms: int
+    needs_norm_statistics: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +80,13 @@ def initialise_backbone(
         source: `imagenet`; a .pth/.pt state dict in torchvision's layout; a folder with graph.json and
             weights.npz; an edgessd checkpoint.
         images: (B, 3, H, W) float32 training images (not augmented heavily), normalised by the model's
-            contract. Needed where the source's batch norm is folded: its statistics are taken from
-            them (`edgessd.model.batch_norm.calibrate_batch_norm`). 64 are plenty.
+            contract. Where the source's batch norm is folded, its statistics are taken from them
+            (`edgessd.model.batch_norm.calibrate_batch_norm`), 64 are plenty; without, the report says
+            that they are missing.
 
     Raises:
         CheckpointError: The source can't be read, or was made for another width.
-        ConfigError: Images are needed and missing, or the model has no batch norm.
+        ConfigError: The model has no batch norm.
     """
     if model.config.batch_norm is None:
         raise ConfigError(
@@ -90,13 +95,6 @@ def initialise_backbone(
             fix="Make it with edgessd.model.recipe.new_detector",
         )
     weights = _read(source)
-    if weights.epsilon is None and images is None:
-        raise ConfigError(
-            f"{source} has its batch norm folded, so its statistics are lost",
-            expected="training images to take them from",
-            found="none",
-            fix="Pass images=, 64 normalised training images as a tensor (B, 3, H, W)",
-        )
     state = _adapted(weights, model)
     loaded, refused = _fill(model, state, source, whole=weights.whole_detector)
     settled = 0
@@ -108,6 +106,7 @@ def initialise_backbone(
         loaded=loaded,
         skipped=weights.skipped + refused,
         settled_norms=settled,
+        needs_norm_statistics=weights.epsilon is None and images is None,
     )
 
 

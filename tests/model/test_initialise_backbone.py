@@ -1,0 +1,237 @@
+"""Pretrained weights: every source gives its own function in the model they start."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgessd.core.errors import CheckpointError, ConfigError
+from edgessd.model.batch_norm import fold_batch_norm
+from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
+from edgessd.model.importers import imagenet
+from edgessd.model.importers.imagenet import initialise_backbone
+from edgessd.model.importers.preprocessing import adapt_first_conv
+from edgessd.model.importers.published import MOBILENET_V2_IMAGENET, PublishedFile, fetch
+from edgessd.model.importers.torchvision_layout import PREPROCESS
+from edgessd.model.recipe import new_detector
+from edgessd.model.ssdlite import SsdLite, build_model
+
+
+def fresh(labels: tuple[str, ...] = ("a", "b"), width: float = 1.0) -> SsdLite:
+    torch.manual_seed(1)
+    return build_model(*new_detector(labels, width=width, input_size=(64, 64))).eval()
+
+
+def features(model: SsdLite, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return torch.cat([feature.flatten() for feature in model.backbone.eval()(images)])
+
+
+def torchvision_state(model: SsdLite) -> dict[str, Tensor]:
+    """A state dict in torchvision's layout, written from its naming rules alone."""
+    names = {"stem.conv": "0.0", "stem.norm": "0.1", "last.conv": "18.0", "last.norm": "18.1"}
+    for index in range(17):
+        parts = ("expand", "depthwise") if index else ("depthwise",)
+        for place, part in enumerate(parts):
+            names[f"blocks.{index}.{part}.conv"] = f"{index + 1}.conv.{place}.0"
+            names[f"blocks.{index}.{part}.norm"] = f"{index + 1}.conv.{place}.1"
+        names[f"blocks.{index}.project.conv"] = f"{index + 1}.conv.{len(parts)}"
+        names[f"blocks.{index}.project.norm"] = f"{index + 1}.conv.{len(parts) + 1}"
+    state = {}
+    for name, tensor in model.backbone.state_dict().items():
+        unit, leaf = name.rsplit(".", 1)
+        state[f"features.{names[unit]}.{leaf}"] = tensor.clone()
+    return state | {"classifier.1.weight": torch.zeros(1000, 1280)}
+
+
+def settle(model: SsdLite) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.normal_(module.running_mean, 0, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            module.eps = 1e-5
+
+
+def test_folded_folder_gives_its_function_and_trains_as_it_evaluates(shared: Path) -> None:
+    source = shared / "weights" / "mobilenet_v2_imagenet_tf"
+    images = torch.rand(8, 3, 64, 64) * 2 - 1
+    without = fresh()
+    report = initialise_backbone(without, source)
+    assert report.needs_norm_statistics
+    assert set(report.skipped) == {"Logits/weight", "Logits/bias"}
+    model = fresh()
+    report = initialise_backbone(model, source, images)
+    assert (report.settled_norms, report.needs_norm_statistics) == (52, False)
+    evaluated = features(model, images)
+    torch.testing.assert_close(evaluated, features(without, images), atol=1e-3, rtol=1e-3)
+    with torch.no_grad():
+        trained = torch.cat([feature.flatten() for feature in model.backbone.train()(images)])
+    assert float((trained - evaluated).pow(2).mean().sqrt() / evaluated.std()) < 0.02
+
+
+def test_folded_folder_computes_what_its_arrays_say(shared: Path) -> None:
+    source = shared / "weights" / "mobilenet_v2_imagenet_tf"
+    model = fresh()
+    initialise_backbone(model, source)
+    with np.load(source / "weights.npz") as arrays:
+        weight, bias = (torch.from_numpy(arrays[f"Conv/{leaf}"]) for leaf in ("weight", "bias"))
+    image = torch.rand(1, 3, 64, 64)
+    padded = nn.functional.pad(image, (0, 1, 0, 1))
+    expected = nn.functional.conv2d(padded, weight, bias, stride=2).clamp(0, 6)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.backbone.stem(image), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_torchvision_layout_gives_its_function_on_our_normalisation(tmp_path: Path) -> None:
+    source = fresh(width=0.35)
+    settle(source)
+    path = tmp_path / "mobilenet_v2.pth"
+    torch.save(torchvision_state(source), path)
+    model = fresh(("x", "y", "z"), width=0.35)
+    report = initialise_backbone(model, path)
+    assert report.skipped == ("classifier.1.weight",)
+    assert not report.needs_norm_statistics
+    pixels = torch.randint(0, 256, (1, 3, 64, 64)).float()
+    theirs = (pixels - torch.tensor(PREPROCESS.mean).view(3, 1, 1)) / torch.tensor(
+        PREPROCESS.std
+    ).view(3, 1, 1)
+    ours = (pixels - 127.5) / 127.5
+    with torch.inference_mode():
+        expected, found = source.backbone.stem(theirs), model.backbone.stem(ours)
+        # Zeros after the last row and column stand for another colour, so the border differs.
+        torch.testing.assert_close(
+            found[..., :-1, :-1], expected[..., :-1, :-1], atol=1e-4, rtol=1e-4
+        )
+        middle = torch.randn(1, expected.shape[1], 32, 32).clamp(0, 6)
+        for ours_block, theirs_block in zip(
+            model.backbone.blocks, source.backbone.blocks, strict=True
+        ):
+            left, right = ours_block(middle), theirs_block(middle)
+            torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-3)
+            middle = right
+
+
+def test_swapped_channels_are_swapped_back() -> None:
+    rgb = PREPROCESS
+    bgr = msgspec.structs.replace(rgb, color="BGR", mean=rgb.mean[::-1], std=rgb.std[::-1])
+    weight = torch.randn(4, 3, 3, 3)
+    adapted, shift = adapt_first_conv(weight, trained=rgb, wanted=bgr)
+    torch.testing.assert_close(adapted, weight.flip(1))
+    torch.testing.assert_close(shift, torch.zeros(4))
+
+
+def test_edgessd_checkpoint_fills_all_but_class_predictors(tmp_path: Path) -> None:
+    source = fresh(("a", "b"), width=0.35)
+    settle(source)
+    path = tmp_path / "source.pt"
+    save_checkpoint(path, checkpoint_of(fold_batch_norm(source)))
+    model = fresh(("x", "y", "z"), width=0.35)
+    images = torch.randn(8, 3, 64, 64)
+    report = initialise_backbone(model, path, images)
+    assert {name.split(".", 2)[2] for name in report.skipped} == {
+        "score.pointwise.weight",
+        "score.pointwise.bias",
+    }
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            model.eval()(images)[0], source.eval()(images)[0], atol=1e-3, rtol=1e-3
+        )
+
+
+def test_what_cannot_start_a_model_is_refused(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "weights" / "mobilenet_v2_imagenet_tf"
+    with pytest.raises(CheckpointError, match=r"another width.*--weights none"):
+        initialise_backbone(fresh(width=0.35), folder)
+    with pytest.raises(ConfigError, match="batch norm is folded"):
+        initialise_backbone(fold_batch_norm(fresh(width=0.35)), folder)
+    with pytest.raises(CheckpointError, match="There is no file"):
+        initialise_backbone(fresh(width=0.35), tmp_path / "absent.pth")
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
+    with pytest.raises(CheckpointError, match=r"holds no backbone.*conv1\.weight"):
+        initialise_backbone(fresh(width=0.35), tmp_path / "resnet.pth")
+    state = torchvision_state(fresh(width=0.35))
+    del state["features.7.conv.1.1.running_mean"]
+    torch.save(state, tmp_path / "hole.pth")
+    with pytest.raises(CheckpointError, match=r"features\.7\.conv\.1\.1\.running_mean"):
+        initialise_backbone(fresh(width=0.35), tmp_path / "hole.pth")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A real HTTP server over a folder."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}", folder
+        http.shutdown()
+        thread.join()
+
+
+def test_imagenet_is_downloaded_once_and_checked(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, folder = server
+    monkeypatch.setenv("EDGESSD_CACHE", str(tmp_path / "cache"))
+    torch.save(torchvision_state(fresh(width=0.35)), folder / "weights.pth")
+    content = (folder / "weights.pth").read_bytes()
+    pinned = PublishedFile(
+        url=f"{url}/weights.pth", sha256=hashlib.sha256(content).hexdigest(), size=len(content)
+    )
+    monkeypatch.setattr(imagenet, "MOBILENET_V2_IMAGENET", pinned)
+    report = initialise_backbone(fresh(width=0.35), "imagenet")
+    assert report.source == "imagenet"
+    assert len(report.loaded) == 52 * 6
+    (folder / "weights.pth").unlink()
+    cached = fetch(pinned)  # nothing is served any more
+    assert cached.read_bytes() == content
+    cached.write_bytes(content[:-1])  # a damaged cache is not used
+    with pytest.raises(CheckpointError, match="404"):
+        fetch(pinned)
+
+
+def test_other_bytes_than_published_are_refused_and_not_kept(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, folder = server
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("EDGESSD_CACHE", str(cache))
+    (folder / "mobilenet_v2-b0353104.pth").write_bytes(b"something else")
+    file = replace(MOBILENET_V2_IMAGENET, url=f"{url}/mobilenet_v2-b0353104.pth")
+    with pytest.raises(CheckpointError, match="isn't the file that was published"):
+        fetch(file)
+    assert list(cache.iterdir()) == []
+
+
+def test_offline_error_tells_the_way_by_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGESSD_CACHE", str(tmp_path))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    file = replace(MOBILENET_V2_IMAGENET, url=f"http://127.0.0.1:{port}/weights.pth")
+    with pytest.raises(CheckpointError, match=r"--weights weights\.pth"):
+        fetch(file)
+
+
+def test_the_pin_agrees_with_the_publishers_name() -> None:
+    assert MOBILENET_V2_IMAGENET.name == "mobilenet_v2-b0353104.pth"
+    assert MOBILENET_V2_IMAGENET.sha256.startswith("b0353104")
+    assert len(MOBILENET_V2_IMAGENET.sha256) == 64
