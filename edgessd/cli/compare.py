@@ -70,7 +70,7 @@ def print_comparison(comparison: Comparison) -> None:
     from rich.table import Table
 
     table = Table(title=f"Compared with {comparison.reference}", title_justify="left")
-    table.add_column("model")
+    table.add_column("model", overflow="fold")
     for name in ("agreement AP", "within 1 LSB", "AP", "AP50", "max class drift"):
         table.add_column(name, justify="right")
     metrics = comparison.reference_metrics

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgessd.bench.comparison import Findings, Image, MeasuredModel
+from edgessd.bundle.manifest import MANIFEST_NAME
 from edgessd.core.contract import Nms
 from edgessd.core.errors import ConfigError
 from edgessd.metrics.coco import EVALUATION_NMS
@@ -33,13 +34,16 @@ def open_measured(
     """Open a model under `EVALUATION_NMS`.
 
     Args:
-        path: A .pt checkpoint, a bundle's folder, an edgessd .onnx, or a .tflite.
+        path: A .pt checkpoint or a run's folder with its best.pt, a bundle's folder, an edgessd
+            .onnx, or a .tflite.
         threads: CPU threads; None leaves it to the model.
         backend: For bundles and graphs; None takes the model's own. A bundle that is compiled on its
             device is read through its Q/DQ graph, and says so.
         label_file: For a foreign .tflite without labels.
     """
     given = Path(path)
+    if not (given / MANIFEST_NAME).is_file() and (given / "best.pt").is_file():
+        given = given / "best.pt"
     if given.suffix in (".pt", ".pth"):
         if backend is not None or label_file is not None:
             raise ConfigError(
@@ -109,7 +113,6 @@ def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredMode
 
 def _is_unfinished(path: Path) -> bool:
     """Whether this is a bundle whose engine is compiled on its device."""
-    from edgessd.bundle.manifest import MANIFEST_NAME
     from edgessd.bundle.store import open_bundle
 
     directory = path.parent if path.name == MANIFEST_NAME else path

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgessd.core.files import replacing
 from edgessd.metrics.matching import ClassMatches
@@ -38,11 +39,14 @@ def plot_pr_curves(matches: Sequence[ClassMatches], path: Path) -> None:
         (item for item in matches if item.boxes), key=lambda item: voc10_ap(item), reverse=True
     )
     columns = -(-len(shown) // _LINES_A_COLUMN)
-    figure = Figure(figsize=(6.6 + 2.4 * columns, 5.8), layout="constrained")
+    figure = Figure(figsize=(5.6 + 2.3 * columns, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    many, crowded = len(shown) > 4, len(shown) > 24
     for index, item in enumerate(shown):
-        _draw(axes, item, index, bold=len(shown) <= 4)
+        _draw(axes, item, index, width=1.1 if many else 2.0, alpha=0.45 if crowded else 1.0)
+    if many:  # where lines cross each other, one says how it is overall
+        _draw_mean(axes, shown)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("recall")
@@ -67,18 +71,34 @@ def plot_pr_curves(matches: Sequence[ClassMatches], path: Path) -> None:
         figure.savefig(temporary, dpi=130)
 
 
-def _draw(axes: Axes, item: ClassMatches, index: int, *, bold: bool) -> None:
-    recall, precision = item.recall_precision()
-    # The curve is drawn as AP reads it, monotonic from the right, from the first hit's precision on.
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+def _draw(axes: Axes, item: ClassMatches, index: int, *, width: float, alpha: float) -> None:
+    recall, envelope = _envelope(item)
     last = recall[-1] if len(recall) else 0.0
     axes.plot(
         [0.0, *recall, last],
         [envelope[0] if len(envelope) else 0.0, *envelope, 0.0],
         color=_COLORS[index % len(_COLORS)],
         linestyle=_STYLES[index // len(_COLORS) % len(_STYLES)],
-        linewidth=2.0 if bold else 1.4,
+        linewidth=width,
+        alpha=alpha,
         label=f"{item.label}  {voc10_ap(item):.3f}  ({item.boxes})",
         drawstyle="steps-pre",
         clip_on=False,
     )
+
+
+def _draw_mean(axes: Axes, shown: Sequence[ClassMatches]) -> None:
+    recall = np.linspace(0, 1, 501)
+    mean = np.zeros_like(recall)
+    for item in shown:
+        reached, envelope = _envelope(item)
+        # The precision at the first point that has this recall; none where it is never reached.
+        index = np.searchsorted(reached, recall - 1e-9)
+        mean += np.append(envelope, 0.0)[index] / len(shown)
+    axes.plot(recall, mean, color="#1f2933", linewidth=3.2, label="mean of the classes")
+
+
+def _envelope(item: ClassMatches) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Recall and precision as AP reads them: precision monotonic from the right."""
+    recall, precision = item.recall_precision()
+    return recall, np.maximum.accumulate(precision[::-1])[::-1]
