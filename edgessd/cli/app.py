@@ -16,9 +16,12 @@ from edgessd.core.errors import EdgessdError
 # In the order in which a newcomer needs them. A module has `command` (a function) or `app` (a group).
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("data", "data"),
+    ("train", "train"),
     ("import", "import_checkpoint"),
     ("eval", "evaluate"),
     ("build", "build"),
+    ("run", "run"),
+    ("bench", "bench"),
     ("compare", "compare"),
     ("doctor", "doctor"),
     ("targets", "targets"),

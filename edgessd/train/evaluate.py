@@ -1,0 +1,69 @@
+"""Detections and AP of a model during training, through the same preprocessing and decoding as
+everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgessd.core.contract import Contract
+from edgessd.core.decode import Postprocessor
+from edgessd.core.detections import Detections
+from edgessd.core.preprocess import fill_tensor, fit_image
+from edgessd.core.tensors import TensorSpec
+from edgessd.metrics.coco import EVALUATION_NMS, CocoMetrics, coco_metrics
+from edgessd.train.photos import Photos
+
+
+class Evaluator:
+    """Judges models of one contract on one list of photos."""
+
+    def __init__(self, photos: Photos, contract: Contract, *, batch: int = 8) -> None:
+        self.photos = photos
+        self._contract = contract
+        self._batch = batch
+        preprocess = contract.preprocess
+        count = contract.anchors.count
+        self._input = TensorSpec(
+            name="image",
+            shape=(1, 3, preprocess.height, preprocess.width),
+            dtype="float32",
+            layout="NCHW",
+        )
+        self._postprocess = Postprocessor(
+            contract,
+            TensorSpec(name="box_codes", shape=(1, count, 4), dtype="float32"),
+            TensorSpec(name="class_scores", shape=(1, count, contract.columns), dtype="float32"),
+            nms=EVALUATION_NMS,
+        )
+
+    def detect(self, model: nn.Module, indices: Sequence[int]) -> list[Detections]:
+        """What `model`, in evaluation mode, finds in some of the photos."""
+        found: list[Detections] = []
+        for first in range(0, len(indices), self._batch):
+            found += self._detect_batch(model, indices[first : first + self._batch])
+        return found
+
+    def metrics(self, model: nn.Module) -> CocoMetrics:
+        """The COCO metrics of `model` over all photos."""
+        found = self.detect(model, range(len(self.photos)))
+        return coco_metrics(self.photos.images, found, self._contract.labels)
+
+    @torch.inference_mode()
+    def _detect_batch(self, model: nn.Module, indices: Sequence[int]) -> list[Detections]:
+        parameter = next(model.parameters())
+        tensors, placements = [], []
+        for index in indices:
+            pixels, placement = fit_image(self.photos.read(index), self._contract.preprocess)
+            tensors.append(fill_tensor(pixels, self._contract.preprocess, self._input))
+            placements.append(placement)
+        images = torch.from_numpy(np.concatenate(tensors)).to(parameter.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        box_codes, class_scores = (output.float().cpu().numpy() for output in model(images))
+        return [
+            self._postprocess(box_codes[row : row + 1], class_scores[row : row + 1], placement)
+            for row, placement in enumerate(placements)
+        ]

@@ -1,0 +1,311 @@
+"""The training loop: batches in, weights out, every epoch evaluated, logged and resumable."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgessd.core.contract import Preprocess
+from edgessd.core.errors import TrainingError
+from edgessd.metrics.coco import CocoMetrics
+from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
+from edgessd.model.ssdlite import SsdLite
+from edgessd.train.config import TrainConfig
+from edgessd.train.distributed import Team
+from edgessd.train.ema import MovingAverage
+from edgessd.train.evaluate import Evaluator
+from edgessd.train.interrupt import StopRequest
+from edgessd.train.loader import Batch, BatchLoader
+from edgessd.train.loss import Losses, MultiboxLoss
+from edgessd.train.metrics_log import MetricsLog, Row
+from edgessd.train.optimizer import make_optimizer, set_rates
+from edgessd.train.precision import autocast, choose_precision
+from edgessd.train.reporter import Reporter
+from edgessd.train.schedule import Schedule
+from edgessd.train.sheet import draw_sheet
+from edgessd.train.state import Position, restore_state, save_state
+
+STATE, LAST, BEST = "state.pt", "last.pt", "best.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a training is made of.
+
+    Attributes:
+        model: On its device, with its first weights.
+        loader: This process's batches.
+        evaluator: Of the images that judge; None where there are none.
+        picks_best: Whether the evaluations choose best.pt.
+        sheet: Photos whose detections are drawn; None where no process draws.
+        provenance: Goes into the checkpoints.
+        loaded_backbone: Whether the backbone came with weights.
+    """
+
+    model: SsdLite
+    loader: BatchLoader
+    evaluator: Evaluator | None
+    picks_best: bool
+    sheet: Evaluator | None
+    provenance: dict[str, str]
+    loaded_backbone: bool
+
+
+class Trainer:
+    """Trains one model in one run folder."""
+
+    def __init__(
+        self, config: TrainConfig, parts: Parts, folder: Path, team: Team, reporter: Reporter
+    ) -> None:
+        self.config = config
+        self.parts = parts
+        self.folder = folder
+        self.position = Position()
+        self.metrics: CocoMetrics | None = None
+        self._team = team
+        self._reporter = reporter
+        self._model = parts.model
+        self._device = next(parts.model.parameters()).device
+        self._precision = choose_precision(config.machine.precision, self._device)
+        self._loss = MultiboxLoss(parts.model.contract.scoring, config.loss)
+        optimize = config.optimize
+        self._optimizer = make_optimizer(
+            parts.model, optimize, backbone_lr=optimize.backbone_lr if parts.loaded_backbone else 1
+        )
+        self._average = (
+            MovingAverage(parts.model, decay=optimize.ema_decay, ramp=optimize.ema_ramp)
+            if optimize.ema_decay
+            else None
+        )
+        self._schedule = Schedule(warmup_steps=optimize.warmup_steps, final=optimize.final_lr)
+        self._normalize = Normalize(parts.model.contract.preprocess, self._device)
+        self._steps_an_epoch = math.ceil(parts.loader.batches / optimize.accumulate)
+        self._started = time.perf_counter()
+
+    @property
+    def smooth_model(self) -> SsdLite:
+        """The weights that are evaluated and kept: averaged, where there is an average."""
+        model = self._average.model if self._average else self._model
+        assert isinstance(model, SsdLite)
+        return model
+
+    def resume(self) -> None:
+        """Go on from the run folder's state."""
+        self.position = restore_state(
+            self.folder / STATE, self._model, self._optimizer, self._average
+        )
+        self._started = time.perf_counter() - self.position.seconds
+
+    def fit(self, stop: StopRequest) -> bool:
+        """Train to the end of the schedule; False if it was asked to stop before."""
+        model = self._team.wrap(self._model, self._device)
+        with MetricsLog(self.folder, self.position.history, write=self._team.leads) as log:
+            ended = self._progress() >= 1
+            while not ended:
+                if not self._train_epoch(model, stop):
+                    self._save(LAST)
+                    return False
+                # Asked once an epoch: the evaluation may use up the rest of a time budget.
+                ended = self._progress() >= 1
+                self._finish_epoch(log, ended)
+            log.draw()
+        return True
+
+    def _progress(self) -> float:
+        """Part of the schedule that is done, the same in every process."""
+        optimize = self.config.optimize
+        if optimize.time_budget:
+            elapsed = self._team.agree(time.perf_counter() - self._started)
+            return min(1.0, elapsed / (60 * optimize.time_budget))
+        return min(1.0, self.position.step / (optimize.epochs * self._steps_an_epoch))
+
+    def _train_epoch(self, model: nn.Module, stop: StopRequest) -> bool:
+        """Train on the rest of the current epoch; False if asked to stop within it."""
+        self._model.train()
+        position, accumulate = self.position, self.config.optimize.accumulate
+        self._reporter.epoch_begins(position, self.parts.loader)
+        batches = self.parts.loader.epoch(position.epoch, start=position.batches)
+        try:
+            group: list[Batch] = []
+            mark = time.perf_counter()
+            for batch in batches:
+                group.append(batch)
+                whole = position.batches + len(group) == self.parts.loader.batches
+                if len(group) < accumulate and not whole:
+                    continue
+                self._step(model, group)
+                mark = self._note(group, since=mark)
+                group = []
+                if self._team.any(bool(stop)):
+                    return False
+                if self.config.optimize.time_budget and self._progress() >= 1:
+                    break
+        finally:
+            batches.close()
+        return True
+
+    def _step(self, model: nn.Module, group: list[Batch]) -> None:
+        """One optimizer step over the mean loss of a group of batches."""
+        position, optimize = self.position, self.config.optimize
+        set_rates(
+            self._optimizer,
+            optimize.lr * self._schedule.factor(step=position.step, progress=self._progress()),
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        for number, batch in enumerate(group):
+            with self._team.gradients_kept(model, number < len(group) - 1):
+                losses = self._forward(model, batch)
+                torch.autograd.backward(losses.total / len(group))
+            self._add_up(losses, batch)
+        limit = optimize.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self._model.parameters(), limit)
+        if not math.isfinite(float(norm)):
+            raise self._diverged("gradient", float(norm))
+        self._optimizer.step()
+        if self._average:
+            self._average.update(self._model)
+        position.sums["grad_norm"] = position.sums.get("grad_norm", 0.0) + float(norm)
+        position.sums["steps"] = position.sums.get("steps", 0.0) + 1
+        position.step += 1
+
+    def _forward(self, model: nn.Module, batch: Batch) -> Losses:
+        images = self._normalize(batch.images)
+        class_ids = batch.class_ids.to(self._device, non_blocking=True)
+        codes = batch.box_codes.to(self._device, non_blocking=True)
+        with autocast(self._device, self._precision):
+            box_codes, class_scores = model(images)
+        losses = self._loss(box_codes, class_scores, class_ids, codes)
+        if not math.isfinite(losses.total.item()):
+            raise self._diverged("loss", losses.total.item())
+        return losses
+
+    def _diverged(self, what: str, value: float) -> TrainingError:
+        lr = self.config.optimize.lr
+        return TrainingError(
+            f"The {what} became {value} in epoch {self.position.epoch + 1}, step "
+            f"{self.position.step + 1}",
+            expected=f"a finite {what}",
+            found=f"lr {lr:g}, precision {self._precision}",
+            fix=f"Train again with a lower rate (--lr {lr / 3:.1g}); {LAST}, if there is one, holds "
+            "the weights of the last epoch that went well",
+        )
+
+    def _add_up(self, losses: Losses, batch: Batch) -> None:
+        values = {
+            "loss": losses.total.item(),
+            "class_loss": losses.classes.item(),
+            "box_loss": losses.boxes.item(),
+            "positives": float(losses.positives),
+            "images": float(len(batch.images)),
+            "batches": 1.0,
+        }
+        for name, value in values.items():
+            self.position.sums[name] = self.position.sums.get(name, 0.0) + value
+
+    def _note(self, group: list[Batch], *, since: float) -> float:
+        """Account for a step that began at `since`, loading included; the time now."""
+        now = time.perf_counter()
+        position = self.position
+        position.batches += len(group)
+        position.images += sum(len(batch.images) for batch in group) * self._team.world
+        position.training_seconds += now - since
+        position.sums["seconds"] = position.sums.get("seconds", 0.0) + now - since
+        position.seconds = now - self._started
+        for batch in group:
+            for problem in batch.broken:
+                self._reporter.broken(problem)
+        self._reporter.step_done(position, self._row(), self._progress())
+        return now
+
+    def _row(self) -> Row:
+        """The means of the current epoch so far."""
+        sums, position = self.position.sums, self.position
+        batches = sums["batches"]
+        return {
+            "epoch": position.epoch + 1,
+            "step": position.step,
+            "lr": self._optimizer.param_groups[0]["lr"],
+            "loss": sums["loss"] / batches,
+            "class_loss": sums["class_loss"] / batches,
+            "box_loss": sums["box_loss"] / batches,
+            "grad_norm": sums["grad_norm"] / sums["steps"],
+            "positives_per_image": sums["positives"] / sums["images"],
+            "images_per_second": sums["images"] * self._team.world / sums["seconds"],
+            "seconds": position.seconds,
+        }
+
+    def _finish_epoch(self, log: MetricsLog, ends: bool) -> None:
+        """Evaluate where it is due, write the row, the sheet, the checkpoints and the state."""
+        position, machine = self.position, self.config.machine
+        row = self._row()
+        position.epoch += 1
+        position.batches, position.sums = 0, {}
+        position.seconds = time.perf_counter() - self._started
+        if self._team.leads:
+            due = position.epoch % machine.eval_every == 0 and self.parts.picks_best
+            if self.parts.evaluator and (due or ends):
+                self._judge(self.parts.evaluator, row)
+            if machine.sheet_every and (ends or position.epoch % machine.sheet_every == 0):
+                self._draw(position.epoch)
+            position.history.append(row)
+            log.add(row)
+            self._reporter.epoch_done(row)
+            if ends and not self.parts.picks_best:
+                self._write(BEST)
+        self._save(LAST)
+        self._team.wait()
+
+    def _judge(self, evaluator: Evaluator, row: Row) -> None:
+        self._reporter.evaluation_begins(len(evaluator.photos))
+        self.metrics = evaluator.metrics(self.smooth_model)
+        row["AP"], row["AP50"] = self.metrics.AP, self.metrics.AP50
+        best = self.position.best_AP
+        if best is None or best < self.metrics.AP:
+            self.position.best_AP = self.metrics.AP
+            if self.parts.picks_best:
+                self._write(BEST)
+
+    def _draw(self, epoch: int) -> None:
+        if self.parts.sheet:
+            draw_sheet(
+                self.parts.sheet,
+                self.smooth_model,
+                self.folder / "sheets" / f"epoch-{epoch:03d}.png",
+            )
+
+    def _write(self, name: str) -> None:
+        provenance = {
+            **self.parts.provenance,
+            "epochs": str(self.position.epoch),
+            "steps": str(self.position.step),
+            "images_seen": str(self.position.images),
+        }
+        save_checkpoint(self.folder / name, checkpoint_of(self.smooth_model, provenance))
+
+    def _save(self, name: str) -> None:
+        """Write the newest weights and the state that goes with them."""
+        if self._team.leads:
+            self.position.seconds = time.perf_counter() - self._started
+            self._write(name)
+            save_state(
+                self.folder / STATE, self.position, self._model, self._optimizer, self._average
+            )
+
+
+class Normalize:
+    """Pixels to the network's numbers on its device, as `core.preprocess.fill_tensor` does it."""
+
+    def __init__(self, preprocess: Preprocess, device: torch.device) -> None:
+        self._mean = torch.tensor(preprocess.mean, device=device)
+        self._std = torch.tensor(preprocess.std, device=device)
+        self._device = device
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, 3) uint8 → (B, 3, H, W) float32 in channels_last memory."""
+        values = pixels.to(self._device, non_blocking=True).float()
+        return values.sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)

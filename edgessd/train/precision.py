@@ -1,0 +1,54 @@
+"""Which device and number form a training uses."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgessd.core.errors import ConfigError
+
+# Without one of these, bfloat16 on a CPU is emulated and several times slower than float32.
+_CPU_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda` or `cuda:N`."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            "There is no CUDA device", found=f"device = {wanted}", fix="Take `auto` or `cpu`"
+        )
+    try:
+        return torch.device(f"cuda:{local_rank}" if wanted == "cuda" else wanted)
+    except RuntimeError as error:
+        raise ConfigError("Unknown device", expected="auto, cpu or cuda", found=wanted) from error
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """`float32` or `bfloat16` for `auto`, `float32` or `bfloat16`."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if _cpu_has_bfloat16(Path("/proc/cpuinfo")) else "float32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The context in which the forward pass runs."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _cpu_has_bfloat16(cpuinfo: Path) -> bool:
+    if not cpuinfo.is_file():
+        return False
+    for line in cpuinfo.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return not _CPU_BFLOAT16_FLAGS.isdisjoint(value.split())
+    return False

@@ -1,0 +1,225 @@
+"""A whole training: settings and a dataset in, a run folder out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from edgessd.core.contract import Preprocess
+from edgessd.core.errors import ConfigError, DataError
+from edgessd.core.files import write_atomically
+from edgessd.data.dataset import Dataset, load_dataset
+from edgessd.metrics.coco import CocoMetrics
+from edgessd.model.batch_norm import calibrate_batch_norm
+from edgessd.model.ssdlite import parameter_count
+from edgessd.train.config import TrainConfig, save_config
+from edgessd.train.distributed import Team, joined_team
+from edgessd.train.evaluate import Evaluator
+from edgessd.train.interrupt import StopRequest, stop_on_signals
+from edgessd.train.loader import BatchLoader, TrainingSet
+from edgessd.train.loop import BEST, LAST, STATE, Normalize, Parts, Trainer
+from edgessd.train.matcher import Matcher
+from edgessd.train.photos import Photos
+from edgessd.train.precision import choose_device, choose_precision
+from edgessd.train.reporter import Reporter
+from edgessd.train.splits import Roles, assign_roles
+from edgessd.train.state import Position
+from edgessd.train.summary import summary_text
+from edgessd.train.weights import Start, start_model
+
+CONFIG = "config.toml"
+_CALIBRATION_IMAGES = 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What came out.
+
+    Attributes:
+        folder: The run folder.
+        checkpoint: best.pt, or last.pt after an interruption.
+        finished: False if the training was asked to stop.
+        position: Where it ended.
+        metrics: Of the last evaluation in this process.
+        broken_images: One paragraph each.
+    """
+
+    folder: Path
+    checkpoint: Path
+    finished: bool
+    position: Position
+    metrics: CocoMetrics | None
+    broken_images: tuple[str, ...]
+
+    @property
+    def images_per_second(self) -> float:
+        """Images trained on a second, loading included, evaluation left out."""
+        return self.position.images / max(self.position.training_seconds, 1e-9)
+
+
+def train(
+    config: TrainConfig, folder: Path, *, resume: bool = False, reporter: Reporter | None = None
+) -> TrainResult:
+    """Train a detector.
+
+    Args:
+        config: Every setting; with `resume` those of the run folder's config.toml.
+        folder: The run folder; it may not hold another training unless `resume`.
+        resume: Go on from the folder's state.pt.
+        reporter: Who is told; nobody if absent.
+
+    Raises:
+        EdgessdError: With its reason, before anything was written or after everything was.
+    """
+    reporter = reporter or Reporter(None)
+    _check_folder(folder, resume)
+    with joined_team(config.machine.device) as team, stop_on_signals() as stop:
+        return _train(config, folder, resume, reporter, team, stop)
+
+
+def _train(
+    config: TrainConfig,
+    folder: Path,
+    resume: bool,
+    reporter: Reporter,
+    team: Team,
+    stop: StopRequest,
+) -> TrainResult:
+    machine = config.machine
+    _seed(machine.seed, machine.threads)
+    device = choose_device(machine.device, team.local_rank)
+    dataset = load_dataset(Path(config.data.path))
+    roles = assign_roles(dataset, config.data, seed=machine.seed)
+    _tell_problems(dataset, reporter)
+    reporter.note(roles.said)
+    start = start_model(config.model, dataset.labels, roles.train)
+    reporter.note(start.said)
+    parts = _parts(config, roles, start, dataset, device, team, reporter)
+    precision = choose_precision(machine.precision, device)
+    reporter.note(
+        f"{parameter_count(parts.model):,} parameters on {device}, {precision}, "
+        f"{parts.loader.batches} batches of {parts.loader.batch} an epoch"
+    )
+    trainer = Trainer(config, parts, folder, team, reporter)
+    if resume:
+        trainer.resume()
+        reporter.note(f"resumed after epoch {trainer.position.epoch}, step {trainer.position.step}")
+    elif team.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_config(folder / CONFIG, config)
+    team.wait()
+    finished = trainer.fit(stop)
+    result = TrainResult(
+        folder=folder,
+        checkpoint=folder / (BEST if finished else LAST),
+        finished=finished,
+        position=trainer.position,
+        metrics=trainer.metrics,
+        broken_images=tuple(reporter.broken_images),
+    )
+    if team.leads:
+        write_atomically(folder / "summary.txt", summary_text(result, config, roles, dataset))
+    return result
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    if not resume and (folder / STATE).exists():
+        raise ConfigError(
+            f"{folder} already holds a training",
+            fix="Go on with it (--resume), or name another folder with --out",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError("The run folder is a file", found=str(folder))
+
+
+def _seed(seed: int, threads: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    if threads:
+        torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+
+
+def _tell_problems(dataset: Dataset, reporter: Reporter) -> None:
+    for problem in dataset.problems:
+        reporter.note(f"[yellow]{problem.text}[/]: {problem.done} ({problem.first()})")
+
+
+def _parts(
+    config: TrainConfig,
+    roles: Roles,
+    start: Start,
+    dataset: Dataset,
+    device: torch.device,
+    team: Team,
+    reporter: Reporter,
+) -> Parts:
+    model = start.model
+    contract = model.contract
+    cache_mb = config.data.cache_mb // team.world
+    total = len(roles.train) + (len(roles.judge) if team.leads else 0)
+    done = iter(range(1, total + 1))
+    photos, judge = (
+        Photos(
+            images, cache_mb=cache_mb, progress=lambda: reporter.reading(next(done, total), total)
+        )
+        if images
+        else None
+        for images in (roles.train, roles.judge if team.leads else ())
+    )
+    if photos is None:
+        raise DataError("There are no training images", found=str(dataset.root))
+    for source in (photos, judge):
+        for problem in source.broken if source else ():
+            reporter.broken(problem)
+    training_set = TrainingSet(
+        photos,
+        preprocess=contract.preprocess,
+        matcher=Matcher(contract.anchors, contract.box_code, positive_iou=config.loss.match_iou),
+        settings=config.augment,
+        seed=config.machine.seed,
+    )
+    loader = BatchLoader(
+        training_set,
+        batch=config.optimize.batch,
+        workers=config.machine.workers,
+        rank=team.rank,
+        world=team.world,
+    )
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if start.unsettled is not None:
+        _settle_norm(start.unsettled, model.contract.preprocess, training_set, device)
+    if config.optimize.freeze_norm:
+        model.freeze_backbone_norm()
+    evaluator = Evaluator(judge, contract) if judge else None
+    sheet = evaluator or (Evaluator(photos, contract) if team.leads else None)
+    return Parts(
+        model=model,
+        loader=loader,
+        evaluator=evaluator,
+        picks_best=roles.judging == "every",
+        sheet=sheet,
+        provenance={
+            **start.provenance,
+            "data": dataset.root.name,
+            "train_images": str(len(photos)),
+            "labels": ", ".join(dataset.labels),
+        },
+        loaded_backbone=start.loaded_backbone,
+    )
+
+
+def _settle_norm(
+    network: nn.Module, preprocess: Preprocess, training_set: TrainingSet, device: torch.device
+) -> None:
+    """Give batch norms that were folded away the statistics of this dataset's augmented images."""
+    count = min(_CALIBRATION_IMAGES, len(training_set.photos))
+    images = Normalize(preprocess, device)(training_set.batch(0, range(count)).images)
+    calibrate_batch_norm(network, images)

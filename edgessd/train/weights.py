@@ -1,0 +1,126 @@
+"""Where a training's first weights come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from torch import nn
+
+from edgessd.core.errors import CheckpointError
+from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.model.checkpoint import FORMAT, load_checkpoint, read_torch_file
+from edgessd.model.config import BatchNorm
+from edgessd.model.importers.imagenet import initialise_backbone
+from edgessd.model.ssdlite import SsdLite, build_model
+from edgessd.train.config import ModelSettings
+from edgessd.train.fit_anchors import detector_of, fit_anchors
+
+_CLASS_PREDICTOR = re.compile(r"heads\.\d+\.score\.pointwise\.(weight|bias)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A model with its first weights.
+
+    Attributes:
+        model: On the CPU.
+        loaded_backbone: Whether its backbone has learned before.
+        unsettled: The part whose batch normalisation describes no data yet; None where all does.
+        said: One sentence about the weights.
+        provenance: For the checkpoint.
+    """
+
+    model: SsdLite
+    loaded_backbone: bool
+    unsettled: nn.Module | None
+    said: str
+    provenance: dict[str, str]
+
+
+def start_model(
+    settings: ModelSettings,
+    labels: Sequence[str],
+    images: Sequence[LabelledImage],
+) -> Start:
+    """Build the model that is to be trained, from what `settings.weights` names.
+
+    Args:
+        settings: Its anchors are fitted to `images` first, if they say so.
+        labels: Of the dataset.
+        images: That will be trained on.
+    """
+    if settings.weights not in ("none", "imagenet") and _is_checkpoint(Path(settings.weights)):
+        return _from_checkpoint(Path(settings.weights), tuple(labels))
+    said = ""
+    if settings.anchors == "fit":
+        fitted = fit_anchors(settings, labels, images)
+        settings = fitted.settings
+        said = (
+            f"anchors reach {fitted.reach:.1%} of the boxes (mean over classes), scales "
+            + ", ".join(f"{scale:g}" for scale in settings.scales)
+            + (", with a head at stride 8" if settings.stride_8 else "")
+            + "; "
+        )
+    model = build_model(*detector_of(settings, labels))
+    if settings.weights == "none":
+        return Start(
+            model=model,
+            loaded_backbone=False,
+            unsettled=None,
+            said=said + "the weights start from scratch",
+            provenance={"weights": "none"},
+        )
+    report = initialise_backbone(model, settings.weights)
+    return Start(
+        model=model,
+        loaded_backbone=True,
+        unsettled=model.backbone if report.needs_norm_statistics else None,
+        said=said + f"the backbone starts from {settings.weights}",
+        provenance={"weights": Path(settings.weights).name},
+    )
+
+
+def _is_checkpoint(path: Path) -> bool:
+    if not path.exists():
+        raise CheckpointError(
+            f"There are no weights at {path}",
+            expected="`imagenet`, `none`, a file or folder of backbone weights, or a checkpoint",
+        )
+    if path.is_dir():
+        return False
+    content = read_torch_file(path)
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def _from_checkpoint(path: Path, labels: tuple[str, ...]) -> Start:
+    """Go on from a detector; with other labels its class predictors start anew."""
+    checkpoint = load_checkpoint(path)
+    known = checkpoint.contract.labels
+    norm = checkpoint.config.batch_norm or BatchNorm()
+    config = msgspec.structs.replace(checkpoint.config, batch_norm=norm)
+    contract = msgspec.structs.replace(checkpoint.contract, labels=labels)
+    model = build_model(config, contract)
+    fresh = {
+        name: tensor.clone()
+        for name, tensor in model.state_dict().items()
+        if _CLASS_PREDICTOR.fullmatch(name)
+    }
+    report = initialise_backbone(model, path)
+    said = f"weights, anchors and the input size come from {path}"
+    if known != labels:
+        model.load_state_dict(fresh, strict=False)
+        said += (
+            f"; its class predictors for {', '.join(known[:6])}{' …' if len(known) > 6 else ''} "
+            f"are replaced by new ones for {', '.join(labels)}"
+        )
+    return Start(
+        model=model,
+        loaded_backbone=True,
+        unsettled=model if report.needs_norm_statistics else None,
+        said=said,
+        provenance={**checkpoint.provenance, "weights": path.name},
+    )
