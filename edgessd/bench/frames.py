@@ -19,16 +19,17 @@ class LoopSource:
     """
 
     live = False
-    fps = None
+    fps: float | None = None
+    length: int | None
 
     def __init__(self, images: Sequence[Image], *, frames: int, name: str) -> None:
         self.name = name
-        self.length = frames
+        self.length = self._frames = frames
         self.skipped: list[tuple[str, str]] = []
         self._images = tuple(images)
 
     def __iter__(self) -> Iterator[Frame]:
-        for index in range(self.length):
+        for index in range(self._frames):
             yield Frame(
                 image=self._images[index % len(self._images)],
                 source=self.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +28,7 @@ def read_sensors() -> Reading:
     import psutil
 
     # Virtual machines and some boards have neither; psutil leaves the functions out on other systems.
-    temperatures = getattr(psutil, "sensors_temperatures", dict)()
+    temperatures: dict[str, list[Any]] = getattr(psutil, "sensors_temperatures", dict)()
     readings = [entry.current for entries in temperatures.values() for entry in entries]
     clock = psutil.cpu_freq()
     return Reading(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +52,8 @@ def command(
     Example: edgessd bench --model dist/cells-raspberry-pi --data bccd --report bench.html
     """
     from edgessd.bench.measure import measure
+    from edgessd.cli.evaluate import measure_accuracy
+    from edgessd.cli.models import open_measured
     from edgessd.pipeline.sources.catalog import open_source
     from edgessd.runtime.detector import Detector
     from edgessd.runtime.starter import default_bundle
@@ -65,9 +69,10 @@ def command(
         seconds=seconds,
     )
     with detector:
-        if data is not None:
-            figures = with_accuracy(figures, detector, data, split)
         pictures = found_in(detector, images[:6]) if report else ()
+    if data is not None:
+        opened = open_measured(chosen, threads=threads, backend=backend, label_file=labels)
+        figures = replace(figures, accuracy=measure_accuracy(opened, data, split)[0])
     if report is not None:
         from edgessd.bench.report.page import Report, write_report
 
@@ -101,13 +106,6 @@ def bench_images(source: str | None) -> tuple[list[Image], str]:
     return images, f"{len(images)} generated scenes of {size} in memory"
 
 
-def with_accuracy(
-    figures: BenchFigures, detector: Detector, data: Path, split: str | None
-) -> BenchFigures:
-    """Add AP on a labelled dataset."""
-    raise NotImplementedError
-
-
 def found_in(detector: Detector, images: list[Image]) -> tuple[Picture, ...]:
     """What the detector finds in some pictures, for the report."""
     from edgessd.bench.report.page import sample
@@ -116,40 +114,42 @@ def found_in(detector: Detector, images: list[Image]) -> tuple[Picture, ...]:
 
 
 def print_figures(all_figures: list[BenchFigures]) -> None:
-    """One row a model, for people."""
+    """One column a model, for people."""
     from rich.table import Table
 
     console = people()
     machine = all_figures[0].machine
     table = Table(title=f"{machine.device}, {machine.cores} cores", title_justify="left")
-    table.add_column("model")
-    for name in (
-        "p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "engine FPS",
-        "pipeline FPS",
-        "AP",
-        "AP50",
-        "MB",
-        "peak MB",
-    ):
-        table.add_column(name, justify="right")
+    table.add_column("")
     for figures in all_figures:
-        latency, accuracy = figures.engine.latency, figures.accuracy
-        table.add_row(
-            figures.model.name,
-            f"{latency.p50_ms:.2f}",
-            f"{latency.p95_ms:.2f}",
-            f"{latency.p99_ms:.2f}",
-            f"{figures.engine.fps:.1f}",
-            f"{figures.pipeline.fps:.1f}",
-            f"{accuracy.metrics.AP:.4f}" if accuracy else "–",
-            f"{accuracy.metrics.AP50:.4f}" if accuracy else "–",
-            f"{figures.model.file_bytes / 1e6:.2f}",
-            f"{figures.peak_rss_mb:.0f}",
-        )
+        table.add_column(figures.model.name, justify="right", overflow="fold")
+    for name, cells in _rows(all_figures):
+        table.add_row(name, *cells)
     console.print(table)
     for figures in all_figures:
         details = ", ".join(f"{key} {value}" for key, value in figures.model.engine_details.items())
-        console.print(f"{figures.model.name}: {details}", style="dim")
+        console.print(f"{figures.model.name}: {details}", style="dim", soft_wrap=True)
+        if figures.accuracy is not None:
+            console.print(figures.accuracy.describe(), style="dim", soft_wrap=True)
+
+
+def _rows(all_figures: list[BenchFigures]) -> list[tuple[str, list[str]]]:
+    def row(name: str, cell: Callable[[BenchFigures], str]) -> tuple[str, list[str]]:
+        return name, [cell(figures) for figures in all_figures]
+
+    rows = [
+        row("engine p50, ms", lambda f: f"{f.engine.latency.p50_ms:.2f}"),
+        row("engine p95, ms", lambda f: f"{f.engine.latency.p95_ms:.2f}"),
+        row("engine p99, ms", lambda f: f"{f.engine.latency.p99_ms:.2f}"),
+        row("engine FPS", lambda f: f"{f.engine.fps:.1f}"),
+        row("pipeline FPS", lambda f: f"{f.pipeline.fps:.1f}"),
+        row("load, ms", lambda f: f"{f.load_ms:.0f}"),
+        row("engine file, MB", lambda f: f"{f.model.file_bytes / 1e6:.2f}"),
+        row("peak memory, MB", lambda f: f"{f.peak_rss_mb:.0f}"),
+    ]
+    if any(figures.accuracy for figures in all_figures):
+        rows += [
+            row("AP", lambda f: f"{f.accuracy.metrics.AP:.4f}" if f.accuracy else "–"),
+            row("AP50", lambda f: f"{f.accuracy.metrics.AP50:.4f}" if f.accuracy else "–"),
+        ]
+    return rows

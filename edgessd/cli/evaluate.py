@@ -45,12 +45,30 @@ def command(
 
     Example: edgessd eval dist/cells-raspberry-pi --data bccd --out evaluation
     """
-    from edgessd.bench.accuracy import evaluate
     from edgessd.cli.models import open_measured
+
+    opened = open_measured(model, threads=threads, backend=backend, label_file=labels)
+    report, chosen = measure_accuracy(opened, data, split)
+    record = report_as_json(report, opened)
+    if out is not None:
+        write_evaluation(report, record, out)
+    if as_json:
+        print_json(record)
+    else:
+        print_accuracy(report)
+    print_notes(report, opened, chosen)
+    if out is not None:
+        people().print(f"wrote metrics.json, pr_curves.png and confusion.png to {out}")
+
+
+def measure_accuracy(
+    opened: MeasuredModel, data: Path, split: str | None
+) -> tuple[AccuracyReport, EvaluationSet]:
+    """Run an opened model over a labelled dataset, under a progress bar."""
+    from edgessd.bench.accuracy import evaluate
     from edgessd.cli.progress import counting
     from edgessd.data.evaluation import evaluation_set
 
-    opened = open_measured(model, threads=threads, backend=backend, label_file=labels)
     chosen = evaluation_set(data, opened.labels, split)
     with counting(f"eval {chosen.data} ({chosen.split})") as progress:
         report = evaluate(
@@ -62,16 +80,7 @@ def command(
             data=chosen.data,
             split=chosen.split,
         )
-    record = report_as_json(report, opened)
-    if out is not None:
-        write_evaluation(report, record, out)
-    if as_json:
-        print_json(record)
-    else:
-        print_accuracy(report)
-    print_notes(report, opened, chosen)
-    if out is not None:
-        people().print(f"wrote metrics.json, pr_curves.png and confusion.png to {out}")
+    return report, chosen
 
 
 def report_as_json(report: AccuracyReport, opened: MeasuredModel) -> dict[str, Any]:

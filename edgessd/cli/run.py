@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,9 @@ from edgessd.core.errors import SourceError
 if TYPE_CHECKING:
     from edgessd.pipeline.run import Pipeline, Result
     from edgessd.pipeline.sinks.sink import Sink
+
+# How fast a recording of a folder of photos plays: slow enough to look at each.
+_IMAGES_PER_SECOND = 2.0
 
 
 def command(
@@ -70,10 +74,10 @@ def command(
         if threshold is not None:
             detector.score_threshold = threshold
         opened = _open(camera, source, width, height)
-        sinks: list[Sink] = []
-        pipeline = Pipeline(opened, detector, sinks)
+        pipeline = Pipeline(opened, detector)
         with pipeline:
-            _add_sinks(sinks, record, jsonl, display, opened.fps, pipeline)
+            for sink in _sinks(record, jsonl, display, pipeline):
+                pipeline.add_sink(sink)
             previous = _stop_on_signals(pipeline)
             try:
                 found, error = _show(pipeline, str(chosen), max_frames)
@@ -98,26 +102,22 @@ def _open(camera: int | None, source: str | None, width: int | None, height: int
     return open_source(str(source))
 
 
-def _add_sinks(
-    sinks: list[Sink],
-    record: Path | None,
-    jsonl: str | None,
-    display: bool,
-    fps: float | None,
-    pipeline: Pipeline,
-) -> None:
+def _sinks(
+    record: Path | None, jsonl: str | None, display: bool, pipeline: Pipeline
+) -> Iterator[Sink]:
+    """Open the sinks one by one, so that the pipeline closes those already open if one refuses."""
     if record is not None:
         from edgessd.pipeline.sinks.recorder import Recorder
 
-        sinks.append(Recorder(record, fps=fps or 5.0))
+        yield Recorder(record, fps=pipeline.source.fps or _IMAGES_PER_SECOND)
     if jsonl is not None:
         from edgessd.pipeline.sinks.json_lines import JsonLinesSink
 
-        sinks.append(JsonLinesSink(jsonl))
+        yield JsonLinesSink(jsonl)
     if display:
         from edgessd.pipeline.sinks.window import WindowSink
 
-        sinks.append(WindowSink(pipeline.stop))
+        yield WindowSink(pipeline.stop)
 
 
 def _stop_on_signals(pipeline: Pipeline) -> dict[int, Any]:

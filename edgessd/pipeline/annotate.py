@@ -27,7 +27,7 @@ def annotate(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uin
     Lines and letters grow with the image, so that a 320-pixel and a 4K frame look alike. Weak boxes
     are drawn first and never cover strong ones.
     """
-    canvas = image.copy()
+    canvas: NDArray[np.uint8] = image.copy()
     unit = max(image.shape[0], image.shape[1]) / 640
     thickness = max(1, round(1.6 * unit))
     tracks = detections.track_ids

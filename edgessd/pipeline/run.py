@@ -50,7 +50,7 @@ class Pipeline:
         self.source = source
         self.detector = detector
         self.meter = Meter()
-        self._sinks = tuple(sinks)
+        self._sinks = list(sinks)
         self._reader = ReadAhead(source)
         self._stopped = False
 
@@ -58,6 +58,10 @@ class Pipeline:
     def dropped(self) -> int:
         """Frames of a live source that came while the detector was busy."""
         return self._reader.dropped
+
+    def add_sink(self, sink: Sink) -> None:
+        """Hand every further result to this sink too, and close it at the end."""
+        self._sinks.append(sink)
 
     def stop(self) -> None:
         """End after the frame in hand. Safe to call from a signal handler."""

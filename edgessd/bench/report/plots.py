@@ -48,7 +48,7 @@ def latency_histogram(figures: BenchFigures) -> str:
     end = max(latency.p99_ms * 1.15, latency.p50_ms * 1.3)
     axes.hist(
         np.minimum(milliseconds, end),
-        bins=np.linspace(milliseconds.min() * 0.98, end, 48),
+        bins=np.linspace(milliseconds.min() * 0.98, end, 48).tolist(),
         color=SERIES[0],
     )
     height = axes.get_ylim()[1]
@@ -112,7 +112,7 @@ def _new(width: float, height: float) -> tuple[Figure, Axes]:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    style: dict[str, Any] = {
+    style: Any = {
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.size": 9,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,9 @@ class Recorder:
             self._open((canvas.shape[1], canvas.shape[0]))
         if (canvas.shape[1], canvas.shape[0]) != self._size:
             # A folder of photos has many sizes, a video has one: the first picture's.
-            canvas = cv2.resize(canvas, self._size, interpolation=cv2.INTER_AREA)
-        self._writer.write(canvas)
+            self._writer.write(cv2.resize(canvas, self._size, interpolation=cv2.INTER_AREA))
+        else:
+            self._writer.write(canvas)
 
     def close(self) -> None:
         if self._writer is not None:
@@ -61,7 +63,6 @@ class Recorder:
             self._part.replace(self._path)
 
     def _open(self, size: tuple[int, int]) -> None:
-        import cv2
 
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,10 +74,8 @@ class Recorder:
                 fix="Name a file in a folder that you may write to.",
             ) from error
         for codec in _CODECS[self._path.suffix.lower()]:
-            writer = cv2.VideoWriter(
-                str(self._part), cv2.VideoWriter.fourcc(*codec), self._fps, size
-            )
-            if writer.isOpened():
+            writer = _try_codec(str(self._part), codec, self._fps, size)
+            if writer is not None:
                 self._writer, self._size, self.codec = writer, size, codec
                 return
         self._part.unlink(missing_ok=True)
@@ -85,3 +84,18 @@ class Recorder:
             expected="one of " + ", ".join(_CODECS[self._path.suffix.lower()]),
             fix="Record to a .avi file, which needs only MJPEG.",
         )
+
+
+def _try_codec(path: str, codec: str, fps: float, size: tuple[int, int]) -> Any:
+    """An open writer, or None: a codec that isn't there is no news, so nothing is said of it."""
+    import cv2
+
+    # FFmpeg reads its level from the environment when OpenCV first asks it for something.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*codec), fps, size)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    return writer if writer.isOpened() else None

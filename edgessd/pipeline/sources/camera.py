@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 
@@ -41,7 +43,8 @@ class CameraSource:
     """
 
     live = True
-    length = None
+    fps: float | None
+    length: int | None = None
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class CameraSource:
                     fix="Check the cable and the power supply, then start again.",
                 )
             yield Frame(
-                image=image,
+                image=np.asarray(image, np.uint8),
                 source=self.name,
                 index=index,
                 timestamp=time.time(),

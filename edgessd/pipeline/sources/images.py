@@ -22,7 +22,8 @@ class ImageSource:
     """
 
     live = False
-    fps = None
+    fps: float | None = None
+    length: int | None
 
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
         if not paths:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 
@@ -53,7 +55,7 @@ class VideoSource:
                 break
             position = index / self.fps if self.fps else 0.0
             yield Frame(
-                image=image,
+                image=np.asarray(image, np.uint8),
                 source=self.name,
                 index=index,
                 timestamp=time.time() if self.live else position,
