@@ -20,6 +20,7 @@ from edgessd.data.problems import ProblemLog
 from edgessd.data.splits import (
     ALL,
     MAX_EMPTY,
+    MAX_UNLABELLED,
     SPLIT_FOLDERS,
     Splits,
     note_missing,
@@ -28,6 +29,7 @@ from edgessd.data.splits import (
 )
 from edgessd.metrics.ground_truth import LabelledImage
 
+_SIZEABLE_SPLIT = 10
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
@@ -92,9 +94,8 @@ def load_coco(
     splits: Splits = {}
     for file, split in _split_names(list(contents)).items():
         objects = _by_image(file, contents[file], ids, log)
-        splits[split] = _load_split(
-            split, folders[file], contents[file].images, objects, ids, log, allow_unlabelled
-        )
+        splits[split] = _load_split(split, folders[file], contents[file].images, objects, ids, log)
+    _note_empty(splits, log, allowed=allow_unlabelled)
     _note_unlisted(contents, folders, log)
     return labels, splits
 
@@ -204,26 +205,39 @@ def _load_split(
     objects: dict[int | str, list[_Annotation]],
     ids: dict[int, int],
     log: ProblemLog,
-    allow_unlabelled: bool,
 ) -> tuple[LabelledImage, ...]:
     paths = {image.id: folder / image.file_name for image in images}
     there = {image_id: path for image_id, path in paths.items() if path.is_file()}
     missing = [path for image_id, path in paths.items() if image_id not in there]
     note_missing(split, missing, len(paths), log)
-    note_unlabelled(
-        split,
-        [path for image_id, path in there.items() if not objects[image_id]],
-        len(there),
-        log,
-        limit=MAX_EMPTY,
-        allowed=allow_unlabelled,
-    )
     records = (
         _make(there[image.id], image, objects[image.id], ids, log)
         for image in images
         if image.id in there
     )
     return tuple(record for record in records if record is not None)
+
+
+def _note_empty(splits: Splits, log: ProblemLog, *, allowed: bool) -> None:
+    """Note images without annotations where they are more than backgrounds usually are.
+
+    An image without annotations is how COCO says "nothing here", so a fifth of them pass without a
+    word. All splits are judged together, since a small one may be empty by chance, and a split of some
+    size that has no box at all by itself.
+    """
+    empty = {
+        split: [image.path for image in images if not len(image.boxes)]
+        for split, images in splits.items()
+    }
+    total = sum(map(len, splits.values()))
+    count = sum(map(len, empty.values()))
+    for split, paths in empty.items():
+        images = len(splits[split])
+        blank = len(paths) == images >= _SIZEABLE_SPLIT
+        if blank or count >= MAX_EMPTY * total > 0:
+            note_unlabelled(split, paths, images, log, limit=0, allowed=allowed)
+        elif count > MAX_UNLABELLED * total:
+            note_unlabelled(split, paths, images, log, limit=1, allowed=allowed)
 
 
 def _note_unlisted(contents: dict[Path, _File], folders: dict[Path, Path], log: ProblemLog) -> None:

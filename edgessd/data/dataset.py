@@ -29,6 +29,8 @@ _FINDERS: dict[str, Callable[[Path], str | None]] = {
 }
 _LOADERS = {"coco": load_coco, "voc": load_voc, "yolo": load_yolo}
 
+_ORDER = {"train": 0, "val": 1, "trainval": 2, "test": 3}
+
 _LAYOUTS = (
     "COCO (annotations/*.json or train/_annotations.coco.json, images in images/), "
     "PASCAL VOC (Annotations/*.xml and JPEGImages/, splits in ImageSets/Main/*.txt) "
@@ -131,7 +133,8 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabelled: bool = Fa
     name = recognise(root)
     log = ProblemLog(root)
     labels, splits = _LOADERS[name](root, log, allow_unlabelled=allow_unlabelled)
-    splits = {split: images for split, images in splits.items() if images}
+    order = sorted(splits, key=lambda split: (_ORDER.get(split, len(_ORDER)), split))
+    splits = {split: splits[split] for split in order if splits[split]}
     _note_overlap(splits, log)
     dataset = Dataset(labels=labels, splits=splits, root=root, format=name, problems=log.problems())
     if strict:

@@ -20,7 +20,7 @@ from edgessd.model.recipe import new_detector
 _WORTH = 0.02
 # A setting with fewer anchors wins over one that reaches this much more, since anchors cost latency.
 _SLACK = 0.01
-_MOST_BOXES = 5_000
+_MOST_BOXES = 2_000
 _MIN_SCALES = (0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
 _MAX_SCALES = (0.4, 0.6, 0.95)
 
@@ -112,7 +112,7 @@ def advise(
     a head at stride 8. Of those that reach about as much, the one with fewest anchors is taken.
 
     Args:
-        images: Their boxes are to be reached; of more than 5,000, an even sample is looked at.
+        images: Their boxes are to be reached; of more than 2,000, an even sample is looked at.
         settings: The present ones.
         preprocess: The network's input.
 

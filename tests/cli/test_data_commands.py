@@ -218,3 +218,19 @@ def test_refuses_odd_options(
 
 def test_wrong_usage_exits_with_2(edgessd: Any, pets: Path, tmp_path: Path) -> None:
     assert edgessd("data", "convert", pets, tmp_path / "out", "--to", "pascal").code == 2
+
+
+def test_synth_makes_a_dataset_that_passes(edgessd: Any, tmp_path: Path) -> None:
+    arguments = ("--images", 10, "--seed", 3, "--size", "320x240", "--workers", 1)
+    outcome = edgessd("data", "synth", tmp_path / "codes", *arguments, "--json")
+    made = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert made["images"] == 10
+    assert made["labels"] == ["qrcode", "barcode", "datamatrix", "aruco"]
+    checked = edgessd("data", "check", tmp_path / "codes", "--json")
+    found = json.loads(checked.out)
+    assert checked.code == 0
+    assert (found["images"], found["boxes"]) == (10, made["boxes"])
+    again = edgessd("data", "synth", tmp_path / "codes", *arguments)
+    assert again.code == 1
+    assert "isn't empty" in again.paragraph

@@ -131,14 +131,28 @@ def test_refuses_categories_that_disagree(coco: Path) -> None:
         load_dataset(coco)
 
 
-@pytest.mark.parametrize("empty", [2, 3])
-def test_half_of_the_images_may_be_empty(coco: Path, empty: int) -> None:
+@pytest.mark.parametrize(("empty", "told"), [(1, 0), (2, 2)])
+def test_less_than_half_of_the_images_may_be_empty(coco: Path, empty: int, told: int) -> None:
     _edit(coco, "train", annotations=_content(0, 4)["annotations"][empty:])
-    if empty == 2:
-        assert len(_places(load_dataset(coco), "unlabelled_image")) == 2
-    else:
-        with pytest.raises(DataError, match="one of 3 among 4 in train"):
-            load_dataset(coco)
+    assert len(_places(load_dataset(coco), "unlabelled_image")) == told  # of six images
+
+
+def test_refuses_when_half_of_the_images_are_empty(coco: Path) -> None:
+    _edit(coco, "train", annotations=_content(0, 4)["annotations"][3:])
+    with pytest.raises(DataError, match=r"train2017/0\.jpg: one of 3 among 4 in train"):
+        load_dataset(coco)
+    assert len(load_dataset(coco, allow_unlabelled=True).split("train")) == 4
+
+
+def test_refuses_a_sizeable_split_without_a_box(coco: Path, photo: Any) -> None:
+    for number in range(4, 14):
+        photo(coco / "images" / "val2017" / f"{number}.jpg", seed=number)
+    for number in range(20, 40):
+        photo(coco / "images" / "train2017" / f"{number}.jpg", seed=number)
+    _edit(coco, "train", **_content(20, 20))
+    _edit(coco, "val", **(_content(4, 10) | {"annotations": []}))
+    with pytest.raises(DataError, match=r"one of 10 among 10 in val"):
+        load_dataset(coco)
 
 
 def test_refuses_when_the_images_are_elsewhere(coco: Path) -> None:
