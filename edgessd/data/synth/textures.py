@@ -1,0 +1,212 @@
+"""Colours, noise fields and text: the raw material of backgrounds, labels and distractors.
+
+Images are uint8 BGR (height, width, 3); sizes are (width, height).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# uint8 and float32; Any because the stubs of OpenCV promise no dtype.
+Image = NDArray[Any]
+Field = NDArray[Any]
+
+_FONTS = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
+    cv2.FONT_HERSHEY_SIMPLEX | cv2.FONT_ITALIC,
+)
+_STRIP_HEIGHT = 36
+_STRIPS = 40
+_NOISE_SIDE = 1024
+
+
+def random_colour(
+    rng: np.random.Generator, *, value: tuple[float, float] = (0.0, 1.0), vivid: float = 0.35
+) -> tuple[int, int, int]:
+    """A BGR colour: grey more often than not, saturated with probability `vivid`.
+
+    Args:
+        value: Range of the brightness (HSV value), 0 to 1.
+    """
+    saturation = rng.uniform(0.35, 1.0) if rng.random() < vivid else rng.uniform(0.0, 0.2)
+    # Surfaces lean towards warm hues; half the colours are drawn from there.
+    hue = rng.uniform(0.02, 0.13) if rng.random() < 0.4 else rng.random()
+    brightness = rng.uniform(*value)
+    sector, fraction = divmod(hue * 6.0, 1.0)
+    low = brightness * (1 - saturation)
+    falling = brightness * (1 - saturation * fraction)
+    rising = brightness * (1 - saturation * (1 - fraction))
+    red, green, blue = (
+        (brightness, rising, low),
+        (falling, brightness, low),
+        (low, brightness, rising),
+        (low, falling, brightness),
+        (rising, low, brightness),
+        (brightness, low, falling),
+    )[int(sector) % 6]
+    return int(blue * 255), int(green * 255), int(red * 255)
+
+
+def as_colour(values: NDArray[np.floating]) -> tuple[int, int, int]:
+    """Three numbers, clipped to 0..255, as OpenCV wants a colour."""
+    blue, green, red = np.clip(values, 0, 255).astype(int).tolist()
+    return blue, green, red
+
+
+def flat(size: tuple[int, int], colour: tuple[int, int, int]) -> Image:
+    """One colour."""
+    image = np.empty((size[1], size[0], 3), np.uint8)
+    cv2.rectangle(image, (0, 0), size, colour, -1)  # many times faster than broadcasting
+    return image
+
+
+def smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: tuple[int, int]) -> Field:
+    """Value noise in [0, 1], (height, width): a random grid of `cells` (x, y) stretched over `size`."""
+    grid = rng.random((max(2, cells[1]), max(2, cells[0])), np.float32)
+    return cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
+
+
+def fractal_noise(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    *,
+    cells: tuple[float, float] = (3, 3),
+    octaves: int = 4,
+    persistence: float = 0.5,
+) -> Field:
+    """Sum of octaves of value noise, stretched to [0, 1]; (height, width) float32."""
+    total = np.zeros((size[1], size[0]), np.float32)
+    weight = 1.0
+    for octave in range(octaves):
+        columns = min(int(cells[0] * 2**octave) + 1, size[0])
+        rows = min(int(cells[1] * 2**octave) + 1, size[1])
+        cv2.scaleAdd(smooth_noise(rng, size, (columns, rows)), weight, total, total)
+        weight *= persistence
+    low, high, _, _ = cv2.minMaxLoc(total)
+    stretched: Field = (total - np.float32(low)) * np.float32(1 / max(high - low, 1e-6))
+    return stretched
+
+
+def colourise(field: Field, colours: list[tuple[int, int, int]]) -> Image:
+    """Map a field in [0, 1] onto a ramp through two or more colours."""
+    stops = np.linspace(0, 255, len(colours))
+    ramp = np.stack(
+        [np.interp(np.arange(256), stops, [c[channel] for c in colours]) for channel in range(3)],
+        axis=-1,
+    ).astype(np.uint8)
+    index = cv2.convertScaleAbs(field, alpha=255.0)
+    return cv2.LUT(cv2.merge([index, index, index]), ramp.reshape(256, 1, 3))
+
+
+def add_grain(rng: np.random.Generator, image: Image, strength: float) -> Image:
+    """Fine noise, the same in all three channels; `strength` is its standard deviation in levels."""
+    height, width = image.shape[:2]
+    grain = noise_crop(rng, (width, height), grey=True)
+    return cv2.addWeighted(image, 1.0, grain, strength, 0.0, dtype=cv2.CV_8U)
+
+
+def noise_crop(rng: np.random.Generator, size: tuple[int, int], *, grey: bool) -> Field:
+    """Standard normal noise (height, width, 3) cut from one large tile: far faster than drawing it.
+
+    Args:
+        grey: The three channels are equal.
+    """
+    tile = _noise_tile(grey)
+    width, height = size
+    if width > _NOISE_SIDE or height > _NOISE_SIDE:
+        tile = np.tile(tile, (-(-height // _NOISE_SIDE), -(-width // _NOISE_SIDE), 1))
+        return tile[:height, :width]
+    x = int(rng.integers(0, _NOISE_SIDE - width + 1))
+    y = int(rng.integers(0, _NOISE_SIDE - height + 1))
+    return tile[y : y + height, x : x + width]
+
+
+@lru_cache(maxsize=2)
+def _noise_tile(grey: bool) -> Field:
+    channels = 1 if grey else 3
+    rng = np.random.default_rng(20_231)
+    tile = rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE, channels), np.float32)
+    return np.repeat(tile, 3, axis=2) if grey else tile
+
+
+@lru_cache(maxsize=1)
+def _text_strips() -> tuple[Image, ...]:
+    """Lines of made-up words, white on black, rendered once a process."""
+    rng = np.random.default_rng(7_919)
+    letters = "etaoinshrdlucmfwypvbgk"
+    strips = []
+    for index in range(_STRIPS):
+        words = []
+        style = rng.random()
+        for _ in range(9):
+            if style < 0.2 or rng.random() < 0.12:
+                word = "".join("0123456789-./"[i] for i in rng.integers(0, 13, rng.integers(2, 9)))
+            else:
+                word = "".join(letters[int(22 * r**1.6)] for r in rng.random(rng.integers(2, 10)))
+                word = word.upper() if style > 0.75 else word
+                word = word.capitalize() if rng.random() < 0.2 else word
+            words.append(word)
+        text = " ".join(words)
+        font = _FONTS[index % len(_FONTS)]
+        thickness = int(rng.integers(1, 4))
+        (width, _), _ = cv2.getTextSize(text, font, 0.95, thickness)
+        strip = np.zeros((_STRIP_HEIGHT, width + 6), np.uint8)
+        cv2.putText(strip, text, (3, 26), font, 0.95, 255, thickness, cv2.LINE_AA)
+        strips.append(strip)
+    return tuple(strips)
+
+
+def write_line(
+    rng: np.random.Generator,
+    image: Image,
+    rectangle: tuple[int, int, int, int],
+    colour: tuple[int, int, int],
+) -> None:
+    """Write one line of made-up text into (x, y, width, height) of an image, in place."""
+    x, y, width, height = rectangle
+    x, y = max(x, 0), max(y, 0)
+    width, height = min(width, image.shape[1] - x), min(height, image.shape[0] - y)
+    if width < 3 or height < 3:
+        return
+    strips = _text_strips()
+    strip = strips[int(rng.integers(len(strips)))]
+    length = min(int(width * _STRIP_HEIGHT / height), strip.shape[1])
+    start = int(rng.integers(0, strip.shape[1] - length + 1))
+    width = max(1, min(width, int(length * height / _STRIP_HEIGHT)))
+    mask = cv2.resize(
+        strip[:, start : start + length], (width, height), interpolation=cv2.INTER_AREA
+    )
+    blend(image[y : y + height, x : x + width], colour, mask)
+
+
+def write_paragraph(
+    rng: np.random.Generator,
+    image: Image,
+    rectangle: tuple[int, int, int, int],
+    line_height: int,
+    colour: tuple[int, int, int],
+) -> None:
+    """Fill (x, y, width, height) of an image with lines of text, in place."""
+    x, y, width, height = rectangle
+    step = max(4, int(line_height * rng.uniform(1.0, 1.6)))
+    ragged = rng.uniform(0, 0.4)
+    for top in range(y, y + height - line_height + 1, step):
+        length = int(width * (1 - ragged * rng.random()))
+        write_line(rng, image, (x, top, length, line_height), colour)
+
+
+def blend(area: Image, colour: tuple[int, int, int] | Image, mask: Image) -> None:
+    """Lay a colour or an image over an area (h, w, 3) in place; mask (h, w) uint8, 255 is opaque."""
+    if not isinstance(colour, np.ndarray):
+        colour = flat((area.shape[1], area.shape[0]), colour)
+    weights = mask.astype(np.float32) * np.float32(1 / 255)
+    area[:] = cv2.blendLinear(colour, area, weights, 1 - weights)
