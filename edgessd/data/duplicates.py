@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -86,7 +87,15 @@ def fingerprints(
         workers: Threads; decoding and hashing run outside Python's lock. By default one a core, at
             most 8.
         progress: Called after each image.
+
+    Raises:
+        DataError: if the library that hashes isn't installed.
     """
+    if find_spec("imagehash") is None:
+        raise DataError(
+            "Finding duplicates needs the library imagehash, which isn't installed",
+            fix="pip install 'edgessd[host]'",
+        )
     with _pool(workers or min(8, os.cpu_count() or 1)) as pool:
         found = []
         for item in pool.map(fingerprint, paths):

@@ -12,7 +12,7 @@ import pytest
 from edgessd.core.anchors import AnchorSpec, anchor_boxes, ssd_levels
 from edgessd.core.boxes import cxcywh_to_xyxy, iou_matrix
 from edgessd.core.contract import Preprocess
-from edgessd.core.errors import ConfigError
+from edgessd.core.errors import ConfigError, DataError
 from edgessd.data.audit import Audit, as_json, audit_dataset
 from edgessd.data.dataset import load_dataset
 from edgessd.data.duplicates import find_duplicates, fingerprints
@@ -128,3 +128,9 @@ def test_letterboxed_boxes_move_with_their_image(yolo: Path) -> None:
 def test_reach_refuses_clipped_anchors() -> None:
     with pytest.raises(ConfigError, match="aren't clipped"):
         best_iou(np.zeros((1, 4), np.float32), AnchorSpec(levels=ANCHORS.levels, clip=True))
+
+
+def test_says_which_library_is_missing(yolo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgessd.data.duplicates.find_spec", lambda _: None)
+    with pytest.raises(DataError, match=r"imagehash.*edgessd\[host\]"):
+        _audit(yolo)
