@@ -29,7 +29,7 @@ def light(rng: np.random.Generator, image: Image, strength: float) -> Image:
         return image
     height, width = image.shape[:2]
     size = (max(2, width // _LIGHT_SCALE), max(2, height // _LIGHT_SCALE))
-    low = 1 - 0.6 * strength * rng.random()
+    low = 1 - 0.6 * strength * rng.random() ** 1.5
     gain: Field = np.float32(low) + np.float32(1.1 - low) * smooth_noise(
         rng, size, (int(rng.integers(2, 4)), int(rng.integers(2, 4)))
     )

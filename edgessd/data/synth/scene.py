@@ -33,6 +33,8 @@ from edgessd.data.synth.warp import (
     warp_into,
 )
 
+_EASY_SHARE = 0.3  # most people hold a sharp, well-lit code straight in front of the camera
+_EASY_STRENGTH = 0.3
 MIN_VISIBLE = 0.4
 MIN_SIDE = 4.0
 _LARGEST_SHEET = 1.7  # of the picture's longer side
@@ -75,6 +77,8 @@ def render_scene(
         image = photo_background(rng, size, backgrounds[int(rng.integers(len(backgrounds)))])
     else:
         image = random_background(rng, size)
+    if rng.random() < _EASY_SHARE:
+        strength *= _EASY_STRENGTH
     canvas = _Canvas(image, rng, strength)
     for is_code in _contents(rng):
         canvas.add_object(with_code=is_code)
@@ -139,7 +143,7 @@ class _Canvas:
             if self._is_free(_corners(matrix, bend, size)):
                 break
         else:
-            if rng.random() < 0.7:  # no room left: hide what lies there only now and then
+            if rng.random() < 0.85:  # no room left: hide what lies there only now and then
                 return
         self._lay(sheet, matrix, bend, outlines)
 
