@@ -15,6 +15,7 @@ from edgessd.core.errors import EdgessdError
 
 # In the order in which a newcomer needs them. A module has `command` (a function) or `app` (a group).
 COMMANDS: tuple[tuple[str, str], ...] = (
+    ("demo", "demo"),
     ("data", "data"),
     ("train", "train"),
     ("import", "import_checkpoint"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -64,6 +65,10 @@ def command(
         raise typer.BadParameter("give either --camera N or --source FILE")
     if as_json and jsonl == "-":
         raise typer.BadParameter("--json and --jsonl - both want stdout")
+
+    # FFmpeg tells of every codec it tries; what matters is said in edgessd's own errors. It reads this
+    # when OpenCV first calls it.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
     from edgessd.pipeline.run import Pipeline
     from edgessd.runtime.detector import Detector

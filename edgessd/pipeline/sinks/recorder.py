@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +89,6 @@ def _try_codec(path: str, codec: str, fps: float, size: tuple[int, int]) -> Any:
     """An open writer, or None: a codec that isn't there is no news, so nothing is said of it."""
     import cv2
 
-    # FFmpeg reads its level from the environment when OpenCV first asks it for something.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
