@@ -23,10 +23,14 @@ class LoweringOptions:
             the engine one pass over the image.
         postprocess: `raw` ends in the quantized tensors `box_codes` and `class_scores`; `op` ends in
             the format's own detection op, which decodes and suppresses inside the engine.
+        column_pairs: Let the first convolution read two pixels as one of twice the channels. The
+            results are the same to the bit; x86 kernels work on 8 channels at a time and waste
+            fewer of them (the whole detector gains about 3%), Arm kernels would lose about 1%.
     """
 
     input_dtype: InputDType = "uint8"
     postprocess: Postprocess = "raw"
+    column_pairs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from edgessd.core.errors import LoweringError
 from edgessd.core.tensors import Affine, Layout, TensorSpec
 from edgessd.graph.float_graph import INPUT, OUTPUTS
 from edgessd.lower.lowering import InputDType, LoweredModel, LoweringOptions, Postprocess
+from edgessd.lower.tflite.column_pairs import PAIR_COLUMNS, pair_columns
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.graph_reader import DEPTHWISE, REQUANTIZE, read_network
 from edgessd.lower.tflite.ir import Activation, QuantNetwork, QuantNode
@@ -36,6 +37,7 @@ OPS: dict[str, str] = {
     "GlobalAveragePool": "avg_pool",
     "MaxPool": "max_pool",
     "Pad": "pad",
+    PAIR_COLUMNS: "pair_columns",
     "Relu": "relu",
     REQUANTIZE: "quantize",
     "Reshape": "reshape",
@@ -62,21 +64,33 @@ def lower(graph: QuantGraph, options: LoweringOptions) -> LoweredModel:
         )
     network = read_network(graph.model)
     _check_detector(network, graph.contract)
+    if options.column_pairs:
+        network = pair_columns(network)
     if options.postprocess == "raw":
         return serialise(network, input_dtype=options.input_dtype)
     return _with_postprocess(network, graph.contract, options.input_dtype)
 
 
 def lower_to_tflite(
-    graph: QuantGraph, *, input_dtype: InputDType = "uint8", postprocess: Postprocess = "raw"
+    graph: QuantGraph,
+    *,
+    input_dtype: InputDType = "uint8",
+    postprocess: Postprocess = "raw",
+    column_pairs: bool = False,
 ) -> LoweredModel:
     """`lower` with its options as keywords."""
-    return lower(graph, LoweringOptions(input_dtype=input_dtype, postprocess=postprocess))
+    options = LoweringOptions(
+        input_dtype=input_dtype, postprocess=postprocess, column_pairs=column_pairs
+    )
+    return lower(graph, options)
 
 
-def lower_network(model: onnx.ModelProto, *, input_dtype: InputDType = "int8") -> LoweredModel:
+def lower_network(
+    model: onnx.ModelProto, *, input_dtype: InputDType = "int8", column_pairs: bool = False
+) -> LoweredModel:
     """Lower any Q/DQ graph with one input, a detector or not; outputs stay int8."""
-    return serialise(read_network(model), input_dtype=input_dtype)
+    network = read_network(model)
+    return serialise(pair_columns(network) if column_pairs else network, input_dtype=input_dtype)
 
 
 def serialise(network: QuantNetwork, *, input_dtype: InputDType) -> LoweredModel:

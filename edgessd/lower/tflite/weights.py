@@ -78,8 +78,7 @@ def _quantized(node: QuantNode, position: int, dtype: Any, what: str) -> Constan
 
 
 def _per_channel(scale: NDArray[np.float32] | None, channels: int) -> NDArray[np.float32]:
-    scales: NDArray[np.float32] = np.asarray(scale, np.float32).reshape(-1)
-    return np.broadcast_to(scales, (channels,)).copy()
+    return np.full(channels, np.asarray(scale, np.float32).reshape(-1), np.float32)
 
 
 def _bias(node: QuantNode, scales: NDArray[np.float32]) -> NDArray[np.int32]:

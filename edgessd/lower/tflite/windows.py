@@ -20,6 +20,7 @@ class Window:
         kernel: Size in pixels.
         strides: Steps in pixels.
         dilations: Distance between taps.
+        before: Padding before the first row and column.
         padding: TFLite's word for it; SAME only where some window reaches beyond the image.
         pads: ((top, bottom), (left, right)) that a PAD op must add before it; None for no PAD op.
     """
@@ -27,6 +28,7 @@ class Window:
     kernel: tuple[int, int]
     strides: tuple[int, int]
     dilations: tuple[int, int]
+    before: tuple[int, int]
     padding: str
     pads: tuple[tuple[int, int], tuple[int, int]] | None
 
@@ -56,6 +58,7 @@ def read_window(node: QuantNode, kernel: Sequence[int]) -> Window:
         kernel=_pair(kernel),
         strides=strides,
         dilations=dilations,
+        before=before,
         padding="SAME" if same else "VALID",
         pads=((rows.before, rows.after), (columns.before, columns.after)) if explicit else None,
     )
