@@ -133,7 +133,7 @@ def _build(checkpoint: Path, target: str, dist: Path) -> Path:
     from edgessd.quantize.recipe import load_recipe
     from edgessd.target.load import resolve_target
 
-    spec, _ = resolve_target(target, None)
+    spec, _ = resolve_target(target)
     result = build_bundle(
         BuildRequest(
             target=spec,
