@@ -12,8 +12,9 @@ from edgessd.core.contract import Nms
 
 Indices = NDArray[np.int64]
 
-# Pairs of boxes compared in one go: some tens of megabytes.
-_MOST_PAIRS = 1_000_000
+# Pairs of boxes compared in one go: some megabytes, and few enough that what one block suppresses
+# saves most of the next blocks' work.
+_MOST_PAIRS = 100_000
 
 
 def nms(boxes: FloatArray, scores: FloatArray, *, iou_threshold: float) -> Indices:
@@ -82,7 +83,7 @@ def _suppress(boxes: FloatArray, ends: Indices, iou_threshold: float) -> Indices
     alive = [True] * len(boxes)
     corners = np.ascontiguousarray(boxes.T)
     area = areas(boxes)
-    for first, second in _pairs(ends):
+    for first, second in _pairs(ends, alive):
         a, b = corners.take(first, axis=1), corners.take(second, axis=1)
         sides = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)
         intersection = sides[0] * sides[1]
@@ -97,22 +98,26 @@ def _suppress(boxes: FloatArray, ends: Indices, iou_threshold: float) -> Indices
     return np.flatnonzero(alive)
 
 
-def _pairs(ends: Indices) -> Iterator[tuple[Indices, Indices]]:
-    """Every pair (i < j) within a group, ordered by i, in blocks of about `_MOST_PAIRS`."""
+def _pairs(ends: Indices, alive: list[bool]) -> Iterator[tuple[Indices, Indices]]:
+    """Every pair (i < j) within a group, ordered by i, in blocks of about `_MOST_PAIRS`.
+
+    A box that isn't alive when its block comes is left out as i: it suppresses nothing.
+    """
     if not len(ends):
         return
-    boxes = np.arange(ends[-1])
     sizes = ends.copy()
     sizes[1:] -= ends[:-1]
-    partners = np.repeat(ends - 1, sizes) - boxes  # how many of its group come later
+    partners = np.repeat(ends - 1, sizes) - np.arange(ends[-1])  # how many of its group come later
     totals = np.cumsum(partners)
-    start = 0
-    while start < len(boxes):
-        done = totals[start] - partners[start]
+    start = done = 0
+    while start < len(partners):
         stop = max(start + 1, int(np.searchsorted(totals, done + _MOST_PAIRS, side="right")))
-        block = slice(start, stop)
-        first = np.repeat(boxes[block], partners[block])
+        boxes = np.arange(start, stop)
+        if start:
+            boxes = boxes[alive[start:stop]]
+        counts = partners.take(boxes)
+        first = np.repeat(boxes, counts)
         # Within a box's run of pairs, the second index counts up from the box's own.
-        shift = totals[block] - partners[block] - done - boxes[block] - 1
-        yield first, np.arange(len(first)) - np.repeat(shift, partners[block])
-        start = stop
+        shift = np.cumsum(counts) - counts - boxes - 1
+        yield first, np.arange(len(first)) - np.repeat(shift, counts)
+        start, done = stop, int(totals[stop - 1])
