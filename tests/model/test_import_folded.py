@@ -103,6 +103,12 @@ def test_contradictions_are_refused(copy: Path) -> None:
         ({"feature_maps": maps}, "don't stand on the network's feature maps"),
         ({"classes": graph["classes"][:-1]}, "mbox_conf/weight"),
         ({"anchors": None}, "no detector"),
+        ({"padding": "valid"}, "padding is unknown"),
+        ({"class_scores": "raw"}, "scoring is unknown"),
+        ({"box_code": "corners"}, "box code is unknown"),
+        ({"input": graph["input"] | {"resize": "crop"}}, "fitted in an unknown way"),
+        ({"input": graph["input"] | {"color": "YUV"}}, "can't be read"),
+        ({"layers": [layers[0] | {"activation": "swish"}, *layers[1:]]}, "activation swish"),
     ):
         edited(copy, **(graph | changes))
         with pytest.raises(CheckpointError, match=message):

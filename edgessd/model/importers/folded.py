@@ -1,83 +1,32 @@
-"""Import a detector whose batch norm is folded: a folder with graph.json and weights.npz.
-
-graph.json lists layers by the names of the Caffe implementation of MobileNetV2-SSDLite (`Conv`,
-`conv_<block>/expand`, `layer_19_2_2`, `Conv_1_mbox_loc`), feature maps, anchors, preprocessing and
-classes; weights.npz has `<layer>/weight` (out, in / groups, k, k) and `<layer>/bias` (out,) float32.
-"""
+"""Import a detector whose batch norm is folded: a folder with graph.json and weights.npz."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
+from torch import nn
 
 from edgessd.core.anchors import AnchorLevel, AnchorSpec
-from edgessd.core.contract import BoxCode, Contract, Preprocess, Scoring
+from edgessd.core.contract import Contract
 from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.core.files import sha256_of
-from edgessd.model.backbones.mobilenet_v2 import STAGES, widths_that_fit
+from edgessd.model.backbones.mobilenet_v2 import widths_that_fit
 from edgessd.model.checkpoint import Checkpoint
 from edgessd.model.config import Extra, HeadKind, ModelConfig
+from edgessd.model.importers.folded_graph import (
+    Anchors,
+    FeatureMap,
+    FoldedGraph,
+    backbone_layer_names,
+    read_folded,
+    require_array,
+)
+from edgessd.model.layers import ConvUnit
 from edgessd.model.ssdlite import SsdLite, build_model
 
 State = dict[str, torch.Tensor]
-
-
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """One convolution of graph.json."""
-
-    name: str
-    kind: str
-    kernel: int
-    stride: int
-    in_channels: int
-    out_channels: int
-    activation: str
-
-    @property
-    def weight_shape(self) -> tuple[int, int, int, int]:
-        per_group = 1 if self.kind == "depthwise" else self.in_channels
-        return self.out_channels, per_group, self.kernel, self.kernel
-
-
-class Input(msgspec.Struct, frozen=True, kw_only=True):
-    size: tuple[int, int]
-    color: str
-    mean: float
-    std: float
-    resize: str = "stretch"
-
-
-class FeatureMap(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    size: int
-    anchors: int
-
-
-class Anchors(msgspec.Struct, frozen=True, kw_only=True):
-    """Sides in pixels of the input; `max` None leaves out the larger square of a level."""
-
-    min: tuple[float, ...]
-    max: tuple[float | None, ...]
-    ratios: tuple[tuple[float, ...], ...]
-    image_size: float
-
-
-class FoldedGraph(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of graph.json that a backbone has too, and those only a detector has."""
-
-    input: Input
-    padding: str
-    layers: tuple[Layer, ...]
-    classes: tuple[str, ...] = ()
-    class_scores: str = ""
-    box_code: str = ""
-    feature_maps: tuple[FeatureMap, ...] = ()
-    anchors: Anchors | None = None
 
 
 def import_folded(directory: Path) -> Checkpoint:
@@ -102,6 +51,7 @@ def import_folded(directory: Path) -> Checkpoint:
         config = _config(graph, names, weights)
         contract = _contract(graph, graph.anchors)
         model = build_model(config, contract)
+        _require_same_layers(model, graph, names)
     except ConfigError as error:
         raise CheckpointError(f"{directory} isn't an SSDLite detector", found=str(error)) from error
     return Checkpoint(
@@ -113,47 +63,6 @@ def import_folded(directory: Path) -> Checkpoint:
             "source_sha256": sha256_of(directory / "weights.npz"),
         },
     )
-
-
-def read_folded(directory: Path) -> tuple[FoldedGraph, dict[str, np.ndarray]]:
-    """graph.json and weights.npz, each tensor checked against its layer."""
-    for name in ("graph.json", "weights.npz"):
-        if not (directory / name).is_file():
-            raise CheckpointError(
-                f"{directory} isn't a folded network",
-                expected="a folder with graph.json and weights.npz",
-                found=f"no {name}",
-            )
-    try:
-        graph = msgspec.json.decode((directory / "graph.json").read_bytes(), type=FoldedGraph)
-    except msgspec.MsgspecError as error:
-        raise CheckpointError(
-            f"{directory / 'graph.json'} can't be read", found=str(error)
-        ) from error
-    try:
-        with np.load(directory / "weights.npz", allow_pickle=False) as archive:
-            weights = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(
-            f"{directory / 'weights.npz'} can't be read",
-            expected="a whole npz archive of float32 arrays",
-            found=str(error),
-            fix="Copy the file again",
-        ) from error
-    for layer in graph.layers:
-        _require_array(weights, f"{layer.name}/weight", layer.weight_shape, directory)
-        _require_array(weights, f"{layer.name}/bias", (layer.out_channels,), directory)
-    return graph, weights
-
-
-def backbone_layer_names() -> dict[str, str]:
-    """ConvUnit path inside our MobileNetV2 → layer name in graph.json."""
-    names = {"stem": "Conv", "last": "Conv_1"}
-    for index in range(sum(repeats for _, _, repeats, _ in STAGES)):
-        theirs = f"conv_{index}" if index else "conv"
-        parts = ("expand", "depthwise", "project") if index else ("depthwise", "project")
-        names |= {f"blocks.{index}.{part}": f"{theirs}/{part}" for part in parts}
-    return names
 
 
 def _detector_layer_names(graph: FoldedGraph) -> dict[str, str]:
@@ -209,9 +118,9 @@ def _config(
     return ModelConfig(
         width=fit[0],
         channel_multiple=fit[1],
-        padding="same" if "SAME" in graph.padding else "symmetric",
+        padding=graph.padding_kind,
         extras=tuple(extras),
-        extra_activation="none" if kinds == {"none"} else "relu6",
+        extra_activation="none" if "none" in kinds else "relu6",
         heads=heads,
         batch_norm=None,
     )
@@ -221,23 +130,13 @@ def _contract(graph: FoldedGraph, anchors: Anchors) -> Contract:
     levels = tuple(
         _anchor_level(feature, anchors, index) for index, feature in enumerate(graph.feature_maps)
     )
-    width, height = graph.input.size
-    background = graph.classes[0].lower() == "background"
+    scoring = graph.scoring
     return Contract(
-        preprocess=Preprocess(
-            width=width,
-            height=height,
-            color="BGR" if graph.input.color == "BGR" else "RGB",
-            mean=(graph.input.mean,) * 3,
-            std=(graph.input.std,) * 3,
-        ),
+        preprocess=graph.preprocess,
         anchors=AnchorSpec(levels=levels),
-        labels=graph.classes[1:] if background else graph.classes,
-        box_code=BoxCode(centre_variance=0.1, size_variance=0.2),
-        scoring=Scoring(
-            activation="sigmoid" if "sigmoid" in graph.class_scores else "softmax",
-            background=background,
-        ),
+        labels=graph.classes[1:] if scoring.background else graph.classes,
+        box_code=graph.variances,
+        scoring=scoring,
     )
 
 
@@ -264,6 +163,24 @@ def _anchor_level(feature: FeatureMap, anchors: Anchors, index: int) -> AnchorLe
     )
 
 
+def _require_same_layers(model: SsdLite, graph: FoldedGraph, names: dict[str, str]) -> None:
+    """Stride and activation of every layer, which weights alone don't show."""
+    layers = {layer.name: layer for layer in graph.layers}
+    for ours, theirs in names.items():
+        module = model.get_submodule(ours)
+        stride, activation = 1, "none"
+        if isinstance(module, ConvUnit):
+            stride = module.conv.stride[0]
+            activation = "relu6" if isinstance(module.activation, nn.ReLU6) else "none"
+        found = layers[theirs]
+        if (found.stride, found.activation) != (stride, activation):
+            raise ConfigError(
+                f"The layer {theirs} is another one",
+                expected=f"stride {stride}, activation {activation}",
+                found=f"stride {found.stride}, activation {found.activation}",
+            )
+
+
 def _state(
     model: SsdLite, names: dict[str, str], weights: dict[str, np.ndarray], directory: Path
 ) -> State:
@@ -271,18 +188,6 @@ def _state(
     for key, wanted in model.state_dict().items():
         unit, _, leaf = key.rpartition(".")
         theirs = f"{names[unit.removesuffix('.conv')]}/{leaf}"
-        _require_array(weights, theirs, tuple(wanted.shape), directory)
+        require_array(weights, theirs, tuple(wanted.shape), directory)
         state[key] = torch.from_numpy(weights[theirs].copy())
     return state
-
-
-def _require_array(
-    weights: dict[str, np.ndarray], name: str, shape: tuple[int, ...], directory: Path
-) -> None:
-    found = weights.get(name)
-    if found is None or found.shape != shape or found.dtype != np.float32:
-        raise CheckpointError(
-            f"{directory / 'weights.npz'} doesn't fit its network",
-            expected=f"{name} as float32 {shape}",
-            found="no such array" if found is None else f"{found.dtype} {found.shape}",
-        )

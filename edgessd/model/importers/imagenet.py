@@ -18,7 +18,7 @@ from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.model.batch_norm import calibrate_batch_norm, unfold_state
 from edgessd.model.checkpoint import FORMAT, load_checkpoint, read_torch_file
 from edgessd.model.foreign import way_in
-from edgessd.model.importers.folded import FoldedGraph, backbone_layer_names, read_folded
+from edgessd.model.importers.folded_graph import backbone_layer_names, read_folded
 from edgessd.model.importers.layout import State
 from edgessd.model.importers.preprocessing import adapt_first_conv
 from edgessd.model.importers.published import MOBILENET_V2_IMAGENET, fetch
@@ -155,19 +155,8 @@ def _read_folder(directory: Path) -> _Source:
     return _Source(
         state=_prefixed(state),
         skipped=tuple(name for name in arrays if name not in used),
-        preprocess=_preprocess_of(graph),
+        preprocess=graph.preprocess,
         epsilon=None,
-    )
-
-
-def _preprocess_of(graph: FoldedGraph) -> Preprocess:
-    width, height = graph.input.size
-    return Preprocess(
-        width=width,
-        height=height,
-        color="BGR" if graph.input.color == "BGR" else "RGB",
-        mean=(graph.input.mean,) * 3,
-        std=(graph.input.std,) * 3,
     )
 
 
