@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+
+if TYPE_CHECKING:
+    from edgessd.bundle.store import Bundle
+    from edgessd.graph.float_graph import FloatGraph
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,3 +31,118 @@ def shared() -> Path:
 def _few_threads() -> None:
     """Keep numerical libraries from oversubscribing a small machine."""
     os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+class Finished(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def edgessd_command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Finished]:
+    """Runs the `edgessd` command in this process, as its console script does."""
+
+    def run(*arguments: object) -> Finished:
+        from edgessd.cli.app import main
+
+        monkeypatch.setattr("sys.argv", ["edgessd", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        else:
+            code = 0
+        out, err = capfd.readouterr()
+        return Finished(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained detector of 96x96 pixels: quick to build, and its outputs are as good as any."""
+    import torch
+
+    from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
+    from edgessd.model.recipe import new_detector
+    from edgessd.model.ssdlite import build_model
+
+    torch.manual_seed(7)
+    config, contract = new_detector(("cat", "dog", "bird"), width=0.35, input_size=(96, 96))
+    path = tmp_path_factory.mktemp("tiny") / "tiny.pt"
+    save_checkpoint(path, checkpoint_of(build_model(config, contract), {"data": "none"}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 16 pictures that aren't all alike, 120x90."""
+    import cv2
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(3)
+    for number in range(16):
+        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        picture = cv2.resize(coarse, (120, 90), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{number:02}.png"), picture)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundles(
+    tiny_checkpoint: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Bundle]:
+    """The tiny detector built for host, host-float, android (post-process op) and jetson."""
+    from edgessd.lower.build import BuildRequest, build_bundle, export_checkpoint
+    from edgessd.lower.calibration_images import images_in
+    from edgessd.quantize.recipe import load_recipe
+    from edgessd.target.load import load_target
+
+    dist = tmp_path_factory.mktemp("dist")
+    exported = export_checkpoint(tiny_checkpoint)
+    return {
+        name: build_bundle(
+            BuildRequest(
+                target=load_target(name),
+                checkpoint=tiny_checkpoint,
+                name="tiny",
+                out=dist / f"tiny-{name}",
+                recipe=load_recipe("default"),
+                images=lambda: images_in(photos, limit=16),
+                cache=dist / ".cache",
+            ),
+            exported=exported,
+        ).bundle
+        for name in ("host", "host-float", "android", "jetson-orin-nano")
+    }
+
+
+@pytest.fixture(scope="session")
+def small_graph() -> FloatGraph:
+    """The float graph of an untrained detector with three classes on 97x64 pixels.
+
+    Its batch norm has seen noise, so that activations are neither dead nor all clipped.
+    """
+    import torch
+
+    from edgessd.graph.export import export_module
+    from edgessd.model.recipe import new_detector
+    from edgessd.model.ssdlite import build_model
+
+    torch.manual_seed(0)
+    config, contract = new_detector(("a", "b", "c"), width=0.35, input_size=(97, 64))
+    model = build_model(config, contract)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.rand(16, 3, 64, 97) * 2 - 1)
+    return export_module(model, contract)

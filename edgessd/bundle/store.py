@@ -64,7 +64,7 @@ def write_bundle(directory: Path, manifest: Manifest, engine: bytes) -> Bundle:
     Raises:
         BundleError: The folder holds something else, or manifest and engine don't belong together.
     """
-    _require_replaceable(directory)
+    require_replaceable(directory)
     verify_contract(manifest)
     with replacing_directory(directory) as temporary:
         (temporary / manifest.engine.file).write_bytes(engine)
@@ -87,7 +87,12 @@ def open_bundle(directory: Path | str) -> Bundle:
     return Bundle(directory=directory, manifest=manifest)
 
 
-def _require_replaceable(directory: Path) -> None:
+def require_replaceable(directory: Path) -> None:
+    """Refuse a folder that holds anything but a bundle.
+
+    Raises:
+        BundleError: With what lies there.
+    """
     if not directory.exists():
         return
     if not directory.is_dir():

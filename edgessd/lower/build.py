@@ -16,7 +16,8 @@ import msgspec
 
 from edgessd import __version__
 from edgessd.bundle.manifest import CalibrationRecord, EngineFile, Manifest, Provenance
-from edgessd.bundle.store import Bundle, describe_engine, write_bundle
+from edgessd.bundle.store import Bundle, describe_engine, require_replaceable, write_bundle
+from edgessd.calibrate.collect import refuse_few
 from edgessd.core.contract import Contract
 from edgessd.core.errors import TargetError
 from edgessd.core.files import sha256_of
@@ -66,6 +67,15 @@ class BuildRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedCheckpoint:
+    """A checkpoint's float graph, and which file it is of."""
+
+    graph: FloatGraph
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildResult:
     """What came out.
 
@@ -106,31 +116,37 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - start
 
 
-def build_bundle(request: BuildRequest, report: Report = lambda *_: None) -> BuildResult:
+def build_bundle(
+    request: BuildRequest,
+    report: Report = lambda *_: None,
+    *,
+    exported: ExportedCheckpoint | None = None,
+) -> BuildResult:
     """Build one bundle.
 
     Args:
         request: What from what.
         report: Called with (stage, done, total); total is 0 where a stage has no steps.
+        exported: From `export_checkpoint`, where several targets are built from one checkpoint.
 
     Raises:
         EdgessdError: Of the stage that refuses, with its reason. No bundle is left half-written, and
             one that stood at `out` stays.
     """
     clock = _Clock(report)
+    # Refusals that need no work come before the seconds of an export.
     postprocess = _postprocess(request)
-    with clock.stage("load"):
-        checkpoint = load_checkpoint(request.checkpoint)
-        checkpoint_sha256 = sha256_of(request.checkpoint)
-    with clock.stage("export"):
-        graph = export_float_graph(checkpoint)
-    images = None
-    if request.target.engine.scheme == "float":
+    require_replaceable(request.out)
+    images = None if request.target.engine.scheme == "float" else request.images()
+    if images is not None:
+        refuse_few(len(images.paths), request.recipe.minimum_images, "images")
+    if exported is None:
+        exported = _export(request.checkpoint, clock)
+    if images is None:
         with clock.stage("lower"):
-            engine = _float_engine(graph)
+            engine = _float_engine(exported.graph)
     else:
-        images = request.images()
-        quantized = _quantized(request, graph, images, clock)
+        quantized = _quantized(request, exported.graph, images, clock)
         with clock.stage("lower"):
             engine = _quantized_engine(request.target, quantized, postprocess)
     with clock.stage("bundle"):
@@ -141,12 +157,25 @@ def build_bundle(request: BuildRequest, report: Report = lambda *_: None) -> Bui
             postprocess=postprocess,
             engine=engine.file,
             contract=engine.contract,
-            provenance=_provenance(request.checkpoint, checkpoint_sha256, engine.calibration),
+            provenance=_provenance(exported, engine.calibration),
             needs_finish=engine.needs_finish,
             notes=request.target.pending,
         )
         bundle = write_bundle(request.out, manifest, engine.content)
     return BuildResult(bundle=bundle, seconds=clock.seconds, images=images)
+
+
+def export_checkpoint(checkpoint: Path) -> ExportedCheckpoint:
+    """Load and export a checkpoint once, for several `build_bundle`."""
+    return _export(checkpoint, _Clock(lambda *_: None))
+
+
+def _export(path: Path, clock: _Clock) -> ExportedCheckpoint:
+    with clock.stage("load"):
+        checkpoint = load_checkpoint(path)
+        digest = sha256_of(path)
+    with clock.stage("export"):
+        return ExportedCheckpoint(graph=export_float_graph(checkpoint), path=path, sha256=digest)
 
 
 def _postprocess(request: BuildRequest) -> Postprocess:
@@ -243,15 +272,13 @@ def _file_content(name: str, save: Callable[[Path], None]) -> bytes:
         return path.read_bytes()
 
 
-def _provenance(
-    checkpoint: Path, checkpoint_sha256: str, calibration: CalibrationRecord | None
-) -> Provenance:
+def _provenance(source: ExportedCheckpoint, calibration: CalibrationRecord | None) -> Provenance:
     return Provenance(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         edgessd=__version__,
         # Not the whole path: it says more about the person than about the bundle.
-        checkpoint="/".join(checkpoint.parts[-2:]),
-        checkpoint_sha256=checkpoint_sha256,
+        checkpoint="/".join(source.path.parts[-2:]),
+        checkpoint_sha256=source.sha256,
         calibration=calibration,
         tools={distribution: _version(distribution) for distribution in _TOOLS},
     )

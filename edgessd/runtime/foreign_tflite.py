@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import msgspec
+
 from edgessd.core.contract import Preprocess, Triple
 from edgessd.core.errors import BackendError
 from edgessd.core.tensors import TensorSpec
@@ -117,24 +119,25 @@ def _find_outputs(model: Table, op: Table | None, outputs: tuple[TensorSpec, ...
 
 
 def _outputs_by_signature(model: Table, outputs: tuple[TensorSpec, ...]) -> OpOutputs | None:
-    """SignatureDef.outputs maps "detection_boxes" and the like to tensors, whatever their names."""
+    """SignatureDef.outputs gives tensors the names that clients look for, whatever their own."""
     tensors = [tensor.text(3) for tensor in model.tables(2)[0].tables(0)]
+    specs = {output.name: output for output in outputs}
     for signature in model.tables(7):  # Model.signature_defs
         by_key = {
             entry.text(0): tensors[int(entry.number(1, "I"))]  # TensorMap.name, .tensor_index
             for entry in signature.tables(1)
         }
-        renamed = {name: key for key, name in by_key.items()}
         roles = outputs_by_name(
-            TensorSpec(name=renamed.get(o.name, o.name), shape=o.shape, dtype=o.dtype)
-            for o in outputs
+            msgspec.structs.replace(specs[name], name=key)
+            for key, name in by_key.items()
+            if name in specs
         )
         if roles is not None:
             return OpOutputs(
-                boxes=by_key.get(roles.boxes, roles.boxes),
-                classes=by_key.get(roles.classes, roles.classes),
-                scores=by_key.get(roles.scores, roles.scores),
-                count=by_key.get(roles.count, roles.count),
+                boxes=by_key[roles.boxes],
+                classes=by_key[roles.classes],
+                scores=by_key[roles.scores],
+                count=by_key[roles.count],
             )
     return None
 

@@ -7,6 +7,7 @@ background; scores (1, n); the number of valid rows (1,). TF2's exporter renames
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -43,24 +44,28 @@ class OpOutputs:
             )
 
 
-# Per role: the names under which exporters are known to leave it. ":0" is never written.
-_KNOWN_NAMES = {
-    "boxes": (OP_NAME, "detection_boxes", "location"),
-    "classes": (f"{OP_NAME}:1", "detection_classes", "category"),
-    "scores": (f"{OP_NAME}:2", "detection_scores", "score"),
-    "count": (f"{OP_NAME}:3", "num_detections", "number of detections"),
-}
+# The names under which exporters are known to leave the op's outputs, in the op's order: TensorFlow 1,
+# an object-detection signature, TensorFlow 2's signature and its tensors, TFLite Metadata's writers.
+_KNOWN_NAMES = (
+    (OP_NAME, f"{OP_NAME}:1", f"{OP_NAME}:2", f"{OP_NAME}:3"),
+    ("detection_boxes", "detection_classes", "detection_scores", "num_detections"),
+    ("output_3", "output_2", "output_1", "output_0"),
+    tuple(f"StatefulPartitionedCall:{number}" for number in (3, 2, 1, 0)),
+    ("location", "category", "score", "number of detections"),
+)
 
 
 def outputs_by_name(outputs: Iterable[TensorSpec]) -> OpOutputs | None:
-    """Tell the outputs apart by their names, or None where these don't say."""
-    names = {output.name for output in outputs}
-    roles = {
-        role: next((name for name in known if name in names), None)
-        for role, known in _KNOWN_NAMES.items()
-    }
-    found = {role: name for role, name in roles.items() if name is not None}
-    return OpOutputs(**found) if len(found) == 4 else None
+    """Tell the outputs apart by their names, or None where these don't say or contradict the shapes."""
+    specs = {output.name: output for output in outputs}
+    for names in _KNOWN_NAMES:
+        if not specs.keys() >= set(names):
+            continue
+        boxes, classes, scores, count = (specs[name].shape for name in names)
+        rows = boxes[1] if len(boxes) == 3 else -1
+        if boxes == (1, rows, 4) and classes == scores == (1, rows) and math.prod(count) == 1:
+            return OpOutputs(boxes=names[0], classes=names[1], scores=names[2], count=names[3])
+    return None
 
 
 class OpPostprocessor:

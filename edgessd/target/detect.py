@@ -35,6 +35,9 @@ _JETPACKS = (
     ((32, 7), "4.6"),
 )
 
+# Video devices of a Raspberry Pi that are codecs and image processors, not cameras.
+_NOT_A_CAMERA = re.compile(r"codec|hevc|isp|pisp", re.IGNORECASE)
+
 _CORAL_USB_IDS = {
     ("1a6e", "089a"): "Coral USB Accelerator, not used since it was plugged in",
     ("18d1", "9302"): "Coral USB Accelerator",
@@ -192,8 +195,9 @@ def _cameras(root: Path) -> tuple[tuple[str, str], ...]:
     nodes = sorted((root / "dev").glob("video*"), key=lambda node: (len(node.name), node.name))
     for node in nodes:
         described = root / "sys/class/video4linux" / node.name
-        if _text(described / "index").strip() in ("", "0"):
-            found.append((f"/dev/{node.name}", _text(described / "name").strip()))
+        name = _text(described / "name").strip()
+        if _text(described / "index").strip() in ("", "0") and not _NOT_A_CAMERA.search(name):
+            found.append((f"/dev/{node.name}", name))
     return tuple(found)
 
 

@@ -1,0 +1,211 @@
+"""A bundle opens only if everything in it holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgessd.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest, Provenance
+from edgessd.bundle.store import describe_engine, open_bundle, write_bundle
+from edgessd.core.anchors import AnchorLevel, AnchorSpec
+from edgessd.core.contract import Contract, Preprocess
+from edgessd.core.errors import BundleError
+from edgessd.core.tensors import Affine, TensorSpec
+
+ENGINE = bytes(range(256)) * 4
+IMAGE = TensorSpec(
+    name="image",
+    shape=(1, 8, 8, 3),
+    dtype="uint8",
+    quantization=Affine(scale=1 / 128, zero_point=128),
+    layout="NHWC",
+)
+# 2 x 2 cells with one shape are 4 anchors; two labels and the background are 3 columns.
+BOX_CODES = TensorSpec(
+    name="box_codes", shape=(1, 4, 4), dtype="int8", quantization=Affine(scale=0.1)
+)
+CLASS_SCORES = TensorSpec(
+    name="class_scores", shape=(1, 4, 3), dtype="int8", quantization=Affine(scale=0.1)
+)
+CONTRACT = Contract(
+    preprocess=Preprocess(width=8, height=8),
+    anchors=AnchorSpec(
+        levels=(AnchorLevel(rows=2, columns=2, step=(0.5, 0.5), shapes=((0.5, 0.5),)),)
+    ),
+    labels=("cat", "dog"),
+)
+
+
+def make_manifest(
+    *,
+    image: TensorSpec = IMAGE,
+    outputs: tuple[TensorSpec, ...] = (BOX_CODES, CLASS_SCORES),
+    **changes: Any,
+) -> Manifest:
+    engine = describe_engine(
+        "engine.tflite", ENGINE, format="tflite", inputs=(image,), outputs=outputs
+    )
+    manifest = Manifest(
+        name="pets",
+        target="host",
+        scheme="affine",
+        postprocess="raw",
+        engine=engine,
+        contract=CONTRACT,
+        provenance=Provenance(
+            created="2026-01-01T00:00:00+00:00",
+            edgessd="0.1.0",
+            checkpoint="pets/best.pt",
+            checkpoint_sha256="0" * 64,
+        ),
+    )
+    return msgspec.structs.replace(manifest, **changes)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "dist" / "pets-host", make_manifest(), ENGINE).directory
+
+
+def edit_manifest(bundle: Path, **changes: Any) -> None:
+    path = bundle / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    content.update(changes)
+    path.write_text(json.dumps(content))
+
+
+def test_what_is_written_is_what_opens(bundle: Path) -> None:
+    opened = open_bundle(bundle)
+    assert opened.manifest == make_manifest()
+    assert opened.engine_path.read_bytes() == ENGINE
+    assert json.loads((bundle / MANIFEST_NAME).read_text())["format_version"] == FORMAT_VERSION
+    assert sorted(entry.name for entry in bundle.iterdir()) == ["engine.tflite", MANIFEST_NAME]
+
+
+@pytest.mark.parametrize("position", [0, 500, len(ENGINE) - 1])
+def test_a_flipped_bit_is_noticed(bundle: Path, position: int) -> None:
+    content = bytearray(ENGINE)
+    content[position] ^= 1
+    (bundle / "engine.tflite").write_bytes(content)
+    with pytest.raises(BundleError, match="changed or damaged") as error:
+        open_bundle(bundle)
+    assert "edgessd build" in str(error.value)
+
+
+def test_a_truncated_engine_is_noticed_by_its_size(bundle: Path) -> None:
+    (bundle / "engine.tflite").write_bytes(ENGINE[:-1])
+    with pytest.raises(BundleError, match="1023 bytes"):
+        open_bundle(bundle)
+
+
+def test_a_missing_engine_names_what_is_there(bundle: Path) -> None:
+    (bundle / "engine.tflite").unlink()
+    with pytest.raises(BundleError, match=r"has no engine.*engine\.tflite.*manifest\.json"):
+        open_bundle(bundle)
+
+
+def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="isn't a bundle"):
+        open_bundle(tmp_path)
+
+
+def test_a_broken_manifest_is_no_manifest(bundle: Path) -> None:
+    (bundle / MANIFEST_NAME).write_text("{")
+    with pytest.raises(BundleError, match="isn't JSON"):
+        open_bundle(bundle)
+
+
+def test_a_list_is_no_manifest(bundle: Path) -> None:
+    (bundle / MANIFEST_NAME).write_text("[]")
+    with pytest.raises(BundleError, match="isn't a manifest"):
+        open_bundle(bundle)
+
+
+def test_an_unknown_key_is_refused(bundle: Path) -> None:
+    edit_manifest(bundle, treshold=0.5)
+    with pytest.raises(BundleError, match="treshold"):
+        open_bundle(bundle)
+
+
+def test_a_value_outside_its_range_is_refused(bundle: Path) -> None:
+    contract = msgspec.to_builtins(CONTRACT)
+    contract["nms"]["score_threshold"] = 3
+    edit_manifest(bundle, contract=contract)
+    with pytest.raises(BundleError, match="score_threshold is out of range"):
+        open_bundle(bundle)
+
+
+def test_a_newer_format_asks_for_an_update_even_with_unknown_keys(bundle: Path) -> None:
+    edit_manifest(bundle, format_version=FORMAT_VERSION + 1, shards=[1, 2])
+    with pytest.raises(BundleError, match=r"newer edgessd.*--upgrade edgessd"):
+        open_bundle(bundle)
+
+
+def test_an_engine_outside_the_bundle_is_refused(bundle: Path) -> None:
+    shutil.move(bundle / "engine.tflite", bundle.parent / "engine.tflite")
+    engine = msgspec.to_builtins(make_manifest().engine) | {"file": "../engine.tflite"}
+    edit_manifest(bundle, engine=engine)
+    with pytest.raises(BundleError, match="outside itself"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"image": msgspec.structs.replace(IMAGE, shape=(1, 8, 9, 3))},
+            r"an image of \(1, 8, 8, 3\)",
+        ),
+        ({"image": msgspec.structs.replace(IMAGE, layout="flat")}, "input image"),
+        ({"image": msgspec.structs.replace(IMAGE, quantization=None)}, "can't be read as numbers"),
+        ({"image": msgspec.structs.replace(IMAGE, dtype="float32")}, "can't be read as numbers"),
+        (
+            {"outputs": (msgspec.structs.replace(BOX_CODES, shape=(1, 5, 4)), CLASS_SCORES)},
+            "box_codes doesn't fit",
+        ),
+        (
+            {"outputs": (BOX_CODES, msgspec.structs.replace(CLASS_SCORES, shape=(1, 4, 2)))},
+            "class_scores doesn't fit",
+        ),
+        ({"outputs": (BOX_CODES,)}, "raw SSD head"),
+        ({"postprocess": "op"}, "detection post-process op"),
+    ],
+)
+def test_a_contract_that_the_engine_does_not_fit_is_never_written(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(BundleError, match=reason):
+        write_bundle(tmp_path / "pets", make_manifest(**changes), ENGINE)
+    assert not (tmp_path / "pets").exists()
+
+
+def test_other_bytes_than_described_leave_the_old_bundle_in_place(bundle: Path) -> None:
+    with pytest.raises(BundleError, match="changed or damaged"):
+        write_bundle(bundle, make_manifest(), ENGINE[::-1])
+    assert open_bundle(bundle).engine_path.read_bytes() == ENGINE
+    assert [entry.name for entry in bundle.parent.iterdir()] == ["pets-host"]
+
+
+def test_a_bundle_is_replaced_whole(bundle: Path) -> None:
+    (bundle / "stale.txt").write_text("of the old one")
+    write_bundle(bundle, make_manifest(name="again"), ENGINE)
+    assert open_bundle(bundle).manifest.name == "again"
+    assert not (bundle / "stale.txt").exists()
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(BundleError, match=r"holds something else.*thesis\.tex"):
+        write_bundle(tmp_path, make_manifest(), ENGINE)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_file_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "pets").write_text("a file")
+    with pytest.raises(BundleError, match="is a file"):
+        write_bundle(tmp_path / "pets", make_manifest(), ENGINE)

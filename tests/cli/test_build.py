@@ -1,0 +1,152 @@
+"""`edgessd build`: from checkpoint to a bundle that runs, and every reason not to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgessd.bundle.store import open_bundle
+from edgessd.cli.build import checkpoint_name, choose_checkpoint
+
+Command = Callable[..., "object"]
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_builds_and_says_what_it_built(
+    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+) -> None:
+    ended = edgessd_command(
+        "build", "--target", "raspberry-pi", "--checkpoint", tiny_checkpoint,
+        "--calibration", photos, "--json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    said = json.loads(ended.out)
+    assert said["bundle"] == "dist/tiny-raspberry-pi"
+    assert said["engine"] == "dist/tiny-raspberry-pi/engine.tflite"
+    assert said["needs_finish"] is False
+    assert said["seconds"] == pytest.approx(sum(said["stages"].values()), abs=0.1)
+    assert list(said["stages"]) == ["load", "export", "calibrate", "quantize", "lower", "bundle"]
+    manifest = open_bundle(work / said["bundle"]).manifest
+    assert (manifest.name, manifest.target, manifest.scheme) == ("tiny", "raspberry-pi", "affine")
+    calibration = manifest.provenance.calibration
+    assert calibration is not None
+    assert (calibration.images, len(calibration.images_sha256)) == (16, 64)
+    assert manifest.provenance.checkpoint.endswith("/tiny.pt")
+    assert manifest.provenance.tools["onnx"] != "unknown"
+
+
+def test_an_unfinished_bundle_is_said_to_be_one(
+    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+) -> None:
+    ended = edgessd_command(
+        "build", "--target", "jetson", "--checkpoint", tiny_checkpoint, "--name", "pets",
+        "--calibration", photos, "--calibration-images", "15", "--force-small", "--json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    said = json.loads(ended.out)
+    assert (said["needs_finish"], said["target"]) == (True, "jetson-orin-nano")
+    assert said["engine"] == "dist/pets-jetson/qdq.onnx"
+    assert said["calibration_images"] == 15
+    assert "not compiled" in said["notes"][0]
+
+
+def test_people_see_stages_and_what_is_not_done(
+    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+) -> None:
+    ended = edgessd_command(
+        "build", "--target", "coral", "--checkpoint", tiny_checkpoint, "--calibration", photos
+    )
+    assert ended.code == 0, ended.err
+    assert ended.out == ""
+    assert "calibrate" in ended.err
+    assert "Not done: The .tflite is fully integer but not compiled for the Edge TPU" in ended.err
+    assert "Next: edgessd bench --model dist/tiny-coral" in ended.err
+
+
+def test_four_images_are_refused_with_the_reason(
+    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+) -> None:
+    few = work / "few"
+    few.mkdir()
+    for path in sorted(photos.iterdir())[:4]:
+        shutil.copy(path, few)
+    arguments = ("build", "--target", "host", "--checkpoint", tiny_checkpoint, "--calibration", few)
+    ended = edgessd_command(*arguments)
+    assert ended.code == 1
+    assert "too few calibration images" in ended.err
+    assert "Found 4 images" in ended.err
+    assert "--force-small" in ended.err
+    assert "export" not in ended.err, "what can be refused at once shall not wait for an export"
+    assert not (work / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--target", "rasberry-pi"), "There is no target"),
+        (("--target", "host", "--checkpoint", "absent.pt"), "There is no file absent.pt"),
+        (("--target", "host", "--checkpoint", "text.pt"), "isn't a checkpoint"),
+        (("--target", "host", "--recipe", "absent"), "There is no recipe"),
+        (("--target", "host", "--calibration", "absent"), "There is no folder absent"),
+        (("--target", "host-float", "--postprocess", "op"), "can't end in the detection"),
+        (("--target", "host", "--out", "thesis"), "holds something else"),
+    ],
+)
+def test_refusals_are_one_paragraph(
+    work: Path,
+    tiny_checkpoint: Path,
+    photos: Path,
+    edgessd_command: Command,
+    arguments: tuple[str, ...],
+    reason: str,
+) -> None:
+    (work / "text.pt").write_text("not a checkpoint")
+    (work / "thesis").mkdir()
+    (work / "thesis" / "chapter.tex").write_text("years of work")
+    if "--checkpoint" not in arguments:
+        arguments += ("--checkpoint", str(tiny_checkpoint))
+    if "--calibration" not in arguments:
+        arguments += ("--calibration", str(photos))
+    ended = edgessd_command("build", *arguments)
+    assert ended.code == 1
+    assert reason in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    assert (work / "thesis" / "chapter.tex").exists()
+
+
+def test_without_checkpoint_the_newest_run_is_built(work: Path) -> None:
+    for age, name in enumerate(("new", "old")):
+        path = work / "runs" / name / "best.pt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert choose_checkpoint(None, work) == (Path("runs/new/best.pt"), False)
+    assert choose_checkpoint(work / "runs" / "old", work) == (work / "runs/old/best.pt", False)
+
+
+def test_names_come_from_the_run(tmp_path: Path) -> None:
+    assert checkpoint_name(Path("runs/cells/best.pt"), is_starter=False) == "cells"
+    assert checkpoint_name(Path("downloads/cells.pt"), is_starter=False) == "cells"
+    assert checkpoint_name(tmp_path / "codes.pt", is_starter=True) == "codes"
+
+
+def test_without_starter_the_way_out_is_named(
+    work: Path, edgessd_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgessd.runtime import starter
+
+    monkeypatch.setattr(starter, "resource_directory", lambda name: work / "nowhere")
+    ended = edgessd_command("build", "--target", "host")
+    assert ended.code == 1
+    assert "isn't part of this installation" in ended.err
+    assert "--checkpoint for build" in ended.err

@@ -1,0 +1,274 @@
+"""Detectors that others made run by what they say about themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgessd.core.contract import Nms
+from edgessd.core.errors import BackendError
+from edgessd.core.images import read_image
+from edgessd.core.preprocess import Placement, fill_tensor
+from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.runtime.detector import Detector
+from edgessd.runtime.foreign_tflite import distinct_labels, read_foreign_model, read_labels
+from edgessd.runtime.postprocess_op import OP_NAME, OpOutputs, OpPostprocessor, outputs_by_name
+
+NAME = "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29"
+PLAIN_OUTPUTS = tuple(
+    TensorSpec(name=name, shape=shape, dtype="float32")
+    for name, shape in (
+        (OP_NAME, (1, 10, 4)),
+        (f"{OP_NAME}:1", (1, 10)),
+        (f"{OP_NAME}:2", (1, 10)),
+        (f"{OP_NAME}:3", (1,)),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def google(shared: Path) -> Path:
+    return shared / "data" / "google_ssd_mobilenet_v1_coco"
+
+
+@pytest.fixture(scope="module")
+def with_metadata(google: Path) -> Detector:
+    return Detector(google / f"{NAME}.tflite")
+
+
+@pytest.fixture(scope="module")
+def photos_of_coco(shared: Path) -> list[Path]:
+    return sorted((shared / "data" / "coco128" / "images" / "val2017").glob("*.jpg"))
+
+
+def test_labels_come_out_of_the_metadata(with_metadata: Detector) -> None:
+    assert with_metadata.notes == ()
+    assert len(with_metadata.labels) == 90
+    assert with_metadata.labels[0] == "person"
+    # COCO never annotated its class 12; number 11 counted from zero.
+    assert with_metadata.labels[11] == "class 11"
+    assert with_metadata.labels[12] == "stop sign"
+
+
+def test_a_quantized_input_gets_the_pixels_themselves(with_metadata: Detector) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    tensor = fill_tensor(pixels, with_metadata.preprocess, with_metadata.backend.input)
+    np.testing.assert_array_equal(tensor[0], pixels)
+
+
+def test_both_files_find_the_same(
+    google: Path, with_metadata: Detector, photos_of_coco: list[Path]
+) -> None:
+    with Detector(google / f"{NAME}_no_metadata.tflite") as without:
+        assert without.labels == with_metadata.labels
+        assert len(without.notes) == 2
+        assert "labelmap.txt beside the model" in without.notes[0]
+        assert "RGB pixels as they are" in without.notes[1]
+        for path in photos_of_coco[:10]:
+            image = read_image(path)
+            one, other = with_metadata(image), without(image)
+            np.testing.assert_array_equal(one.boxes, other.boxes)
+            np.testing.assert_array_equal(one.class_ids, other.class_ids)
+
+
+def test_finds_what_people_have_labelled(shared: Path, with_metadata: Detector) -> None:
+    """Wrong colour order, offset labels or swapped axes would each halve this at least."""
+    from edgessd.data.dataset import load_dataset
+    from edgessd.metrics.coco import coco_metrics
+
+    images = load_dataset(shared / "data" / "coco128").relabelled(with_metadata.labels).split("val")
+    with_metadata.score_threshold = 0.01
+    found = [with_metadata(read_image(image.path)) for image in images]
+    with_metadata.score_threshold = 0.3
+    metrics = coco_metrics(images, found, with_metadata.labels)
+    assert metrics.AP > 0.2
+    assert metrics.AP50 > 0.3
+
+
+def test_no_labels_at_all_means_numbers_and_says_so(google: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes((google / f"{NAME}_no_metadata.tflite").read_bytes())
+    with Detector(alone) as detector:
+        assert detector.labels == tuple(str(number) for number in range(90))
+        assert any("--labels" in note for note in detector.notes)
+
+
+def test_given_labels_come_first(google: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("\n".join(f"thing {number}" for number in range(90)))
+    with Detector(google / f"{NAME}.tflite", labels=mine) as detector:
+        assert detector.labels[3] == "thing 3"
+
+
+def test_a_missing_label_file_is_named(google: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"absent\.txt can't be read"):
+        Detector(google / f"{NAME}.tflite", labels=tmp_path / "absent.txt")
+
+
+def test_a_classifier_is_refused(tiny_bundles, tmp_path: Path) -> None:
+    """A raw SSD head outside its bundle is as unreadable as any other network."""
+    path = tmp_path / "head.tflite"
+    path.write_bytes(tiny_bundles["host"].engine_path.read_bytes())
+    with pytest.raises(BackendError, match=rf"isn't a detector.*{OP_NAME}"):
+        Detector(path)
+
+
+def image_spec(dtype: str, quantization: Affine | None) -> TensorSpec:
+    return TensorSpec(
+        name="image", shape=(1, 300, 300, 3), dtype=dtype, quantization=quantization, layout="NHWC"
+    )
+
+
+@pytest.mark.parametrize(("file", "said"), [(NAME, False), (f"{NAME}_no_metadata", True)])
+def test_a_float_input_is_normalized_as_stated_or_from_minus_one_to_one(
+    google: Path, file: str, said: bool
+) -> None:
+    model = read_foreign_model(
+        google / f"{file}.tflite", image_spec("float32", None), PLAIN_OUTPUTS
+    )
+    assert model.preprocess.mean == (127.5,) * 3
+    assert model.preprocess.std == (127.5,) * 3
+    assert any("normalization" in note for note in model.notes) == said
+
+
+def test_an_int8_input_without_a_word_gets_pixels_less_128(google: Path) -> None:
+    spec = image_spec("int8", Affine(scale=0.02, zero_point=-3))
+    model = read_foreign_model(google / f"{NAME}_no_metadata.tflite", spec, PLAIN_OUTPUTS)
+    pixels = np.arange(256, dtype=np.uint8).repeat(300 * 300 * 3 // 256 + 1)[: 300 * 300 * 3]
+    pixels = pixels.reshape(300, 300, 3)
+    tensor = fill_tensor(pixels, model.preprocess, spec)
+    np.testing.assert_array_equal(tensor[0], (pixels.astype(int) - 128).astype(np.int8))
+
+
+def test_the_op_itself_tells_its_outputs_apart_whatever_their_names(google: Path) -> None:
+    """In another order than the op's: only the operator's own list can tell."""
+    path = google / f"{NAME}.tflite"
+    model = read_foreign_model(
+        path, image_spec("uint8", Affine(scale=1 / 128, zero_point=128)), PLAIN_OUTPUTS[::-1]
+    )
+    assert model.outputs == OpOutputs(
+        boxes=OP_NAME, classes=f"{OP_NAME}:1", scores=f"{OP_NAME}:2", count=f"{OP_NAME}:3"
+    )
+
+
+def test_a_signature_tells_the_outputs_apart_where_there_is_no_op(tiny_bundles) -> None:
+    """What is left when a compiler has swallowed the op: TensorFlow 2's signature."""
+    from edgessd.runtime.flatbuffer_view import root_table
+    from edgessd.runtime.foreign_tflite import _outputs_by_signature
+
+    bundle = tiny_bundles["android"]
+    outputs = bundle.manifest.engine.outputs
+    model = root_table(memoryview(bundle.engine_path.read_bytes()))
+    assert _outputs_by_signature(model, outputs[::-1]) == outputs_by_name(outputs)
+
+
+@pytest.mark.parametrize(
+    ("names", "boxes"),
+    [
+        (("output_0", "output_1", "output_2", "output_3"), "output_3"),
+        (tuple(f"StatefulPartitionedCall:{n}" for n in range(4)), "StatefulPartitionedCall:3"),
+    ],
+)
+def test_tensorflow_2_counts_from_the_other_end(names: tuple[str, ...], boxes: str) -> None:
+    shapes = ((1,), (1, 25), (1, 25), (1, 25, 4))
+    specs = [
+        TensorSpec(name=name, shape=shape, dtype="float32")
+        for name, shape in zip(names, shapes, strict=True)
+    ]
+    found = outputs_by_name(specs)
+    assert found is not None
+    assert (found.boxes, found.count) == (boxes, names[0])
+
+
+def test_names_that_contradict_their_shapes_are_not_believed() -> None:
+    specs = [
+        TensorSpec(name=f"output_{number}", shape=(1, 25), dtype="float32") for number in range(4)
+    ]
+    assert outputs_by_name(specs) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "classes", "expected"),
+    [
+        (["person", "car"], 2, ("person", "car")),
+        # One line too many, and the first stands for the background that the op doesn't count.
+        (["???", "person", "car"], 2, ("person", "car")),
+        (["background", "person", "car"], 2, ("person", "car")),
+        # Not one too many: the first class has no name.
+        (["???", "person"], 2, ("class 0", "person")),
+        (["person", "???", "car"], 3, ("person", "class 1", "car")),
+        # The file ends with the last class that has a name.
+        (["person"], 3, ("person", "class 1", "class 2")),
+        (["???", "person"], None, ("person",)),
+    ],
+)
+def test_class_k_is_label_k(
+    lines: list[str], classes: int | None, expected: tuple[str, ...]
+) -> None:
+    assert distinct_labels(lines, classes, Path("m.tflite")) == expected
+
+
+def test_labels_that_occur_twice_are_refused() -> None:
+    with pytest.raises(BackendError, match=r"aren't distinct.*car"):
+        distinct_labels(["car", "dog", "car"], 3, Path("m.tflite"))
+
+
+def test_numbered_label_files_keep_their_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "coco_labels.txt"
+    path.write_text("0  person\n1  bicycle\n3  stop sign\n")
+    assert read_labels(path) == ["person", "bicycle", "???", "stop sign"]
+
+
+def test_label_files_may_have_words_with_digits(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("3 of clubs\nqueen of hearts\n")
+    assert read_labels(path) == ["3 of clubs", "queen of hearts"]
+
+
+def test_an_empty_label_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("\n\n")
+    with pytest.raises(BackendError, match="is empty"):
+        read_labels(tmp_path / "labels.txt")
+
+
+OUTPUTS = OpOutputs(boxes="b", classes="c", scores="s", count="n")
+
+
+def op_values(classes: list[float], scores: list[float], count: int) -> dict[str, np.ndarray]:
+    """Rows beyond `count` are what the op leaves there: anything."""
+    boxes = np.tile(np.array([0.1, 0.2, 0.5, 0.6], np.float32), (len(scores), 1))
+    boxes[:, 0] += np.arange(len(scores)) * 0.1
+    return {
+        "b": boxes[None],
+        "c": np.array([classes], np.float32),
+        "s": np.array([scores], np.float32),
+        "n": np.array([count], np.float32),
+    }
+
+
+def test_rows_beyond_the_count_are_not_detections() -> None:
+    finish = OpPostprocessor(OUTPUTS, ("cat", "dog"), Nms(score_threshold=0.3, iou_threshold=1.0))
+    found = finish(
+        op_values([1, 0, 7], [0.9, 0.2, 0.8], count=2),
+        Placement(source_width=200, source_height=100),
+    )
+    assert list(found.named()) == [("dog", pytest.approx(0.9), pytest.approx((40, 10, 120, 50)))]
+
+
+def test_nothing_over_the_threshold_is_no_detection() -> None:
+    finish = OpPostprocessor(OUTPUTS, ("cat",), Nms())
+    found = finish(op_values([0], [0.1], count=1), Placement(source_width=9, source_height=9))
+    assert len(found) == 0
+
+
+def test_a_class_without_label_is_another_models() -> None:
+    finish = OpPostprocessor(OUTPUTS, ("cat",), Nms())
+    with pytest.raises(BackendError, match=r"no label.*--labels"):
+        finish(op_values([1], [0.9], count=1), Placement(source_width=9, source_height=9))
+
+
+def test_outputs_that_are_not_four_tensors_are_refused() -> None:
+    with pytest.raises(BackendError, match="told apart"):
+        OpOutputs(boxes="a", classes="a", scores="b", count="c")

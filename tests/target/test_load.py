@@ -1,0 +1,136 @@
+"""Targets are data: each file that ships parses strictly, and a wrong one says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgessd.core.errors import ConfigError, TargetError
+from edgessd.target.load import list_targets, load_target, read_target, resolve_target
+
+SHIPPED = {
+    "android",
+    "coral",
+    "host",
+    "host-float",
+    "jetson",
+    "jetson-orin-nano",
+    "raspberry-pi",
+    "raspberry-pi-4",
+    "raspberry-pi-5",
+}
+MINIMAL = """
+name = "board"
+title = "Some board"
+backends = ["litert"]
+[engine]
+format = "tflite"
+scheme = "affine"
+input_dtype = "uint8"
+"""
+
+
+def test_everything_that_ships_parses() -> None:
+    specs = {spec.name: spec for spec in list_targets()}
+    assert specs.keys() >= SHIPPED
+    for spec in specs.values():
+        for profile in spec.profiles:
+            assert profile in specs
+
+
+def test_profiles_build_what_their_family_builds() -> None:
+    """One bundle serves the family, wherever it was built."""
+    for spec in list_targets():
+        for profile in spec.profiles:
+            assert load_target(profile).engine == spec.engine
+
+
+def test_a_profile_follows_its_family() -> None:
+    names = [spec.name for spec in list_targets()]
+    family = names.index("raspberry-pi")
+    assert names[family + 1 : family + 3] == ["raspberry-pi-4", "raspberry-pi-5"]
+
+
+def test_backends_of_every_target_are_known_here() -> None:
+    from edgessd.runtime.catalog import BACKENDS
+
+    for spec in list_targets():
+        assert set(spec.backends) <= set(BACKENDS), spec.name
+
+
+def test_what_is_not_done_is_said() -> None:
+    for name in ("coral", "android", "jetson", "jetson-orin-nano"):
+        assert load_target(name).pending
+    for name in ("host", "host-float", "raspberry-pi"):
+        assert not load_target(name).pending
+
+
+def test_an_unknown_target_names_the_known_ones() -> None:
+    with pytest.raises(TargetError, match=r"raspberry-pi.*edgessd targets"):
+        load_target("raspbery-pi")
+
+
+def test_a_family_resolves_to_the_machine_it_is_on() -> None:
+    spec, said = resolve_target("raspberry-pi", here="raspberry-pi-5")
+    assert spec.name == "raspberry-pi-5"
+    assert "this machine is a Raspberry Pi 5" in said
+
+
+def test_a_family_elsewhere_is_itself_or_what_it_stands_for() -> None:
+    assert resolve_target("raspberry-pi", here="host")[0].name == "raspberry-pi"
+    assert resolve_target("raspberry-pi", here="host")[1] == ""
+    spec, said = resolve_target("jetson", here="host")
+    assert spec.name == "jetson-orin-nano"
+    assert "the target is jetson-orin-nano" in said
+
+
+def write(folder: Path, text: str, name: str = "board.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
+    spec = read_target(write(tmp_path, MINIMAL))
+    assert (spec.threads, spec.pending, spec.engine.postprocess) == (4, (), "raw")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("threads", 'colour = "red"\nthreads'), "colour"),
+        (('title = "Some board"\n', ""), "title"),
+        (('"affine"', '"asymmetric"'), "asymmetric"),
+        (('["litert"]', "[]"), "no backend"),
+        (('"affine"', '"symmetric"'), r"affine scheme.*symmetric"),
+        (('"uint8"', '"float32"\npostprocess = "op"\ncompiled = 1'), "compiled"),
+        (('format = "tflite"', 'format = "onnx"'), "can't have this input"),
+        (("threads = 4", "threads = 0"), "no thread"),
+        (("threads = 4", 'stands_for = "another"'), "stands for a profile"),
+        (("name", "na me"), "can't be read"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(
+    tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    text = MINIMAL.replace("[engine]", "threads = 4\n[engine]")
+    assert change[0] in text
+    with pytest.raises(ConfigError, match=reason) as error:
+        read_target(write(tmp_path, text.replace(*change, 1)))
+    assert "board.toml" in str(error.value)
+
+
+def test_a_file_is_named_as_its_target(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="names another target"):
+        read_target(write(tmp_path, MINIMAL, "tablet.toml"))
+
+
+def test_a_post_process_op_needs_a_tflite(tmp_path: Path) -> None:
+    text = (
+        MINIMAL.replace('format = "tflite"', 'format = "onnx"')
+        .replace('"affine"', '"float"')
+        .replace('"uint8"', '"float32"\npostprocess = "op"')
+    )
+    with pytest.raises(ConfigError, match=r"Only a \.tflite"):
+        read_target(write(tmp_path, text))
