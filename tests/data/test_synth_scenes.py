@@ -1,0 +1,274 @@
+"""Scenes of printed codes: the same bytes everywhere, tight boxes, readable codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from hashlib import sha256
+
+import cv2
+import numpy as np
+import pytest
+import zxingcpp
+
+from edgessd.core.boxes import iou_matrix
+from edgessd.data.synth.codes import ARUCO, BARCODE, DATAMATRIX, LABELS, QRCODE, random_code
+from edgessd.data.synth.distractors import _MAKERS as DISTRACTORS
+from edgessd.data.synth.printing import PLAIN_INK, print_code
+from edgessd.data.synth.scene import (
+    MIN_SIDE,
+    MIN_VISIBLE,
+    Scene,
+    _Canvas,
+    clip_polygon,
+    polygon_area,
+    render_scene,
+)
+from edgessd.data.synth.sheets import bare_sheet
+from edgessd.data.synth.warp import Bend, apply_homography, random_bend, view_matrix, warp_into
+
+SIZE = (320, 240)
+
+
+def digest(scene: Scene) -> str:
+    content = scene.image.tobytes() + scene.boxes.tobytes() + scene.class_ids.tobytes()
+    return sha256(content).hexdigest()
+
+
+def test_a_seed_gives_the_same_bytes_in_another_process_and_on_one_thread() -> None:
+    seeds = range(40, 64)
+    here = [digest(render_scene(seed, size=SIZE)) for seed in seeds]
+    program = f"""
+import cv2
+cv2.setNumThreads(1)
+from hashlib import sha256
+from edgessd.data.synth.scene import render_scene
+for seed in reversed(range({seeds.start}, {seeds.stop})):
+    scene = render_scene(seed, size={SIZE})
+    content = scene.image.tobytes() + scene.boxes.tobytes() + scene.class_ids.tobytes()
+    print(sha256(content).hexdigest())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split()[::-1] == here
+    assert len(set(here)) == len(here)
+
+
+def test_rendering_loads_no_torch() -> None:
+    program = (
+        "import sys; from edgessd.data.synth.generate import render_scene; render_scene(1);"
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'matplotlib'} & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"
+
+
+def test_boxes_lie_inside_and_classes_are_balanced() -> None:
+    counts = np.zeros(len(LABELS), int)
+    empty = 0
+    sides = []
+    for seed in range(250):
+        scene = render_scene(seed, size=(192, 144))
+        assert scene.image.shape == (144, 192, 3)
+        assert scene.image.dtype == np.uint8
+        assert scene.boxes.dtype == np.float32
+        assert (scene.boxes[:, :2] >= 0).all()
+        assert (scene.boxes[:, 2] <= 192).all()
+        assert (scene.boxes[:, 3] <= 144).all()
+        extent = scene.boxes[:, 2:] - scene.boxes[:, :2]
+        assert (extent >= MIN_SIDE - 1e-3).all()
+        sides += extent.max(axis=1).tolist()
+        counts += np.bincount(scene.class_ids, minlength=len(LABELS))
+        empty += len(scene.boxes) == 0
+    shares = counts / counts.sum()
+    assert (shares > 0.17).all(), dict(zip(LABELS, shares, strict=True))
+    assert (shares < 0.33).all(), dict(zip(LABELS, shares, strict=True))
+    assert 10 < empty < 60
+    # From small to picture-filling, in fractions of the shorter side.
+    assert np.percentile(sides, 5) < 0.14 * 144
+    assert np.percentile(sides, 95) > 0.6 * 144
+
+
+@pytest.mark.parametrize("class_id", range(len(LABELS)))
+def test_boxes_enclose_the_modules_and_nothing_else(
+    class_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A black code on white, turned, bent and tilted: its dark pixels' hull is the box."""
+    monkeypatch.setattr(Bend, "shade", lambda self, image, light: image)  # white stays white
+    rng = np.random.default_rng(class_id)
+    for attempt in range(12):
+        code = random_code(rng, class_id)
+        while code.dark.shape[0] > 40 and not code.linear:
+            code = random_code(rng, class_id)
+        item = print_code(rng, code, 160, PLAIN_INK)
+        # The digits under a 1-D code are dark and outside: wipe everything beyond the outline.
+        (left, top), (right, bottom) = item.outline[0].astype(int), item.outline[2].astype(int)
+        wiped = np.full_like(item.image, 255)
+        wiped[top:bottom, left:right] = item.image[top:bottom, left:right]
+        sheet = bare_sheet(type(item)(image=wiped, outline=item.outline, class_id=class_id))
+        size = (wiped.shape[1], wiped.shape[0])
+        canvas = _Canvas(np.full((400, 400, 3), 255, np.uint8), rng, 0.0)
+        bend = None
+        while attempt % 2 and bend is None:
+            bend = random_bend(rng, size, 1.0)
+        matrix = view_matrix(
+            size, scale=0.9, rotation=rng.uniform(-3, 3), pitch=0.4, yaw=-0.3, distance=2.0
+        )
+        matrix = np.array([[1, 0, 200], [0, 1, 200], [0, 0, 1]]) @ matrix
+        plane = sheet.outlines[0] if bend is None else bend.to_plane(sheet.outlines[0])
+        canvas._lay(
+            sheet,
+            matrix,
+            bend,
+            [apply_homography(matrix, plane)],
+        )
+        boxes, _ = canvas.ground_truth()
+        dark = (canvas.image.min(axis=2) < 128).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(dark)
+        seen = np.array([[x, y, x + width, y + height]], np.float32)
+        overlap = float(iou_matrix(boxes, seen)[0, 0])
+        # Light corner modules (aruco has none; a Data Matrix has its top right one) cut the hull.
+        assert overlap > (0.85 if class_id == DATAMATRIX else 0.93), (attempt, boxes, seen)
+        assert (boxes[0, :2] <= seen[0, :2] + 1.5).all()
+        assert (boxes[0, 2:] >= seen[0, 2:] - 1.5).all()
+
+
+ARUCO_DICTIONARIES = ("DICT_4X4_1000", "DICT_5X5_1000", "DICT_6X6_1000", "DICT_7X7_1000")
+
+
+def read_position(image: np.ndarray, box: np.ndarray, class_id: int) -> np.ndarray | None:
+    """Where an independent reader finds a code of this class near a box: its xyxy hull."""
+    reach = 0.25 * (box[2:] - box[:2]).max()
+    height, width = image.shape[:2]
+    x1, y1 = np.maximum(box[:2] - reach, 0).astype(int)
+    x2, y2 = np.minimum(box[2:] + reach, (width, height)).astype(int)
+    crop = np.ascontiguousarray(image[y1:y2, x1:x2])
+    if class_id == ARUCO:
+        detectors = [
+            cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, name)))
+            for name in ARUCO_DICTIONARIES
+        ]
+        hulls = [marker[0] for found in detectors for marker in found.detectMarkers(crop)[0]]
+    else:
+        formats = zxingcpp.BarcodeFormat
+        wanted = {
+            QRCODE: [formats.QRCode, formats.MicroQRCode],
+            BARCODE: [formats.AllLinear],
+            DATAMATRIX: [formats.DataMatrix],
+        }[class_id]
+        hulls = [
+            np.array(
+                [[getattr(position, corner).x, getattr(position, corner).y] for corner in CORNERS]
+            )
+            for position in (
+                barcode.position for barcode in zxingcpp.read_barcodes(crop, formats=wanted)
+            )
+        ]
+    found = [np.concatenate([hull.min(axis=0), hull.max(axis=0)]) for hull in hulls]
+    if not found:
+        return None
+    shifted = np.array(found, np.float32) + np.array([x1, y1, x1, y1], np.float32)
+    best: np.ndarray = shifted[np.argmax(iou_matrix(box[None], shifted)[0])]
+    return best
+
+
+CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
+
+
+def test_readers_find_the_codes_of_mild_scenes_where_the_boxes_are() -> None:
+    """zxing-cpp and OpenCV decode them: they are real codes of their class, in their place."""
+    total = np.zeros(len(LABELS), int)
+    decoded = np.zeros(len(LABELS), int)
+    overlaps: list[list[float]] = [[] for _ in LABELS]
+    for seed in range(3000, 3090):
+        scene = render_scene(seed, size=(640, 480), strength=0.0)
+        for box, class_id in zip(scene.boxes, scene.class_ids, strict=True):
+            if (box[2:] - box[:2]).max() < 90:
+                continue
+            total[class_id] += 1
+            hull = read_position(scene.image, box, int(class_id))
+            if hull is not None:
+                decoded[class_id] += 1
+                overlaps[class_id].append(float(iou_matrix(box[None], hull[None])[0, 0]))
+    assert (total >= 8).all(), dict(zip(LABELS, total, strict=True))
+    shares = dict(zip(LABELS, (decoded / total).round(2).tolist(), strict=True))
+    print(shares, total, [np.median(found) for found in overlaps])
+    assert shares["qrcode"] >= 0.85, shares
+    assert shares["datamatrix"] >= 0.8, shares
+    # Dense 1-D codes fall below a pixel a bar; the AprilTag and original families aren't read here.
+    assert shares["barcode"] >= 0.4, shares
+    assert shares["aruco"] >= 0.35, shares
+    for class_id in (QRCODE, DATAMATRIX, ARUCO):
+        assert np.median(overlaps[class_id]) > 0.94, LABELS[class_id]
+    # A 1-D reader gives the scan line's ends: the box's width, whatever its height.
+    assert np.median(overlaps[BARCODE]) > 0.8
+
+
+@pytest.mark.parametrize("maker", DISTRACTORS, ids=lambda maker: maker.__name__)
+def test_no_reader_takes_a_distractor_for_a_code(maker) -> None:
+    if maker.__name__ == "_foreign_code":
+        pytest.skip("real codes, of symbologies that are none of the classes")
+    for seed in range(6):
+        image = np.ascontiguousarray(maker(np.random.default_rng(seed), 200))
+        framed = cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(255,) * 3)
+        assert [b.format for b in zxingcpp.read_barcodes(framed)] == []
+
+
+def test_a_code_that_is_mostly_hidden_has_no_box() -> None:
+    rng = np.random.default_rng(0)
+    item = print_code(rng, random_code(rng, ARUCO), 100, PLAIN_INK)
+    sheet = bare_sheet(item)
+    cases = {}
+    for covered in (0.3, 0.7):
+        canvas = _Canvas(np.full((200, 200, 3), 128, np.uint8), rng, 0.0)
+        matrix = np.array([[1, 0, 20], [0, 1, 20], [0, 0, 1.0]])
+        outline = sheet.outlines[0] + 20
+        canvas._lay(sheet, matrix, None, [outline])
+        left = int(outline[:, 0].min())
+        canvas.owner[:, : left + int(100 * covered)] = 0
+        cases[covered] = (left, canvas.ground_truth()[0])
+    left, boxes = cases[0.3]
+    assert boxes.shape == (1, 4)
+    assert boxes[0, 0] == pytest.approx(left + 30, abs=1)  # what is hidden is cut off
+    assert cases[0.7][1].shape == (0, 4)
+    assert 0.3 < MIN_VISIBLE < 0.7
+
+
+def test_bending_and_its_inverse_agree() -> None:
+    rng = np.random.default_rng(5)
+    points = rng.uniform(5, 95, (200, 2)) * (2, 1)
+    checked = 0
+    for _ in range(60):
+        bend = random_bend(rng, (200, 100), 1.0)
+        if bend is None:
+            continue
+        checked += 1
+        np.testing.assert_allclose(bend.to_sheet(bend.to_plane(points)), points, atol=0.02)
+    assert checked > 8
+
+
+def test_a_bent_sheet_is_drawn_where_its_points_are_said_to_be() -> None:
+    """A white square on black: its centroid in the picture against the mapped centre."""
+    waves = np.array([[3.0, -2.0, 0.03, 0.02, 0.4, 1.1]])
+    bend = Bend(size=(300, 200), angle=0.9, bow=0.2, along_x=True, waves=waves)
+    matrix = view_matrix((300, 200), scale=1, rotation=0.3, pitch=0.3, yaw=0.2, distance=2)
+    matrix = np.array([[1, 0, 200], [0, 1, 150], [0, 0, 1]]) @ matrix
+    for x, y in ((60, 50), (150, 100), (250, 160)):
+        sheet = np.zeros((200, 300), np.uint8)
+        sheet[y - 4 : y + 4, x - 4 : x + 4] = 255
+        drawn = warp_into(sheet, matrix, bend, (0, 0, 400, 300)).astype(float)
+        rows, columns = np.mgrid[:300, :400] + 0.5
+        seen = [(columns * drawn).sum() / drawn.sum(), (rows * drawn).sum() / drawn.sum()]
+        said = apply_homography(matrix, bend.to_plane(np.array([[x, y]], float)))[0]
+        np.testing.assert_allclose(seen, said, atol=0.25)
+
+
+def test_polygons_are_clipped_at_the_border() -> None:
+    diamond = np.array([[5, -5], [15, 5], [5, 15], [-5, 5]], float)
+    inside = clip_polygon(diamond, 10, 10)
+    assert polygon_area(diamond) == pytest.approx(200)
+    assert polygon_area(inside) == pytest.approx(100)  # the square's corners touch the diamond
+    assert len(clip_polygon(diamond + 100, 10, 10)) == 0
