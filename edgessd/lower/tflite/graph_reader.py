@@ -272,7 +272,7 @@ def _output_layout(
     """How an op's output lies in memory, from how its first activation does."""
     source = next((value for value in inputs if isinstance(value, Activation)), None)
     layout: Layout = source.layout if source is not None else "plain"
-    if node.op_type == "Reshape":
+    if node.op_type in ("Reshape", "Flatten"):
         return "plain"
     if node.op_type == "Transpose":
         perm = list(cast("list[int]", attribute(node, "perm", [])))
