@@ -1,4 +1,4 @@
-"""The `edgessd` command: one module a command, loaded by name, heavy imports inside each.
+"""The `edgessd` command: one module a command, imported when it runs, heavy imports inside each.
 
 Exit codes: 0 done, 1 a refusal with its reason, 2 wrong usage, 130 interrupted.
 """
@@ -7,26 +7,46 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from edgessd import __version__
 from edgessd.core.errors import EdgessdError
 
-# In the order in which a newcomer needs them. A module has `command` (a function) or `app` (a group).
-COMMANDS: tuple[tuple[str, str], ...] = (
-    ("demo", "demo"),
-    ("data", "data"),
-    ("train", "train"),
-    ("import", "import_checkpoint"),
-    ("eval", "evaluate"),
-    ("build", "build"),
-    ("run", "run"),
-    ("bench", "bench"),
-    ("compare", "compare"),
-    ("doctor", "doctor"),
-    ("targets", "targets"),
-)
+
+class Entry(NamedTuple):
+    """One command: `module` has `command` (a function) or `app` (a group); `summary` is its first line."""
+
+    module: str
+    summary: str
+
+
+# In the order in which a newcomer needs them. The summaries stand here so that `edgessd --help`, the
+# first thing anyone waits for, needs none of the modules.
+COMMANDS: dict[str, Entry] = {
+    "demo": Entry(
+        "demo", "Generate images, train, quantize, build for four targets, benchmark, report."
+    ),
+    "data": Entry("data", "Check, convert and generate datasets."),
+    "train": Entry("train", "Train an SSDLite detector on labelled photos."),
+    "import": Entry("import_checkpoint", "Bring in a checkpoint from another project."),
+    "eval": Entry(
+        "evaluate",
+        "Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labelled dataset.",
+    ),
+    "build": Entry("build", "Build a quantized bundle for a device."),
+    "run": Entry("run", "Run a detector over a camera, a video or images."),
+    "bench": Entry(
+        "bench", "Measure latency, FPS, memory and, with --data, accuracy on this machine."
+    ),
+    "compare": Entry(
+        "compare", "Compare forms of one detector: agreement AP, AP, and raw outputs within 1 LSB."
+    ),
+    "doctor": Entry("doctor", "Say what this machine is, what is missing, and how to mend it."),
+    "targets": Entry("targets", "List the devices that `build` makes bundles for."),
+}
 
 _debug = False
 
@@ -51,28 +71,50 @@ def _root(
     _debug = debug
 
 
+class _CommandsOnDemand(TyperGroup):
+    """The root group: the help lists `COMMANDS`; only the command that runs is imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = COMMANDS.get(cmd_name)
+        return None if entry is None else TyperCommand(name=cmd_name, help=entry.summary)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name else None, rest
+
+
+def load_command(name: str) -> Any:
+    """The real command or group of an entry."""
+    module = import_module(f"edgessd.cli.{COMMANDS[name].module}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app.command(name)(module.command)
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
 def make_app() -> typer.Typer:
     """The whole command line."""
     app = typer.Typer(
+        cls=_CommandsOnDemand,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
     app.callback()(_root)
-    for name, module_name in COMMANDS:
-        module = import_module(f"edgessd.cli.{module_name}")
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
-        else:
-            app.command(name)(module.command)
     return app
 
 
 def main() -> None:
     """Run the command line; no traceback reaches a user unless `--debug`."""
     try:
-        make_app()()
+        make_app()(prog_name="edgessd")
     except EdgessdError as error:
         if _debug:
             raise
