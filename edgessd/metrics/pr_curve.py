@@ -46,7 +46,7 @@ def plot_pr_curves(matches: Sequence[ClassMatches], path: Path) -> None:
     for index, item in enumerate(shown):
         _draw(axes, item, index, width=1.1 if many else 2.0, alpha=0.45 if crowded else 1.0)
     if many:  # where lines cross each other, one says how it is overall
-        _draw_mean(axes, shown)
+        axes.plot(*mean_curve(shown), color="#1f2933", linewidth=3.2, label="mean of the classes")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("recall")
@@ -56,17 +56,18 @@ def plot_pr_curves(matches: Sequence[ClassMatches], path: Path) -> None:
     axes.grid(color="#e4e7eb", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    mean = np.mean([voc10_ap(item) for item in shown]) if shown else 0.0
-    figure.legend(
-        loc="outside right upper",
-        ncols=max(columns, 1),
-        frameon=False,
-        fontsize=8.5,
-        title=f"AP50, area under the curve\nmean {mean:.3f}",
-        title_fontsize=8.5,
-        alignment="left",
-        handlelength=2.4,
-    )
+    if shown:
+        mean = np.mean([voc10_ap(item) for item in shown])
+        figure.legend(
+            loc="outside right upper",
+            ncols=columns,
+            frameon=False,
+            fontsize=8.5,
+            title=f"AP50, area under the curve\nmean {mean:.3f}",
+            title_fontsize=8.5,
+            alignment="left",
+            handlelength=2.4,
+        )
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130)
 
@@ -87,15 +88,17 @@ def _draw(axes: Axes, item: ClassMatches, index: int, *, width: float, alpha: fl
     )
 
 
-def _draw_mean(axes: Axes, shown: Sequence[ClassMatches]) -> None:
-    recall = np.linspace(0, 1, 501)
+def mean_curve(
+    shown: Sequence[ClassMatches], points: int = 501
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean precision of the classes at evenly spaced recalls; 0 for one that doesn't get so far."""
+    recall = np.linspace(0, 1, points)
     mean = np.zeros_like(recall)
     for item in shown:
         reached, envelope = _envelope(item)
-        # The precision at the first point that has this recall; none where it is never reached.
         index = np.searchsorted(reached, recall - 1e-9)
         mean += np.append(envelope, 0.0)[index] / len(shown)
-    axes.plot(recall, mean, color="#1f2933", linewidth=3.2, label="mean of the classes")
+    return recall, mean
 
 
 def _envelope(item: ClassMatches) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""COCO metrics: the published numbers of a real evaluation, and small cases worked by hand."""
+"""COCO metrics: the published numbers of a real evaluation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from edgessd.core.detections import Detections
-from edgessd.core.errors import DataError
-from edgessd.metrics.coco import CocoMetrics, coco_metrics
+from edgessd.metrics.coco import coco_metrics
 
 
 @dataclass
@@ -19,14 +17,6 @@ class Truth:
     boxes: np.ndarray
     class_ids: np.ndarray
     ignore: np.ndarray
-
-
-def truth(*rows: tuple, ignore: tuple[int, ...] = ()) -> Truth:
-    """Rows are (x1, y1, x2, y2, class)."""
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    flags = np.zeros(len(table), bool)
-    flags[list(ignore)] = True
-    return Truth(table[:, :4], table[:, 4].astype(np.int64), flags)
 
 
 def found(*rows: tuple, labels: tuple[str, ...] = ("a", "b")) -> Detections:
