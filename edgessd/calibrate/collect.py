@@ -16,9 +16,9 @@ from edgessd.calibrate.tap import Reading, Tap
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError, DataError
 from edgessd.core.files import sha256_of
+from edgessd.core.images import read_image
 from edgessd.core.preprocess import prepare_image
 from edgessd.core.tensors import TensorSpec
-from edgessd.core.images import read_image
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import INPUT, FloatGraph
 
@@ -62,7 +62,7 @@ def collect(
         CalibrationError: There are too few images, or a value isn't finite.
     """
     paths = sorted(set(images))
-    _refuse_few(len(paths), minimum, "images")
+    refuse_few(len(paths), minimum, "images")
     tensors = observed_tensors(graph.model)
     tap = Tap(graph.model, tensors, sample=sample, threads=1)
     observers = [TensorObserver() for _ in tensors]
@@ -81,7 +81,7 @@ def collect(
             hashes.append(digest)
         if progress is not None:
             progress(done, len(paths))
-    _refuse_few(len(hashes), minimum, "readable images", skipped)
+    refuse_few(len(hashes), minimum, "readable images", skipped)
     return CalibrationTable(
         tensors={
             name: TensorStatistics.of(observer)
@@ -125,9 +125,8 @@ def _readings(
             yield first, future.result()
 
 
-def _refuse_few(
-    count: int, minimum: int, what: str, skipped: dict[str, str] | None = None
-) -> None:
+def refuse_few(count: int, minimum: int, what: str, skipped: dict[str, str] | None = None) -> None:
+    """Raise CalibrationError if there are fewer than `minimum`, and say why that matters."""
     if count >= max(minimum, 1):
         return
     found = f"{count} {what}"
@@ -142,8 +141,8 @@ def _refuse_few(
         fix=(
             "Add unlabelled images to the folder."
             if count == 0
-            else "Add unlabelled images to the folder, or lower the recipe's minimum_images if you "
-            "know that these few cover everything."
+            else "Add unlabelled images to the folder, or pass --force-small (in a recipe: "
+            "minimum_images) if you know that these few cover everything."
         ),
     )
 

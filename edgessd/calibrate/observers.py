@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 Counts = NDArray[np.int64]
 
-BINS = 2048
-"""Bins of a histogram. Int8 has 256 levels, so a level spans at least four bins."""
+BINS = 4096
+"""Bins of a histogram, at least half of them used: 8 or more to each of int8's 256 levels."""
 
 
 class StreamingHistogram:
@@ -40,8 +40,7 @@ class StreamingHistogram:
     @property
     def edges(self) -> NDArray[np.float64]:
         """(bins + 1,) edges."""
-        edges: NDArray[np.float64] = (self.first + np.arange(self.bins + 1)) * self.width
-        return edges
+        return np.asarray((self.first + np.arange(self.bins + 1)) * self.width, np.float64)
 
     def add(
         self, values: FloatArray, *, low: float | None = None, high: float | None = None

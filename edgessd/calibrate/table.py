@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,10 +79,8 @@ class TensorStatistics:
     @property
     def edges(self) -> NDArray[np.float64]:
         """(bins + 1,) edges of the histogram."""
-        edges: NDArray[np.float64] = (
-            self.first_bin + np.arange(len(self.counts) + 1)
-        ) * self.bin_width
-        return edges
+        bins = self.first_bin + np.arange(len(self.counts) + 1)
+        return np.asarray(bins * self.bin_width, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,13 +122,14 @@ class CalibrationTable:
             "graph_sha256": self.graph_sha256,
         }
         statistics = self.tensors.values()
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.array([getattr(entry, name) for entry in statistics], np.float64)
             for name in _SCALARS
         }
-        counts = np.stack([entry.counts for entry in statistics])
+        arrays["header"] = np.array(json.dumps(header))
+        arrays["counts"] = np.stack([entry.counts for entry in statistics])
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), counts=counts, **arrays)
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> CalibrationTable:
@@ -151,7 +152,7 @@ class CalibrationTable:
                 skipped=header["skipped"],
                 graph_sha256=header["graph_sha256"],
             )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise CalibrationError(
                 f"{path} isn't a calibration table",
                 expected=f"an .npz of format version {FORMAT_VERSION}",

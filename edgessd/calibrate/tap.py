@@ -74,9 +74,7 @@ class TapReader:
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
         self._binding = tap.session.io_binding()
-        self._buffers = {
-            name: np.zeros(shape, np.float32) for name, shape in tap.shapes.items()
-        }
+        self._buffers = {name: np.zeros(shape, np.float32) for name, shape in tap.shapes.items()}
         for output in tap.session.get_outputs():
             buffer = self._buffers[output.name]
             self._binding.bind_output(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -68,7 +68,7 @@ def export_module(module: torch.nn.Module, contract: Contract) -> FloatGraph:
 def _traced(module: torch.nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
     import torch
 
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # torch's annotation only knows paths
     example = torch.from_numpy(_noise(shape, seed=0))
     # The tracing exporter: it needs no further package and, with one static shape and no control flow
     # in the model, has nothing to guess.
@@ -89,6 +89,7 @@ def _traced(module: torch.nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
 def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
+    simplified: onnx.ModelProto
     simplified, agrees = onnxsim.simplify(model)
     if not agrees:
         raise GraphError("onnxsim's own check found that it changed the graph's outputs")

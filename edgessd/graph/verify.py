@@ -39,7 +39,7 @@ def checked(model: onnx.ModelProto, *, after: str) -> onnx.ModelProto:
     return inferred
 
 
-def make_session(model: onnx.ModelProto, *, threads: int = 0) -> Any:
+def make_session(model: onnx.ModelProto | bytes, *, threads: int = 0) -> Any:
     """An onnxruntime session on the CPU; 0 threads leaves the choice to onnxruntime."""
     import onnxruntime as ort
 
@@ -50,7 +50,9 @@ def make_session(model: onnx.ModelProto, *, threads: int = 0) -> Any:
     # graph 13% of the outputs then were off by more than one step, against 1% with this.
     options.add_session_config_entry("session.x64quantprecision", "1")
     return ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model if isinstance(model, bytes) else model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
     )
 
 

@@ -64,7 +64,9 @@ class GraphView:
             return numpy_helper.to_array(self._initializers[name])
         producer = self.producer(name)
         if producer is not None and producer.op_type == "Constant":
-            return numpy_helper.to_array(attribute(producer, "value"))
+            value = attribute(producer, "value")
+            if isinstance(value, onnx.TensorProto):
+                return numpy_helper.to_array(value)
         raise GraphError(
             f"Tensor {name!r} isn't constant", expected="an initializer", found=self.origin(name)
         )

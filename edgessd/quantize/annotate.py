@@ -157,7 +157,7 @@ def _is_residual_branch(view: GraphView, name: str) -> bool:
         for source in add.input
         if _op_type(view, source) == "Conv" and view.only_consumer(source) is not None
     ]
-    return name == branches[-1]
+    return bool(name == branches[-1])
 
 
 def _bounds(view: GraphView, name: str) -> tuple[float, float]:

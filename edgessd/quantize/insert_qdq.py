@@ -85,9 +85,7 @@ def insert_qdq(
     return model
 
 
-def _pair(
-    name: str, source: str, stored: str, *, is_output: bool = False
-) -> list[onnx.NodeProto]:
+def _pair(name: str, source: str, stored: str, *, is_output: bool = False) -> list[onnx.NodeProto]:
     """Q and DQ of an activation tensor."""
     quantized = f"{name}.quantized"
     dequantized = name if is_output else f"{name}.dequantized"

@@ -19,7 +19,7 @@ from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
 from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
 from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
 from edgessd.quantize.qparams import ActivationParams, quantize_weight, weight_params
-from edgessd.quantize.quant_graph import Quantization, QuantGraph
+from edgessd.quantize.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.ranges.catalog import activation_range
 from edgessd.quantize.ranges.weights import weight_limits
 from edgessd.quantize.recipe import Recipe

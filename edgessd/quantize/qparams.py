@@ -89,13 +89,15 @@ def weight_params(limits: FloatArray) -> WeightParams:
 def quantize_activation(values: FloatArray, params: ActivationParams) -> Int8Array:
     """Integers of any shape, as ONNX QuantizeLinear makes them: ties to even, then saturate."""
     integers = np.rint(values / np.float32(params.scale)) + params.zero_point
-    return np.clip(integers, INT8_MIN, INT8_MAX).astype(np.int8)
+    saturated: Int8Array = np.clip(integers, INT8_MIN, INT8_MAX).astype(np.int8)
+    return saturated
 
 
 def quantize_weight(weight: FloatArray, params: WeightParams) -> Int8Array:
     """Integers in [-127, 127] of a weight (out_channels, ...)."""
     integers = np.rint(weight / per_channel(params.scales, weight.ndim))
-    return np.clip(integers, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+    saturated: Int8Array = np.clip(integers, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+    return saturated
 
 
 def dequantize_weight(integers: Int8Array, params: WeightParams) -> FloatArray:
@@ -105,7 +107,8 @@ def dequantize_weight(integers: Int8Array, params: WeightParams) -> FloatArray:
 
 def bias_scales(input_params: ActivationParams, params: WeightParams) -> FloatArray:
     """Scale of an int32 bias per channel: input scale times weight scale, in float32."""
-    return np.float32(input_params.scale) * params.scales
+    product: FloatArray = np.float32(input_params.scale) * params.scales
+    return product
 
 
 def quantize_bias(bias: FloatArray, scales: FloatArray) -> NDArray[np.int32]:

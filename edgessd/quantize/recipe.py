@@ -31,7 +31,9 @@ class RangeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if not 50 < self.percentile <= 100:
             raise ConfigError(
-                "percentile is out of range", expected="over 50, up to 100", found=f"{self.percentile}"
+                "percentile is out of range",
+                expected="over 50, up to 100",
+                found=f"{self.percentile}",
             )
         if not 0 <= self.deviations <= 10:
             raise ConfigError(

@@ -42,7 +42,7 @@ def readable_names(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _name(node: onnx.NodeProto, view: GraphView, names: dict[str, str]) -> str:
     if node.op_type == "Conv" and node.input[1].endswith(".weight"):
-        return node.input[1].removesuffix(".weight")
+        return str(node.input[1]).removesuffix(".weight")
     if node.op_type == "Concat":
         return f"{node.output[0]}.concat"
     kind = "activation" if node.op_type in ("Clip", "Relu") else node.op_type.lower()

@@ -14,7 +14,7 @@ from edgessd.calibrate.table import TensorStatistics
 from edgessd.quantize.recipe import RangeRule
 from edgessd.quantize.schemes import Scheme
 
-_CANDIDATES = np.linspace(1.0, 0.2, 81)
+_CANDIDATES = np.linspace(1.0, 0.3, 36)
 
 
 def entropy_range(
@@ -23,48 +23,50 @@ def entropy_range(
     """Clip at the magnitude with the smallest divergence; ties to the widest."""
     low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     limit = max(-low, high)
-    if limit == 0.0:
-        return 0.0, 0.0
+    bins = statistics.first_bin + np.arange(len(statistics.counts))
+    # Half of what a ReLU writes is exactly 0, which every range represents exactly. Left in, that spike
+    # would be spread over its level, and the search would shrink the range until the level is one bin.
+    kept = (statistics.counts > 0) & (bins != 0)
+    if not kept.any():
+        return low, high
+    centres = (bins[kept] + 0.5) * statistics.bin_width
+    counts = statistics.counts[kept].astype(np.float64)
     best, smallest = 1.0, np.inf
     for share in _CANDIDATES:
         clipped_low, clipped_high = max(low, -limit * share), min(high, limit * share)
-        divergence = _divergence(statistics, clipped_low, clipped_high, scheme)
+        divergence = _divergence(centres, counts, clipped_low, clipped_high, scheme)
         if divergence < smallest:
             best, smallest = float(share), divergence
     return max(low, -limit * best), min(high, limit * best)
 
 
 def _divergence(
-    statistics: TensorStatistics, low: float, high: float, scheme: Scheme
+    centres: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    low: float,
+    high: float,
+    scheme: Scheme,
 ) -> float:
-    """KL(P || Q) of the range [low, high]."""
-    bins = statistics.first_bin + np.arange(len(statistics.counts))
-    first = int(np.floor(low / statistics.bin_width))
-    last = max(int(np.ceil(high / statistics.bin_width)) - 1, first)
-    inside = statistics.counts[(bins >= first) & (bins <= last)].astype(np.float64)
-    if inside.sum() == 0:
+    """KL(P || Q) of the range [low, high], over filled bins (centres, counts) in rising order."""
+    inside = np.flatnonzero((centres >= low) & (centres <= high))
+    if not len(inside):
         return float("inf")
-    centres = (bins[(bins >= first) & (bins <= last)] + 0.5) * statistics.bin_width
-    reference = inside.copy()
-    reference[0] += statistics.counts[bins < first].sum()
-    reference[-1] += statistics.counts[bins > last].sum()
-    params = scheme.params(low, high)
-    levels = np.rint(centres / params.scale).astype(np.int64)
-    return _kl(reference, _spread(inside, levels - levels.min()))
+    first, last = int(inside[0]), int(inside[-1])
+    reference = counts[first : last + 1].copy()
+    reference[0] += counts[:first].sum()
+    reference[-1] += counts[last + 1 :].sum()
+    scale = scheme.params(low, high).scale
+    levels = np.rint(centres[first : last + 1] / scale).astype(np.int64)
+    return _kl(reference, _spread(counts[first : last + 1], levels - levels.min()))
 
 
 def _spread(counts: NDArray[np.float64], levels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each level's count shared equally among its filled bins."""
-    filled = counts > 0
-    totals = np.bincount(levels, weights=counts)
-    members = np.bincount(levels, weights=filled)
-    shares = totals / np.maximum(members, 1)
-    return np.where(filled, shares[levels], 0.0)
+    """Each level's count shared equally among its bins."""
+    shares = np.bincount(levels, weights=counts) / np.maximum(np.bincount(levels), 1)
+    return np.asarray(shares[levels], np.float64)
 
 
 def _kl(reference: NDArray[np.float64], found: NDArray[np.float64]) -> float:
-    """Divergence of two histograms; a bin that only the reference fills gets a trace in the other."""
-    p = reference / reference.sum()
-    q = found / found.sum()
-    filled = p > 0
-    return float(np.sum(p[filled] * np.log(p[filled] / np.maximum(q[filled], 1e-9))))
+    """Divergence of two histograms without empty bins."""
+    p, q = reference / reference.sum(), found / found.sum()
+    return float(np.sum(p * np.log(p / q)))

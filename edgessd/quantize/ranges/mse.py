@@ -16,9 +16,7 @@ from edgessd.quantize.schemes import Scheme
 _SHRINKS = np.linspace(1.0, 0.2, 41)
 
 
-def mse_range(
-    statistics: TensorStatistics, rule: RangeRule, scheme: Scheme
-) -> tuple[float, float]:
+def mse_range(statistics: TensorStatistics, rule: RangeRule, scheme: Scheme) -> tuple[float, float]:
     """Search both ends, one after the other and twice over, between 20% and 100% of what was seen."""
     low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     values, weights = _points(statistics)
@@ -40,7 +38,7 @@ def _points(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(values, weights): the centre of each filled bin and its share."""
     filled = np.flatnonzero(statistics.counts)
-    values = (statistics.first_bin + filled + 0.5) * statistics.bin_width
+    values = np.asarray((statistics.first_bin + filled + 0.5) * statistics.bin_width, np.float64)
     # ReLU leaves a spike of exact zeros in the bin that starts at 0: they cost nothing.
     values[statistics.first_bin + filled == 0] = 0.0
     weights = statistics.counts[filled] / statistics.counts.sum()

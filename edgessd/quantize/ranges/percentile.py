@@ -41,8 +41,8 @@ def _quantile_of_magnitudes(statistics: TensorStatistics, share: float) -> float
     below = max(0, -statistics.first_bin)
     bins = statistics.first_bin + np.arange(len(statistics.counts))
     magnitudes = np.where(bins >= 0, bins, -bins - 1)
-    folded = np.bincount(
-        magnitudes, weights=statistics.counts, minlength=max(below, 1)
-    ).astype(np.int64)
+    folded = np.bincount(magnitudes, weights=statistics.counts, minlength=max(below, 1)).astype(
+        np.int64
+    )
     edges = np.arange(len(folded) + 1) * statistics.bin_width
-    return quantile(edges, folded, share)
+    return quantile(np.asarray(edges, np.float64), folded, share)

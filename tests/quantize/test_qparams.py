@@ -1,0 +1,148 @@
+"""Integers worked out by hand, each with its reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgessd.core.errors import GraphError
+from edgessd.quantize.passes.guard_bias_overflow import LARGEST_BIAS, guard_bias_overflow
+from edgessd.quantize.passes.guard_tiny_multiplier import SMALLEST_MULTIPLIER, guard_tiny_multiplier
+from edgessd.quantize.qparams import (
+    ActivationParams,
+    WeightParams,
+    affine_params,
+    bias_scales,
+    dequantize_weight,
+    quantize_activation,
+    quantize_bias,
+    quantize_weight,
+    symmetric_params,
+    weight_params,
+)
+from edgessd.quantize.ranges.weights import weight_limits
+
+
+def test_affine_relu6_uses_every_level_above_zero() -> None:
+    params = affine_params(0.0, 6.0)
+    # 255 steps over 6; 0 is the lowest integer, since nothing is negative.
+    assert params.scale == np.float32(6 / 255)
+    assert params.zero_point == -128
+    integers = quantize_activation(np.array([0.0, 6.0, 9.0, -1.0], np.float32), params)
+    # 6 is the 255th step above -128; 9 and -1 saturate.
+    assert integers.tolist() == [-128, 127, 127, -128]
+
+
+def test_affine_range_on_both_sides() -> None:
+    params = affine_params(-1.0, 1.55)
+    # Steps of 0.01; -1 is 100 steps below 0 and must be -128, so 0 is -28.
+    assert params.scale == pytest.approx(0.01)
+    assert params.zero_point == -28
+    assert quantize_activation(np.zeros(1, np.float32), params).tolist() == [-28]
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.0, 5.1), (-5.1, -2.0)])
+def test_affine_range_is_widened_to_hold_zero(low: float, high: float) -> None:
+    params = affine_params(low, high)
+    # Zero padding needs an exact 0, so the range reaches it: 255 steps over 5.1, not over 3.1.
+    assert params.scale == pytest.approx(5.1 / 255)
+    assert params.zero_point == (-128 if low > 0 else 127)
+
+
+def test_symmetric_is_mirrored() -> None:
+    params = symmetric_params(-1.27, 0.5)
+    # The larger side, 1.27, takes 127 steps; TensorRT allows no other zero point than 0.
+    assert params == ActivationParams(scale=float(np.float32(0.01)), zero_point=0)
+    assert quantize_activation(np.array([-1.27, 0.5], np.float32), params).tolist() == [-127, 50]
+
+
+def test_ties_go_to_even() -> None:
+    params = ActivationParams(scale=1.0, zero_point=0)
+    # As ONNX QuantizeLinear rounds: 0.5 → 0, 1.5 → 2, 2.5 → 2, -0.5 → 0.
+    halves = np.array([0.5, 1.5, 2.5, -0.5], np.float32)
+    assert quantize_activation(halves, params).tolist() == [0, 2, 2, 0]
+
+
+def test_weights_are_narrow_range_per_channel() -> None:
+    weight = np.array([[-1.27, 0.635], [0.0254, -0.0127]], np.float32).reshape(2, 2, 1, 1)
+    params = weight_params(weight_limits(weight, "minmax"))
+    # Int8 weights are symmetric, -127 to 127, and each output channel has its own scale.
+    assert params.scales == pytest.approx([0.01, 0.0002])
+    integers = quantize_weight(weight, params)
+    assert integers.reshape(2, 2).tolist() == [[-127, 64], [127, -64]]
+    np.testing.assert_allclose(dequantize_weight(integers, params), weight, atol=0.005)
+
+
+def test_weight_is_never_minus_128() -> None:
+    params = WeightParams(scales=np.array([0.01], np.float32))
+    integers = quantize_weight(np.full((1, 1, 1, 1), -9.0, np.float32), params)
+    assert integers.item() == -127
+
+
+def test_bias_scale_is_the_product_in_float32() -> None:
+    source = affine_params(0.0, 6.0)
+    weights = WeightParams(scales=np.array([0.01, 0.003], np.float32))
+    scales = bias_scales(source, weights)
+    assert scales.dtype == np.float32
+    assert scales.tolist() == [
+        np.float32(source.scale) * np.float32(0.01),
+        np.float32(source.scale) * np.float32(0.003),
+    ]
+    # 1 / (6/255 * 0.01) = 4250
+    assert quantize_bias(np.array([1.0, 0.0], np.float32), scales).tolist() == [4250, 0]
+
+
+def test_dead_tensor_keeps_relu6_bound_inside_int32() -> None:
+    params = affine_params(0.0, 0.0)
+    # LiteRT computes round(6 / scale) as int32 for a fused ReLU6.
+    assert 6 / params.scale < 2**31
+    assert params.zero_point == -128
+
+
+def test_bias_overflow_widens_only_the_channel_that_needs_it() -> None:
+    source = affine_params(0.0, 6.0)
+    weights = WeightParams(scales=np.array([1e-9, 0.01], np.float32))
+    bias = np.array([3.0, 3.0], np.float32)
+    with pytest.raises(GraphError, match="overflows int32"):
+        quantize_bias(bias, bias_scales(source, weights))
+    guarded = guard_bias_overflow(weights, bias, source)
+    integers = quantize_bias(bias, bias_scales(source, guarded))
+    assert guarded.scales[1] == weights.scales[1]
+    # Widened by just enough: the bias lies right under the limit.
+    assert LARGEST_BIAS * 0.999 < integers[0] <= LARGEST_BIAS
+
+
+def test_tiny_multiplier_is_raised() -> None:
+    source, target = affine_params(0.0, 1e-6), affine_params(-100.0, 100.0)
+    weights = WeightParams(scales=np.array([1e-8, 1.0], np.float32))
+    guarded = guard_tiny_multiplier(weights, source, target)
+    multipliers = source.scale * guarded.scales.astype(np.float64) / target.scale
+    assert multipliers.min() >= SMALLEST_MULTIPLIER * 0.999999
+    assert guarded.scales[1] == 1.0
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), 0.1])
+def test_unusable_scale_is_refused(scale: float) -> None:
+    # 0.1 isn't a float32, so it would change on its way into a file.
+    with pytest.raises(GraphError, match="scale"):
+        ActivationParams(scale=scale, zero_point=0)
+
+
+def test_unusable_range_is_refused() -> None:
+    with pytest.raises(GraphError, match="range"):
+        affine_params(1.0, float("inf"))
+
+
+def test_mse_clips_a_lonely_weight() -> None:
+    random = np.random.default_rng(0)
+    weight = random.normal(0, 0.1, (1, 1024, 3, 3)).astype(np.float32)
+    weight[0, 0, 0, 0] = 0.6
+    clipped, widest = weight_limits(weight, "mse"), weight_limits(weight, "minmax")
+    assert clipped[0] < widest[0]
+
+    def error(limits: np.ndarray) -> float:
+        params = weight_params(limits)
+        restored = dequantize_weight(quantize_weight(weight, params), params)
+        return float(np.square(restored - weight).sum())
+
+    assert error(clipped) < error(widest)
