@@ -219,8 +219,12 @@ def _quantized_engine(target: TargetSpec, graph: QuantGraph, postprocess: Postpr
     calibration = graph.quantization.calibration
     wish = target.engine
     if wish.format == "tflite":
+        # The op is for other people's clients, and these feed pixels as they are.
+        input_dtype = "uint8" if postprocess == "op" else wish.input_dtype
         options = LoweringOptions(
-            input_dtype=cast(InputDType, wish.input_dtype), postprocess=postprocess
+            input_dtype=cast(InputDType, input_dtype),
+            postprocess=postprocess,
+            column_pairs=wish.column_pairs,
         )
         lowered = load_lowering(wish.format).lower(graph, options)
         return _Engine(

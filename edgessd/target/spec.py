@@ -35,7 +35,9 @@ class EngineWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         format: Of the engine file that the device executes in the end.
         scheme: Quantization scheme.
-        input_dtype: Of the engine's image input.
+        input_dtype: Of the engine's image input. An engine that ends in the detection op takes uint8
+            instead of int8: that is what other people's clients feed it.
+        column_pairs: Whether the first convolution reads two pixels as one, see `LoweringOptions`.
         postprocess: Default of `build --postprocess`.
         compiled_on_device: The engine can only be compiled on the device: `build` elsewhere bundles the
             quantized graph and marks it `needs_finish`.
@@ -45,6 +47,7 @@ class EngineWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     scheme: Scheme
     input_dtype: Literal["float32", "int8", "uint8"]
     postprocess: Literal["raw", "op"] = "raw"
+    column_pairs: bool = False
     compiled_on_device: bool = False
 
     def __post_init__(self) -> None:

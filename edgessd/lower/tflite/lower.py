@@ -74,7 +74,7 @@ def lower(graph: QuantGraph, options: LoweringOptions) -> LoweredModel:
 def lower_to_tflite(
     graph: QuantGraph,
     *,
-    input_dtype: InputDType = "uint8",
+    input_dtype: InputDType = "int8",
     postprocess: Postprocess = "raw",
     column_pairs: bool = False,
 ) -> LoweredModel:
