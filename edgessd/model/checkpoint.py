@@ -23,7 +23,7 @@ from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.core.files import replacing
 from edgessd.model.config import ModelConfig
 from edgessd.model.foreign import way_in
-from edgessd.model.ssdlite import SsdLite, build_model
+from edgessd.model.ssdlite import SsdLite, check_anchors
 
 FORMAT = "edgessd-checkpoint"
 FORMAT_VERSION = 1
@@ -186,8 +186,10 @@ def _decode(content: dict[str, Any], path: Path) -> Checkpoint:
 
 def check_state(checkpoint: Checkpoint, name: str) -> None:
     """Compare the tensors with those that the config and contract call for."""
+    check_anchors(checkpoint.config, checkpoint.contract)
+    # Not build_model: drawing random weights on the meta device loads torch's compiler, for seconds.
     with torch.device("meta"):
-        wanted = build_model(checkpoint.config, checkpoint.contract).state_dict()
+        wanted = SsdLite(checkpoint.config, checkpoint.contract).state_dict()
     missing = [key for key in wanted if key not in checkpoint.state]
     unknown = [key for key in checkpoint.state if key not in wanted]
     if missing or unknown:

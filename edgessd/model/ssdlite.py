@@ -79,6 +79,18 @@ def build_model(config: ModelConfig, contract: Contract) -> SsdLite:
     Raises:
         ConfigError: The contract's anchors don't stand on the network's feature maps.
     """
+    check_anchors(config, contract)
+    model = SsdLite(config, contract)
+    initialise_fresh(model, contract.scoring)
+    return model
+
+
+def check_anchors(config: ModelConfig, contract: Contract) -> None:
+    """Refuse a contract whose anchors don't stand on the network's feature maps.
+
+    Raises:
+        ConfigError: The grids differ.
+    """
     expected = feature_sizes(config, contract.preprocess.width, contract.preprocess.height)
     found = tuple((level.rows, level.columns) for level in contract.anchors.levels)
     if expected != found:
@@ -88,9 +100,6 @@ def build_model(config: ModelConfig, contract: Contract) -> SsdLite:
             found=str(found),
             fix="Make both with edgessd.model.recipe.new_detector",
         )
-    model = SsdLite(config, contract)
-    initialise_fresh(model, contract.scoring)
-    return model
 
 
 def parameter_count(model: nn.Module) -> int:
