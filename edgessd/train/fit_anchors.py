@@ -24,7 +24,7 @@ from edgessd.model.recipe import evenly_spaced, new_detector
 from edgessd.train.config import ModelSettings
 
 _MIN_SCALES = (0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04)
-_MOST_BOXES = 4000
+_MOST_BOXES = 2000
 # What stride 8 must add to the fit before its extra anchors are paid for on the device.
 _WORTH_STRIDE_8 = 0.06
 _WORTH_SMALLER = 0.01

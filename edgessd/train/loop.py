@@ -138,7 +138,7 @@ class Trainer:
                 whole = position.batches + len(group) == self.parts.loader.batches
                 if len(group) < accumulate and not whole:
                     continue
-                self._step(model, group)
+                self.step(group, model)
                 mark = self._note(group, since=mark)
                 group = []
                 if self._team.any(bool(stop)):
@@ -149,8 +149,14 @@ class Trainer:
             batches.close()
         return True
 
-    def _step(self, model: nn.Module, group: list[Batch]) -> None:
-        """One optimizer step over the mean loss of a group of batches."""
+    def step(self, group: list[Batch], model: nn.Module | None = None) -> None:
+        """One optimizer step over the mean loss of a group of batches.
+
+        Args:
+            group: At least one batch.
+            model: The model as the team wraps it; the bare one if absent.
+        """
+        model = model or self._model
         position, optimize = self.position, self.config.optimize
         set_rates(
             self._optimizer,

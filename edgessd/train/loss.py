@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgessd.core.contract import Scoring
+from edgessd.core.errors import ConfigError
 from edgessd.train.config import LossSettings
 from edgessd.train.matcher import IGNORED, NEGATIVE
 
@@ -34,6 +35,12 @@ class MultiboxLoss:
     """Class loss over mined anchors and smooth L1 over the positive ones."""
 
     def __init__(self, scoring: Scoring, settings: LossSettings) -> None:
+        if scoring.activation == "softmax" and not scoring.background:
+            raise ConfigError(
+                "Softmax scores without a background column can't be trained",
+                expected="a background column, or sigmoid scores",
+                fix='Set scoring = "sigmoid", or train a new detector instead of this one',
+            )
         self._scoring = scoring
         self._settings = settings
 

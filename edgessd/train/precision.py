@@ -34,7 +34,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         return wanted
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if _cpu_has_bfloat16(Path("/proc/cpuinfo")) else "float32"
+    return "bfloat16" if has_cpu_bfloat16(Path("/proc/cpuinfo")) else "float32"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
@@ -44,7 +44,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def _cpu_has_bfloat16(cpuinfo: Path) -> bool:
+def has_cpu_bfloat16(cpuinfo: Path) -> bool:
+    """Whether the processor that `cpuinfo` (/proc/cpuinfo) describes computes in bfloat16."""
     if not cpuinfo.is_file():
         return False
     for line in cpuinfo.read_text().splitlines():

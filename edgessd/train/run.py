@@ -139,6 +139,8 @@ def _check_folder(folder: Path, resume: bool) -> None:
 
 
 def _seed(seed: int, threads: int) -> None:
+    # Weights that decay towards zero pass through denormal numbers, which are slow on x86.
+    torch.set_flush_denormal(True)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -149,6 +151,8 @@ def _seed(seed: int, threads: int) -> None:
 
 def _tell_problems(dataset: Dataset, reporter: Reporter) -> None:
     for problem in dataset.problems:
+        if problem.kind in ("broken_image", "missing_image"):
+            reporter.broken_images += problem.where
         reporter.note(f"[yellow]{problem.text}[/]: {problem.done} ({problem.first()})")
 
 

@@ -1,0 +1,111 @@
+"""Which images train and which judge: no image does both, and test picks nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgessd.core.errors import DataError
+from edgessd.data.dataset import Dataset
+from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.train.config import DataSettings
+from edgessd.train.splits import Roles, assign_roles
+
+
+def labelled(name: str, boxes: int = 1) -> LabelledImage:
+    return LabelledImage(
+        path=Path(name),
+        width=100,
+        height=100,
+        boxes=np.tile(np.array([[10, 10, 50, 50]], np.float32), (boxes, 1)),
+        class_ids=np.zeros(boxes, np.int64),
+        ignore=np.zeros(boxes, np.bool_),
+    )
+
+
+def dataset(**counts: int) -> Dataset:
+    splits = {
+        name: tuple(labelled(f"{name}-{number}.jpg") for number in range(count))
+        for name, count in counts.items()
+    }
+    return Dataset(labels=("thing",), splits=splits, root=Path("things"), format="voc")
+
+
+def roles(data: Dataset, *, seed: int = 0, **settings: object) -> Roles:
+    return assign_roles(data, DataSettings(**settings), seed=seed)
+
+
+def names(images: tuple[LabelledImage, ...]) -> set[str]:
+    return {image.path.name for image in images}
+
+
+def test_val_judges_every_epoch():
+    found = roles(dataset(train=20, val=5, test=7))
+    assert (len(found.train), len(found.judge), found.judging) == (20, 5, "every")
+    assert not names(found.train) & names(found.judge)
+
+
+def test_without_val_a_tenth_is_held_out_and_it_is_said():
+    found = roles(dataset(train=40, test=7))
+    assert (len(found.train), len(found.judge), found.judging) == (36, 4, "every")
+    assert not names(found.train) & names(found.judge)
+    assert "4 of them are held out" in found.said
+
+
+def test_the_held_out_images_depend_on_the_seed_only():
+    data = dataset(train=40)
+    turned = Dataset(
+        labels=data.labels,
+        splits={"train": data.splits["train"][::-1]},
+        root=data.root,
+        format=data.format,
+    )
+    assert names(roles(data).judge) == names(roles(turned).judge)
+    assert names(roles(data).judge) != names(roles(data, seed=1).judge)
+
+
+def test_test_judges_once_and_picks_nothing():
+    found = roles(dataset(train=20, val=5, test=7), train_splits=("train", "val"), val_split="test")
+    assert (len(found.train), len(found.judge), found.judging) == (25, 7, "final")
+    assert "pick nothing" in found.said
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("trainval",)])
+def test_training_on_val_leaves_nothing_to_judge(names: tuple[str, ...]):
+    found = roles(dataset(train=20, val=5, test=7), train_splits=names)
+    assert (len(found.train), len(found.judge), found.judging) == (25, 0, "never")
+
+
+def test_a_dataset_that_is_not_split_is_trained_on_as_a_whole():
+    found = roles(dataset(all=30))
+    assert (len(found.train), len(found.judge)) == (27, 3)
+
+
+def test_few_images_are_all_trained_on():
+    assert roles(dataset(train=4)).judging == "never"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train_splits": ("train", "val"), "val_split": "val"}, "trained on"),
+        ({"val_split": "evaluation"}, "no split 'evaluation'"),
+        ({"train_splits": ("training",)}, "no split 'training'"),
+    ],
+)
+def test_impossible_choices_are_refused(settings: dict[str, object], message: str):
+    with pytest.raises(DataError, match=message):
+        roles(dataset(train=20, val=5), **settings)
+
+
+def test_images_without_any_box_are_refused():
+    empty = Dataset(
+        labels=("thing",),
+        splits={"train": tuple(labelled(f"{n}.jpg", boxes=0) for n in range(9))},
+        root=Path("things"),
+        format="voc",
+    )
+    with pytest.raises(DataError, match="nothing to learn"):
+        roles(empty)

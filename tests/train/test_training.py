@@ -1,0 +1,285 @@
+"""Whole trainings, of seconds: they learn, resume exactly, and refuse what they can't do."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgessd.core.errors import CheckpointError, ConfigError, DataError, TrainingError
+from edgessd.model.checkpoint import load_checkpoint
+from edgessd.model.predictor import CheckpointPredictor
+from edgessd.train.config import TrainConfig, load_config
+from edgessd.train.metrics_log import Row
+from edgessd.train.reporter import Reporter
+from edgessd.train.run import TrainResult, train
+from edgessd.train.state import Position
+
+Tiny = Callable[..., TrainConfig]
+
+
+class Interrupter(Reporter):
+    """Does something to the training once it reaches a step."""
+
+    def __init__(self, step: int, action: Callable[[], None]) -> None:
+        super().__init__(None)
+        self.step, self.action = step, action
+
+    def step_done(self, position: Position, row: Row, progress: float) -> None:
+        if position.step == self.step:
+            self.action()
+
+
+class PowerCut(BaseException):
+    """As a SIGKILL: nothing in the trainer gets to run."""
+
+
+def cut_power() -> None:
+    raise PowerCut
+
+
+def ask_to_end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    one, other = load_checkpoint(first).state, load_checkpoint(second).state
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def straight(blocks: Path, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of four epochs without interruption (12 images, 4 a batch: 12 steps)."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    assert train(tiny(blocks), folder).finished
+    return folder
+
+
+@pytest.mark.slow
+def test_a_training_learns_what_it_is_shown(blocks: Path, tiny: Tiny, scene, tmp_path: Path):
+    """A minute's worth of a real detector is seconds here: two shapes, one network of 100k weights."""
+    config = tiny(
+        blocks,
+        augment={"crop": 0.0, "zoom_out": 0.0},
+        optimize={"epochs": 40, "lr": 5e-3, "ema_decay": 0.9},
+        machine={"eval_every": 20, "sheet_every": 40},
+    )
+    result = train(config, tmp_path / "run")
+    assert result.metrics is not None
+    assert result.metrics.AP50 > 0.5
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert float(rows[-1]["loss"]) < 0.4 * float(rows[0]["loss"])
+    predict = CheckpointPredictor(load_checkpoint(result.checkpoint), threads=1)
+    image, objects = scene(100)
+    found = predict(image)
+    assert {found.labels[index] for index in found.class_ids} <= {"square", "bar"}
+    assert len(found) >= 1
+    assert len(objects) >= 1
+
+
+def test_the_run_folder_tells_everything(straight: Path, blocks: Path, tiny: Tiny):
+    names = {path.name for path in straight.iterdir()}
+    assert names >= {
+        *("best.pt", "last.pt", "state.pt", "config.toml", "metrics.csv"),
+        *("curves.png", "summary.txt", "tensorboard"),
+    }
+    rows = list(csv.DictReader((straight / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row["AP"]) >= 0 for row in rows)
+    assert load_config(straight / "config.toml") == tiny(blocks)
+    assert load_checkpoint(straight / "best.pt").provenance["weights"] == "none"
+    assert "finished" in (straight / "summary.txt").read_text()
+    assert (straight / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_training_can_be_repeated(straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path):
+    train(tiny(blocks), tmp_path / "run")
+    assert same_weights(straight / "last.pt", tmp_path / "run" / "last.pt")
+
+
+@pytest.mark.parametrize("step", [7, 9], ids=["in an epoch", "at its end"])
+def test_after_a_power_cut_it_goes_on_exactly(
+    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path, step: int
+):
+    folder = tmp_path / "run"
+    with pytest.raises(PowerCut):
+        train(tiny(blocks), folder, reporter=Interrupter(step, cut_power))
+    result = train(load_config(folder / "config.toml"), folder, resume=True)
+    assert result.position.step == 12
+    assert same_weights(straight / "last.pt", folder / "last.pt")
+    assert same_weights(straight / "best.pt", folder / "best.pt")
+
+
+@pytest.mark.parametrize("step", [5, 6], ids=["in an epoch", "at its end"])
+def test_sigterm_saves_within_an_epoch_and_it_goes_on_exactly(
+    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path, step: int
+):
+    folder = tmp_path / "run"
+    stopped = train(tiny(blocks), folder, reporter=Interrupter(step, ask_to_end))
+    assert not stopped.finished
+    assert stopped.position.step == step
+    assert stopped.checkpoint == folder / "last.pt"
+    load_checkpoint(folder / "last.pt")
+    result = train(load_config(folder / "config.toml"), folder, resume=True)
+    assert result.finished
+    assert same_weights(straight / "last.pt", folder / "last.pt")
+    expected = list(csv.DictReader((straight / "metrics.csv").open()))
+    found = list(csv.DictReader((folder / "metrics.csv").open()))
+    for name in ("epoch", "step", "lr", "loss", "AP", "grad_norm"):
+        assert [row[name] for row in found] == [row[name] for row in expected], name
+
+
+def test_accumulated_batches_stop_and_go_on_at_steps(blocks: Path, tiny: Tiny, tmp_path: Path):
+    config = tiny(blocks, optimize={"epochs": 2, "batch": 4, "accumulate": 2})
+    assert train(config, tmp_path / "whole").position.step == 4  # 3 batches: steps of 2 and 1
+    train(config, tmp_path / "cut", reporter=Interrupter(1, ask_to_end))
+    train(config, tmp_path / "cut", resume=True)
+    assert same_weights(tmp_path / "whole" / "last.pt", tmp_path / "cut" / "last.pt")
+
+
+def test_loader_processes_change_nothing(straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path):
+    config = tiny(blocks, optimize={"epochs": 1}, machine={"workers": 2})
+    reference = tiny(blocks, optimize={"epochs": 1})
+    train(config, tmp_path / "processes")
+    train(reference, tmp_path / "thread")
+    assert same_weights(tmp_path / "processes" / "last.pt", tmp_path / "thread" / "last.pt")
+
+
+def test_a_time_budget_ends_the_schedule(blocks: Path, tiny: Tiny, tmp_path: Path):
+    config = tiny(blocks, optimize={"epochs": 100_000, "time_budget": 0.03})
+    result = train(config, tmp_path / "run")
+    assert result.finished
+    assert 1.8 <= result.position.seconds < 30
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert float(rows[-1]["lr"]) < 0.3 * config.optimize.lr
+
+
+def test_a_test_split_judges_the_last_weights_only(coco, tiny: Tiny, tmp_path: Path):
+    data = coco(tmp_path / "data", {"train": range(8), "val": range(8, 12), "test": range(20, 24)})
+    splits = {"train_splits": ["train", "val"], "val_split": "test"}
+    config = tiny(data, data=splits, optimize={"epochs": 2})
+    result = train(config, tmp_path / "run")
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert [bool(row["AP"]) for row in rows] == [False, True]
+    assert same_weights(tmp_path / "run" / "best.pt", tmp_path / "run" / "last.pt")
+    assert result.position.best_AP == result.metrics.AP
+
+
+def test_fine_tuning_replaces_the_class_predictors_of_other_labels(
+    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path
+):
+    renamed = tmp_path / "renamed"
+    shutil.copytree(blocks, renamed)
+    for file in (renamed / "annotations").iterdir():
+        file.write_text(file.read_text().replace('"bar"', '"stripe"'))
+    weights = {"weights": str(straight / "best.pt")}
+    same = train(tiny(blocks, model=weights, optimize={"epochs": 1, "lr": 1e-9}), tmp_path / "same")
+    other = train(
+        tiny(renamed, model=weights, optimize={"epochs": 1, "lr": 1e-9}), tmp_path / "other"
+    )
+    before = load_checkpoint(straight / "best.pt")
+    kept, changed = load_checkpoint(same.checkpoint), load_checkpoint(other.checkpoint)
+    assert changed.contract.labels == ("square", "stripe")
+    assert changed.contract.anchors == before.contract.anchors
+    score, box = "heads.0.score.pointwise.weight", "heads.0.box.pointwise.weight"
+    torch.testing.assert_close(kept.state[score], before.state[score], atol=1e-5, rtol=0)
+    torch.testing.assert_close(changed.state[box], before.state[box], atol=1e-5, rtol=0)
+    assert (changed.state[score] - before.state[score]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("kept_bytes", [200, 9000], ids=["in its header", "in its pixels"])
+def test_a_broken_image_is_named_and_left_out(coco, tiny: Tiny, tmp_path: Path, kept_bytes: int):
+    data = coco(tmp_path / "data", {"train": range(9), "val": range(20, 22)})
+    victim = data / "images" / "0003.png"
+    victim.write_bytes(victim.read_bytes()[:kept_bytes])
+    result = train(tiny(data, optimize={"epochs": 1}), tmp_path / "run")
+    assert len(result.broken_images) == 1
+    assert "0003.png" in result.broken_images[0]
+    assert "0003.png" in (tmp_path / "run" / "summary.txt").read_text()
+
+
+def test_an_image_that_breaks_later_is_replaced_and_named(coco, tiny: Tiny, tmp_path: Path):
+    data = coco(tmp_path / "data", {"train": range(9)})
+    victim = data / "images" / "0003.png"
+
+    class Spoiler(Reporter):
+        def note(self, sentence: str) -> None:
+            victim.write_bytes(b"")
+
+    config = tiny(
+        data,
+        data={"cache_mb": 0, "val_split": "none"},
+        optimize={"epochs": 2, "batch": 9},
+    )
+    result = train(config, tmp_path / "run", reporter=Spoiler(None))
+    assert result.position.images == 18
+    assert [("0003.png" in problem) for problem in result.broken_images] == [True]
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training(blocks: Path, tiny: Tiny, tmp_path: Path):
+    config = tiny(blocks, optimize={"lr": 1e30, "clip_norm": 0.0, "warmup_steps": 0})
+    with pytest.raises(TrainingError, match=r"lower rate \(--lr"):
+        train(config, tmp_path / "run")
+
+
+def test_an_empty_dataset_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        train(tiny(tmp_path / "empty"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_is_not_overwritten(straight: Path, blocks: Path, tiny: Tiny):
+    before = (straight / "last.pt").read_bytes()
+    with pytest.raises(ConfigError, match="already holds a training"):
+        train(tiny(blocks), straight)
+    assert (straight / "last.pt").read_bytes() == before
+
+
+def test_resuming_nothing_is_refused(blocks: Path, tiny: Tiny, tmp_path: Path):
+    with pytest.raises(CheckpointError, match="no training to resume"):
+        train(tiny(blocks), tmp_path / "run", resume=True)
+
+
+def test_resuming_with_another_network_is_refused(
+    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path
+):
+    shutil.copytree(straight, tmp_path / "run")
+    config = tiny(blocks, model={"width": 0.2})
+    with pytest.raises(CheckpointError, match="doesn't fit the settings"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_a_damaged_state_is_refused(straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "run")
+    state = tmp_path / "run" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="can't be read"):
+        train(tiny(blocks), tmp_path / "run", resume=True)
+
+
+def test_missing_weights_are_refused(blocks: Path, tiny: Tiny, tmp_path: Path):
+    config = tiny(blocks, model={"weights": str(tmp_path / "absent.pt")})
+    with pytest.raises(CheckpointError, match="no weights at"):
+        train(config, tmp_path / "run")
+
+
+def test_throughput_counts_images_over_training_time(straight: Path):
+    position = Position(images=100, training_seconds=4.0)
+    result = TrainResult(
+        folder=straight,
+        checkpoint=straight / "best.pt",
+        finished=True,
+        position=position,
+        metrics=None,
+        broken_images=(),
+    )
+    assert result.images_per_second == pytest.approx(25)
+    assert np.isfinite(result.images_per_second)
