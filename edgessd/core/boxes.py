@@ -83,5 +83,6 @@ def _overlap(
 def clip_boxes(boxes: FloatArray, width: float, height: float) -> FloatArray:
     """Clip xyxy boxes (..., 4) to an image of `width` x `height`."""
     limits = np.array([width, height, width, height], boxes.dtype)
-    clipped: FloatArray = np.clip(boxes, 0, limits)
+    # np.clip does the same at three times the cost for a few boxes.
+    clipped: FloatArray = np.minimum(np.maximum(boxes, 0), limits)
     return clipped

@@ -103,21 +103,27 @@ def _pairs(ends: Indices, alive: list[bool]) -> Iterator[tuple[Indices, Indices]
 
     A box that isn't alive when its block comes is left out as i: it suppresses nothing.
     """
-    if not len(ends):
+    if not len(ends) or not ends[-1]:
         return
     sizes = ends.copy()
     sizes[1:] -= ends[:-1]
     partners = np.repeat(ends - 1, sizes) - np.arange(ends[-1])  # how many of its group come later
     totals = np.cumsum(partners)
+    if totals[-1] <= _MOST_PAIRS:
+        yield _pairs_of(np.arange(len(partners)), partners, totals)
+        return
     start = done = 0
     while start < len(partners):
         stop = max(start + 1, int(np.searchsorted(totals, done + _MOST_PAIRS, side="right")))
-        boxes = np.arange(start, stop)
-        if start:
-            boxes = boxes[alive[start:stop]]
-        counts = partners.take(boxes)
-        first = np.repeat(boxes, counts)
-        # Within a box's run of pairs, the second index counts up from the box's own.
-        shift = np.cumsum(counts) - counts - boxes - 1
-        yield first, np.arange(len(first)) - np.repeat(shift, counts)
+        boxes = np.arange(start, stop)[alive[start:stop]]
+        counts = partners[boxes]
+        yield _pairs_of(boxes, counts, np.cumsum(counts))
         start, done = stop, int(totals[stop - 1])
+
+
+def _pairs_of(boxes: Indices, counts: Indices, totals: Indices) -> tuple[Indices, Indices]:
+    """Each of `boxes` with the next `counts` ones; `totals` is the running sum of `counts`."""
+    first = np.repeat(boxes, counts)
+    # Within a box's run of pairs, the second index counts up from the box's own.
+    shift = totals - counts - boxes - 1
+    return first, np.arange(len(first)) - np.repeat(shift, counts)
