@@ -70,7 +70,7 @@ def test_boxes_lie_inside_and_classes_are_balanced() -> None:
     counts = np.zeros(len(LABELS), int)
     empty = 0
     sides = []
-    for seed in range(250):
+    for seed in range(200):
         scene = render_scene(seed, size=(192, 144))
         assert scene.image.shape == (144, 192, 3)
         assert scene.image.dtype == np.uint8
@@ -86,7 +86,7 @@ def test_boxes_lie_inside_and_classes_are_balanced() -> None:
     shares = counts / counts.sum()
     assert (shares > 0.17).all(), dict(zip(LABELS, shares, strict=True))
     assert (shares < 0.33).all(), dict(zip(LABELS, shares, strict=True))
-    assert 10 < empty < 60
+    assert 8 < empty < 50
     # From small to picture-filling, in fractions of the shorter side.
     assert np.percentile(sides, 5) < 0.14 * 144
     assert np.percentile(sides, 95) > 0.6 * 144
@@ -136,7 +136,17 @@ def test_boxes_enclose_the_modules_and_nothing_else(
         assert (boxes[0, 2:] >= seen[0, 2:] - 1.5).all()
 
 
-ARUCO_DICTIONARIES = ("DICT_4X4_1000", "DICT_5X5_1000", "DICT_6X6_1000", "DICT_7X7_1000")
+ARUCO_DICTIONARIES = (
+    "DICT_4X4_1000",
+    "DICT_5X5_1000",
+    "DICT_6X6_1000",
+    "DICT_7X7_1000",
+    "DICT_ARUCO_ORIGINAL",
+    "DICT_APRILTAG_16h5",
+    "DICT_APRILTAG_25h9",
+    "DICT_APRILTAG_36h10",
+    "DICT_APRILTAG_36h11",
+)
 
 
 def read_position(image: np.ndarray, box: np.ndarray, class_id: int) -> np.ndarray | None:
@@ -183,7 +193,7 @@ def test_readers_find_the_codes_of_mild_scenes_where_the_boxes_are() -> None:
     total = np.zeros(len(LABELS), int)
     decoded = np.zeros(len(LABELS), int)
     overlaps: list[list[float]] = [[] for _ in LABELS]
-    for seed in range(3000, 3090):
+    for seed in range(3000, 3080):
         scene = render_scene(seed, size=(640, 480), strength=0.0)
         for box, class_id in zip(scene.boxes, scene.class_ids, strict=True):
             if (box[2:] - box[:2]).max() < 90:
@@ -195,12 +205,12 @@ def test_readers_find_the_codes_of_mild_scenes_where_the_boxes_are() -> None:
                 overlaps[class_id].append(float(iou_matrix(box[None], hull[None])[0, 0]))
     assert (total >= 8).all(), dict(zip(LABELS, total, strict=True))
     shares = dict(zip(LABELS, (decoded / total).round(2).tolist(), strict=True))
-    print(shares, total, [np.median(found) for found in overlaps])
+    print(shares, total)
     assert shares["qrcode"] >= 0.85, shares
     assert shares["datamatrix"] >= 0.8, shares
-    # Dense 1-D codes fall below a pixel a bar; the AprilTag and original families aren't read here.
+    # A reader needs two pixels for the thinnest bar, which many have not at this size.
     assert shares["barcode"] >= 0.4, shares
-    assert shares["aruco"] >= 0.35, shares
+    assert shares["aruco"] >= 0.7, shares
     for class_id in (QRCODE, DATAMATRIX, ARUCO):
         assert np.median(overlaps[class_id]) > 0.94, LABELS[class_id]
     # A 1-D reader gives the scan line's ends: the box's width, whatever its height.

@@ -139,9 +139,9 @@ def _barcode(rng: np.random.Generator) -> Code:
     elif kind == "Codabar":
         text = "A" + _string(rng, _DIGITS, int(rng.integers(5, 13))) + "B"
     elif kind == "Code128" and rng.random() < 0.3:
-        text = _string(rng, _DIGITS, int(rng.integers(8, 28)))
+        text = _string(rng, _DIGITS, int(rng.integers(8, 22)))
     else:
-        longest = 22 if kind == "Code128" else 12
+        longest = 16 if kind == "Code128" else 10
         text = _string(rng, _ALPHANUMERIC, int(rng.integers(4, longest)))
     return Code(
         class_id=BARCODE, kind=kind, text=text, dark=encode(kind, text), quiet_zone=9, linear=True

@@ -22,7 +22,7 @@ from edgessd.data.synth.degrade import degrade
 from edgessd.data.synth.distractors import random_distractor
 from edgessd.data.synth.printing import Print, print_code, random_ink
 from edgessd.data.synth.sheets import Sheet, bare_sheet, grid_sheet, random_sheet
-from edgessd.data.synth.textures import Image, random_colour
+from edgessd.data.synth.textures import Image, as_colour, blend, colourise, random_colour
 from edgessd.data.synth.warp import (
     Bend,
     Points,
@@ -180,8 +180,8 @@ class _Canvas:
 
     def _print(self, side: int, class_id: int) -> Print:
         code = random_code(self.rng, class_id)
-        # Codes of more modules than half the pixels are grey: print them larger.
-        side = max(side, int(max(code.dark.shape) * 0.5))
+        # Modules far below a pixel melt into grey: print such codes larger.
+        side = max(side, int(max(code.dark.shape) * (0.7 if code.linear else 0.5)))
         return print_code(self.rng, code, side, random_ink(self.rng, code, strength=self.strength))
 
     def _view(self, size: tuple[int, int], scale: float, *, linear: bool) -> Points:
@@ -287,13 +287,12 @@ class _Canvas:
     def add_occluder(self) -> None:
         """A finger, a strap or a blob over the picture."""
         rng = self.rng
-        mask = np.zeros((self.height, self.width), np.uint8)
         colour = random_colour(rng)
         thickness = int(min(self.width, self.height) * rng.uniform(0.02, 0.14)) + 1
         room = np.array([self.width, self.height])
         if rng.random() < 0.6:  # a finger reaching in from a border
             skin = np.array([110, 150, 205]) * rng.uniform(0.3, 1.15)
-            colour = tuple(np.clip(skin, 0, 255).astype(int).tolist())
+            colour = as_colour(skin)
             start = rng.random(2)
             start[int(rng.integers(2))] = rng.integers(2)
             middle = 0.5 + rng.normal(0, 0.2, 2)
@@ -303,13 +302,20 @@ class _Canvas:
             points = rng.random((2, 2)) * room
             if rng.random() < 0.5:
                 points = points[0] + (points - points[0]) * 3
-        first, last = points.astype(np.int32).tolist()
+        points = points.astype(np.int32)
+        window = self._window(np.concatenate([points - thickness, points + thickness]))
+        if window is None:
+            return
+        x1, y1, x2, y2 = window
+        mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
+        first, last = (points - np.array([x1, y1])).tolist()
         cv2.line(mask, first, last, 255, thickness, cv2.LINE_AA)
-        soft = cv2.blur(mask, (2 * (thickness // 4) + 1,) * 2).astype(np.float32) / 255
-        shading = (0.55 + 0.45 * soft)[..., None] * np.array(colour, np.float32)
-        weights = mask.astype(np.float32) / 255
-        self.image = cv2.blendLinear(shading.astype(np.uint8), self.image, weights, 1 - weights)
-        self.owner[mask > 127] = 0
+        soft = cv2.blur(mask, (2 * (thickness // 4) + 1,) * 2)
+        shading = colourise(
+            soft.astype(np.float32) / 255, [as_colour(np.array(colour) * 0.55), colour]
+        )
+        blend(self.image[y1:y2, x1:x2], shading, mask)
+        self.owner[y1:y2, x1:x2][mask > 127] = 0
 
     def ground_truth(self) -> tuple[FloatArray, NDArray[np.int64]]:
         """Boxes (n, 4) and class ids (n,) of the codes that are visible enough."""

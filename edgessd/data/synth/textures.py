@@ -84,16 +84,21 @@ def fractal_noise(
     persistence: float = 0.5,
 ) -> Field:
     """Sum of octaves of value noise, stretched to [0, 1]; (height, width) float32."""
-    total = np.zeros((size[1], size[0]), np.float32)
+    small = (max(2, size[0] // 4), max(2, size[1] // 4))
+    total, at = np.zeros((small[1], small[0]), np.float32), small
     weight = 1.0
     for octave in range(octaves):
         columns = min(int(cells[0] * 2**octave) + 1, size[0])
         rows = min(int(cells[1] * 2**octave) + 1, size[1])
-        cv2.scaleAdd(smooth_noise(rng, size, (columns, rows)), weight, total, total)
+        if at == small and (columns > small[0] // 2 or rows > small[1] // 2):
+            # Coarse octaves are smooth: they are summed at a quarter of the size.
+            total, at = np.asarray(cv2.resize(total, size), np.float32), size
+        cv2.scaleAdd(smooth_noise(rng, at, (columns, rows)), weight, total, total)
         weight *= persistence
     low, high, _, _ = cv2.minMaxLoc(total)
-    stretched: Field = (total - np.float32(low)) * np.float32(1 / max(high - low, 1e-6))
-    return stretched
+    scale = 1 / max(high - low, 1e-6)
+    stretched = np.asarray(cv2.resize(total, size), np.float32) if at == small else total
+    return np.asarray(cv2.addWeighted(stretched, scale, stretched, 0.0, -low * scale))
 
 
 def colourise(field: Field, colours: list[tuple[int, int, int]]) -> Image:
@@ -104,7 +109,7 @@ def colourise(field: Field, colours: list[tuple[int, int, int]]) -> Image:
         axis=-1,
     ).astype(np.uint8)
     index = cv2.convertScaleAbs(field, alpha=255.0)
-    return cv2.LUT(cv2.merge([index, index, index]), ramp.reshape(256, 1, 3))
+    return cv2.applyColorMap(index, ramp.reshape(256, 1, 3))
 
 
 def add_grain(rng: np.random.Generator, image: Image, strength: float) -> Image:
