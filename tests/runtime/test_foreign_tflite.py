@@ -115,6 +115,22 @@ def test_a_classifier_is_refused(tiny_bundles, tmp_path: Path) -> None:
         Detector(path)
 
 
+@pytest.mark.parametrize(
+    ("op", "fix"),
+    [
+        ("edgetpu-custom-op", "compiled for the Edge TPU"),
+        ("Some_Op_That_Nobody_Knows", "its ops are built in"),
+    ],
+)
+def test_an_op_that_litert_lacks_is_named(google: Path, tmp_path: Path, op: str, fix: str) -> None:
+    path = tmp_path / "other.tflite"
+    content = (google / f"{NAME}_no_metadata.tflite").read_bytes()
+    name = OP_NAME.encode()
+    path.write_bytes(content.replace(name, op.encode().ljust(len(name), b"\0")))
+    with pytest.raises(BackendError, match=rf"LiteRT refuses.*{op}.*{fix}"):
+        Detector(path)
+
+
 def image_spec(dtype: str, quantization: Affine | None) -> TensorSpec:
     return TensorSpec(
         name="image", shape=(1, 300, 300, 3), dtype=dtype, quantization=quantization, layout="NHWC"
