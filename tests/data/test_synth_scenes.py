@@ -205,7 +205,6 @@ def test_readers_find_the_codes_of_mild_scenes_where_the_boxes_are() -> None:
                 overlaps[class_id].append(float(iou_matrix(box[None], hull[None])[0, 0]))
     assert (total >= 8).all(), dict(zip(LABELS, total, strict=True))
     shares = dict(zip(LABELS, (decoded / total).round(2).tolist(), strict=True))
-    print(shares, total)
     assert shares["qrcode"] >= 0.85, shares
     assert shares["datamatrix"] >= 0.8, shares
     # A reader needs two pixels for the thinnest bar, which many have not at this size.
