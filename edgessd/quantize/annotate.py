@@ -36,8 +36,8 @@ class Group:
         tensors: Members in graph order.
         sources: The members whose statistics decide; the others only move their values.
         rule: How the range is chosen.
-        low: No value lies below, by the graph itself (ReLU), whatever was seen.
-        high: No value lies above (ReLU6).
+        low: No value below matters, by the graph itself (ReLU), whatever was seen.
+        high: No value above matters (ReLU6).
     """
 
     name: str

@@ -24,6 +24,7 @@ from edgessd.quantize.ranges.catalog import activation_range
 from edgessd.quantize.ranges.weights import weight_limits
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
+from edgessd.quantize.score_floor import with_score_floor
 
 IMAGE_PARAMS = ActivationParams(scale=1 / CENTRE, zero_point=0)
 """Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""
@@ -50,7 +51,7 @@ def quantize(
     chosen = scheme_named(scheme)
     model, contract = absorb_preprocess(graph.model, graph.contract)
     model = checked(model, after="absorb_preprocess")
-    plan = annotate(model, chosen, recipe)
+    plan = with_score_floor(annotate(model, chosen, recipe), contract)
     activations = _activation_params(model, plan, table, chosen)
     convolutions = _conv_params(model, plan, activations, chosen, recipe)
     quantized = checked(insert_qdq(model, activations, convolutions), after="insert_qdq")

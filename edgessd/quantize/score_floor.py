@@ -1,0 +1,31 @@
+"""No integers for hopeless scores.
+
+A detector's raw class scores reach far below anything that is ever reported: most anchors see
+background, at a sigmoid of 1e-9 and less. Spent on them, most of the 255 steps are lost; a range that
+ends where the sigmoid is already hopeless leaves the steps to scores that decide something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgessd.core.contract import Contract
+from edgessd.graph.float_graph import OUTPUTS
+from edgessd.quantize.annotate import Plan
+
+LOWEST_LOGIT = -8.0
+"""Its sigmoid is 0.0003; the lowest score threshold in use, that of AP, is 0.01."""
+
+
+def with_score_floor(plan: Plan, contract: Contract) -> Plan:
+    """End the range of sigmoid class scores at `LOWEST_LOGIT`.
+
+    Softmax scores stay as they are: there, only differences within an anchor have a meaning.
+    """
+    if contract.scoring.activation != "sigmoid":
+        return plan
+    groups = tuple(
+        replace(group, low=max(group.low, LOWEST_LOGIT)) if OUTPUTS[1] in group.tensors else group
+        for group in plan.groups
+    )
+    return replace(plan, groups=groups)
