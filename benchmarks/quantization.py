@@ -85,7 +85,7 @@ def main() -> None:
 
 def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Detections]:
     """Detections of an ONNX graph, float or Q/DQ, with the settings of evaluation."""
-    session = make_session(model, threads=2)
+    session = make_session(model, threads=1)
     spec = contract.preprocess
     image = TensorSpec(
         name=INPUT, shape=(1, 3, spec.height, spec.width), dtype="float32", layout="NCHW"

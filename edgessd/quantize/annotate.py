@@ -82,7 +82,10 @@ def annotate(model: onnx.ModelProto, scheme: Scheme, recipe: Recipe) -> Plan:
         if exemption is not None and exemption.keep_float:
             _refuse_float(scheme, members)
             continue
-        groups.append(_group(view, members, observed, recipe, exemption))
+        rule = recipe.activation_rule(symmetric=scheme.symmetric)
+        if exemption is not None and exemption.range is not None:
+            rule = exemption.range
+        groups.append(_group(view, members, observed, rule))
     quantized = {name for group in groups for name in group.tensors}
     return Plan(
         groups=tuple(groups),
@@ -98,15 +101,11 @@ def _group(
     view: GraphView,
     members: list[str],
     observed: set[str],
-    recipe: Recipe,
-    exemption: Exemption | None,
+    rule: RangeRule,
 ) -> Group:
     # The output of a Concat holds all that it joins, so its statistics are those of the group.
     joined = [name for name in members if _op_type(view, name) == "Concat"]
     sources = joined or [name for name in members if name in observed]
-    rule = recipe.activations
-    if exemption is not None and exemption.range is not None:
-        rule = exemption.range
     bounds = [_bounds(view, name) for name in members if name in observed and name not in joined]
     return Group(
         name=(joined or members)[0],

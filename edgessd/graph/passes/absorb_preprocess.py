@@ -32,7 +32,8 @@ def absorb_preprocess(
     """Rewrite the first Conv so that the input is (pixel - 128) / 128 in every channel.
 
     Raises:
-        GraphError: The image goes anywhere but into one ordinary Conv with constant parameters.
+        GraphError: The image goes anywhere but into one ordinary Conv with constant parameters, or the
+            rewritten Conv answers otherwise inside the image.
     """
     view = GraphView(model)
     conv = view.only_consumer(view.inputs[0]) if len(view.inputs) == 1 else None
@@ -43,20 +44,24 @@ def absorb_preprocess(
             found=", ".join(node.op_type for node in view.consumers(view.inputs[0])),
         )
     factor, offset = _affine(contract.preprocess)
-    weight = view.constant(conv.input[1]).astype(np.float64)
+    old_weight, old_bias = (np.asarray(view.constant(name)) for name in conv.input[1:])
+    weight = old_weight.astype(np.float64)
     if weight.shape[1] != len(factor):
         raise GraphError(
             "The first Conv doesn't read the image's channels one by one",
             expected=f"weights of shape (out, {len(factor)}, kh, kw)",
             found=str(weight.shape),
         )
-    bias = view.constant(conv.input[2]).astype(np.float64)
-    bias = bias + np.einsum("oikl,i->o", weight, offset)
-    weight = weight * factor[None, :, None, None]
-    model = copy_of(model)
-    set_initializer(model, conv.input[1], weight.astype(np.float32))
-    set_initializer(model, conv.input[2], bias.astype(np.float32))
+    new_bias = (old_bias + np.einsum("oikl,i->o", weight, offset)).astype(np.float32)
+    new_weight = (weight * factor[None, :, None, None]).astype(np.float32)
     preprocess = replace(contract.preprocess, mean=(CENTRE,) * 3, std=(CENTRE,) * 3)
+    _check_interior(
+        _patch_response(old_weight, old_bias, contract.preprocess),
+        _patch_response(new_weight, new_bias, preprocess),
+    )
+    model = copy_of(model)
+    set_initializer(model, conv.input[1], new_weight)
+    set_initializer(model, conv.input[2], new_bias)
     return model, replace(contract, preprocess=preprocess)
 
 
@@ -64,3 +69,18 @@ def _affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     """(a, b) per channel with (pixel - mean) / std = a * (pixel - 128) / 128 + b."""
     mean, std = np.array(preprocess.mean), np.array(preprocess.std)
     return CENTRE / std, (CENTRE - mean) / std
+
+
+def _patch_response(weight: np.ndarray, bias: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """What the Conv makes of sixteen patches of noise that its kernel covers wholly, (16, out)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (16, *weight.shape[1:]))
+    mean, std = (np.array(v)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    products = np.einsum("nikl,oikl->no", (pixels - mean) / std, weight.astype(np.float64))
+    return np.asarray(products + bias)
+
+
+def _check_interior(expected: np.ndarray, found: np.ndarray) -> None:
+    worst = float(np.abs(found - expected).max())
+    # Only the rounding of the new parameters to float32 may show.
+    if not worst <= 1e-5 * max(1.0, float(np.abs(expected).max())):
+        raise GraphError("Folding the preprocessing changed the first Conv", found=f"{worst:.3g}")
