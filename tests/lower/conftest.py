@@ -206,3 +206,8 @@ def assert_parity(litert_reference: Run, litert_xnnpack: Run) -> Callable[..., N
         return lowered
 
     return check
+
+
+@pytest.fixture(name="run_onnx", scope="session")
+def _run_onnx() -> Callable[[onnx.ModelProto, Array], dict[str, Array]]:
+    return run_onnx
