@@ -82,7 +82,7 @@ def annotate(model: onnx.ModelProto, scheme: Scheme, recipe: Recipe) -> Plan:
         if exemption is not None and exemption.keep_float:
             _refuse_float(scheme, members)
             continue
-        rule = recipe.activation_rule(symmetric=scheme.symmetric)
+        rule = recipe.activations
         if exemption is not None and exemption.range is not None:
             rule = exemption.range
         groups.append(_group(view, members, observed, rule))

@@ -69,8 +69,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         name: Of the recipe, for reports and manifests.
         activations: Rule for activation ranges.
-        symmetric_activations: Another one for the symmetric scheme, whose steps are twice as coarse on
-            what a ReLU writes, so that clipping more pays sooner.
         weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
         exemptions: Later ones win.
         minimum_images: Fewer readable calibration images are refused.
@@ -79,17 +77,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     name: str
     activations: RangeRule
-    symmetric_activations: RangeRule | None = None
     weights: Literal["minmax", "mse"] = "minmax"
     exemptions: tuple[Exemption, ...] = ()
     minimum_images: int = 16
     description: str = ""
-
-    def activation_rule(self, *, symmetric: bool) -> RangeRule:
-        """The rule of a scheme."""
-        if symmetric and self.symmetric_activations is not None:
-            return self.symmetric_activations
-        return self.activations
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

@@ -54,13 +54,6 @@ def test_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
         load_recipe(path)
 
 
-def test_schemes_may_have_rules_of_their_own() -> None:
-    default = load_recipe("default")
-    assert default.activation_rule(symmetric=False) != default.activation_rule(symmetric=True)
-    minmax = load_recipe("minmax")
-    assert minmax.activation_rule(symmetric=False) == minmax.activation_rule(symmetric=True)
-
-
 def test_unknown_name_lists_the_others() -> None:
     with pytest.raises(ConfigError, match="average"):
         load_recipe("nonsense")
