@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from edgessd.train.metrics_log import Row
 from edgessd.train.state import Position
 
 _SHOWN_BROKEN = 5
+_SECONDS_A_LINE = 60
 
 
 class Reporter:
@@ -31,6 +33,7 @@ class Reporter:
     def __init__(self, console: Console | None) -> None:
         self.broken_images: list[str] = []
         self._console = console
+        self._last_line = time.monotonic()
         self._bar: Progress | None = None
         self._task = None
         if console:
@@ -89,6 +92,12 @@ class Reporter:
         )
         description = f"epoch {position.epoch + 1}"
         self._update(description=description, completed=progress, total=1.0, detail=detail)
+        if self._console and not self._console.is_terminal:
+            # A log file shows no bar; a line a minute says that the training lives.
+            now = time.monotonic()
+            if now - self._last_line > _SECONDS_A_LINE:
+                self._last_line = now
+                self.note(f"{progress:.0%}  {description}  {detail}")
 
     def evaluation_begins(self, images: int) -> None:
         """An evaluation starts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from edgessd.core.contract import Preprocess
-from edgessd.core.errors import ConfigError, DataError
+from edgessd.core.errors import DataError
 from edgessd.core.files import write_atomically
 from edgessd.data.dataset import Dataset, load_dataset
 from edgessd.metrics.coco import CocoMetrics
@@ -23,17 +24,17 @@ from edgessd.train.distributed import Team, joined_team
 from edgessd.train.evaluate import Evaluator
 from edgessd.train.interrupt import StopRequest, stop_on_signals
 from edgessd.train.loader import BatchLoader, TrainingSet
-from edgessd.train.loop import BEST, LAST, STATE, Normalize, Parts, Trainer
+from edgessd.train.loop import BEST, LAST, Normalize, Parts, Trainer
 from edgessd.train.matcher import Matcher
 from edgessd.train.photos import Photos
 from edgessd.train.precision import choose_device, choose_precision
 from edgessd.train.reporter import Reporter
+from edgessd.train.run_folder import CONFIG, check_folder, held
 from edgessd.train.splits import Roles, assign_roles
 from edgessd.train.state import Position
 from edgessd.train.summary import summary_text
 from edgessd.train.weights import Start, start_model
 
-CONFIG = "config.toml"
 _CALIBRATION_IMAGES = 96
 
 
@@ -78,7 +79,7 @@ def train(
         EdgessdError: With its reason, before anything was written or after everything was.
     """
     reporter = reporter or Reporter(None)
-    _check_folder(folder, resume)
+    check_folder(folder, resume=resume)
     with joined_team(config.machine.device) as team, stop_on_signals() as stop:
         return _train(config, folder, resume, reporter, team, stop)
 
@@ -106,12 +107,26 @@ def _train(
         f"{parameter_count(parts.model):,} parameters on {device}, {precision}, "
         f"{parts.loader.batches} batches of {parts.loader.batch} an epoch"
     )
+    with held(folder) if team.leads else nullcontext():
+        return _fit(config, folder, resume, parts, roles, dataset, reporter, team, stop)
+
+
+def _fit(
+    config: TrainConfig,
+    folder: Path,
+    resume: bool,
+    parts: Parts,
+    roles: Roles,
+    dataset: Dataset,
+    reporter: Reporter,
+    team: Team,
+    stop: StopRequest,
+) -> TrainResult:
     trainer = Trainer(config, parts, folder, team, reporter)
     if resume:
         trainer.resume()
         reporter.note(f"resumed after epoch {trainer.position.epoch}, step {trainer.position.step}")
     elif team.leads:
-        folder.mkdir(parents=True, exist_ok=True)
         save_config(folder / CONFIG, config)
     team.wait()
     finished = trainer.fit(stop)
@@ -126,16 +141,6 @@ def _train(
     if team.leads:
         write_atomically(folder / "summary.txt", summary_text(result, config, roles, dataset))
     return result
-
-
-def _check_folder(folder: Path, resume: bool) -> None:
-    if not resume and (folder / STATE).exists():
-        raise ConfigError(
-            f"{folder} already holds a training",
-            fix="Go on with it (--resume), or name another folder with --out",
-        )
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError("The run folder is a file", found=str(folder))
 
 
 def _seed(seed: int, threads: int) -> None:

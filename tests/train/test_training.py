@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from edgessd.train.config import TrainConfig, load_config
 from edgessd.train.metrics_log import Row
 from edgessd.train.reporter import Reporter
 from edgessd.train.run import TrainResult, train
+from edgessd.train.run_folder import held
 from edgessd.train.state import Position
 
 Tiny = Callable[..., TrainConfig]
@@ -46,7 +46,7 @@ def cut_power() -> None:
 
 
 def ask_to_end() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def same_weights(first: Path, second: Path) -> bool:
@@ -241,6 +241,13 @@ def test_a_run_folder_is_not_overwritten(straight: Path, blocks: Path, tiny: Tin
     with pytest.raises(ConfigError, match="already holds a training"):
         train(tiny(blocks), straight)
     assert (straight / "last.pt").read_bytes() == before
+
+
+def test_two_trainings_do_not_share_a_folder(blocks: Path, tiny: Tiny, tmp_path: Path):
+    folder = tmp_path / "run"
+    with held(folder), pytest.raises(ConfigError, match="Another process is training"):
+        train(tiny(blocks), folder)
+    assert not (folder / "config.toml").exists()
 
 
 def test_resuming_nothing_is_refused(blocks: Path, tiny: Tiny, tmp_path: Path):
