@@ -348,19 +348,19 @@ def test_add_that_broadcasts(qdq_graph):
     assert "broadcasting isn't lowered" in refused(graph, "out")
 
 
-def test_add_of_scales_too_far_apart(qdq_graph):
+def test_add_whose_sums_would_be_wrong(qdq_graph):
     graph = qdq_graph()
-    x = graph.image((1, 3, 8, 8), scale=1e-5)
-    y = graph.qdq(graph.conv(x, "conv", (3, 3, 1, 1)), 0.05)
-    graph.qdq(graph.op("Add", [x, y], "sum"), 0.05, output="out")
-    assert "times its output's" in refused(graph, "out")
+    x = graph.image((1, 3, 8, 8), scale=0.05 * 256)
+    graph.qdq(graph.op("Add", [x, x], "sum"), 0.05, output="out")
+    assert "is 256 times its output's" in refused(graph, "out")
 
 
-def test_requantization_too_far(qdq_graph):
+@pytest.mark.parametrize("activation", [None, "Relu"])
+def test_conversion_that_would_overflow(qdq_graph, activation):
     graph = qdq_graph()
-    x = graph.image((1, 3, 8, 8), scale=1e-5)
-    graph.qdq(x, 0.05, output="out")
-    assert "times its output's" in refused(graph, "out")
+    x = graph.image((1, 3, 8, 8), scale=2.0**20)
+    graph.qdq(graph.activation(x, activation) if activation else x, 1.0, output="out")
+    assert "is 1.04858e+06 times its output's" in refused(graph, "out")
 
 
 def test_clamp_without_a_name(qdq_graph):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgessd.lower.tflite.ir import INT8_MAX, INT8_MIN, Activation, Constant, QuantNode
 
-# XNNPACK's limits on input scale * weight scale / output scale; beyond them it refuses the model.
+# Limits on input scale * weight scale / output scale. From 256 on, LiteRT fails to prepare the model
+# ("failed to create XNNPACK runtime"); below 2**-32 the reference kernels' multiplier becomes 0.
 MIN_MULTIPLIER, MAX_MULTIPLIER = 2.0**-32, 256.0
 # Scales go through float32 products in either order; this is a few of their roundings.
 _SCALE_TOLERANCE = 1e-5
