@@ -79,7 +79,9 @@ def start_model(
         model=model,
         loaded_backbone=True,
         unsettled=model.backbone if report.needs_norm_statistics else None,
-        said=said + f"the backbone starts from {settings.weights}",
+        said=said
+        + f"the backbone starts from {settings.weights}"
+        + (f", thinned to width {settings.width:g}" if report.thinned else ""),
         provenance={"weights": Path(settings.weights).name},
     )
 

@@ -155,7 +155,7 @@ def test_edgessd_checkpoint_fills_all_but_class_predictors(tmp_path: Path) -> No
 def test_what_cannot_start_a_model_is_refused(shared: Path, tmp_path: Path) -> None:
     folder = shared / "weights" / "mobilenet_v2_imagenet_tf"
     with pytest.raises(CheckpointError, match=r"another width.*--weights none"):
-        initialise_backbone(fresh(width=0.35), folder)
+        initialise_backbone(fresh(width=1.4), folder)
     with pytest.raises(ConfigError, match="batch norm is folded"):
         initialise_backbone(fold_batch_norm(fresh(width=0.35)), folder)
     with pytest.raises(CheckpointError, match="There is no file"):

@@ -28,6 +28,7 @@ from edgessd.model.importers.torchvision_layout import (
     is_torchvision_backbone,
     read_torchvision_backbone,
 )
+from edgessd.model.importers.weight_selection import can_select, select_weights
 from edgessd.model.ssdlite import SsdLite
 
 _STEM = "backbone.stem"
@@ -41,8 +42,10 @@ class InitialisationReport:
         source: `imagenet` or a path, as given.
         loaded: Names of the model's tensors that were filled.
         skipped: Names of the source's tensors that have no place in the model.
+        thinned: Names of those that were selected from a wider source (`weight_selection`).
         settled_norms: Batch-norm layers whose statistics were taken from images.
-        needs_norm_statistics: The source's batch norm is folded and no images were given: call
+        needs_norm_statistics: The source's batch norm is folded, or its statistics are those of a wider
+            network, and no images were given: call
             `calibrate_batch_norm(model.backbone, images)` before training, or training mode computes
             another function than the source.
     """
@@ -50,6 +53,7 @@ class InitialisationReport:
     source: str
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
+    thinned: tuple[str, ...]
     settled_norms: int
     needs_norm_statistics: bool
 
@@ -71,7 +75,8 @@ def initialise_backbone(
     """Fill a fresh model's backbone from weights trained elsewhere, ready to be fine-tuned.
 
     Differences in normalisation (mean, std, channel order) and in batch norm's epsilon are computed
-    away, so evaluation mode gives the source's function. From an edgessd checkpoint every tensor that
+    away, so evaluation mode gives the source's function. A thinner backbone takes a selection of the
+    source's weights, which is a better start than none. From an edgessd checkpoint every tensor that
     has its place in the model is taken: extra feature maps and heads as well, all but the class
     predictors when the labels differ.
 
@@ -96,17 +101,20 @@ def initialise_backbone(
         )
     weights = _read(source)
     state = _adapted(weights, model)
+    thinned = () if weights.whole_detector else _thin(model, state)
     loaded, refused = _fill(model, state, source, whole=weights.whole_detector)
     settled = 0
-    if weights.epsilon is None and images is not None:
+    unsettled = weights.epsilon is None or bool(thinned)
+    if unsettled and images is not None:
         network = model if weights.whole_detector else model.backbone
         settled = calibrate_batch_norm(network, images)
     return InitialisationReport(
         source=str(source),
         loaded=loaded,
         skipped=weights.skipped + refused,
+        thinned=thinned,
         settled_norms=settled,
-        needs_norm_statistics=weights.epsilon is None and images is None,
+        needs_norm_statistics=unsettled and images is None,
     )
 
 
@@ -188,6 +196,17 @@ def _adapted(weights: _Source, model: SsdLite) -> State:
     return state
 
 
+def _thin(model: SsdLite, state: State) -> tuple[str, ...]:
+    """Select a thinner model's weights from a wider backbone's, in place."""
+    thinned = []
+    for name, wanted in model.backbone.state_dict(prefix="backbone.").items():
+        wide = state.get(name)
+        if wide is not None and wide.shape != wanted.shape and can_select(wide, wanted.shape):
+            state[name] = select_weights(wide, tuple(wanted.shape))
+            thinned.append(name)
+    return tuple(thinned)
+
+
 def _fill(
     model: SsdLite, state: State, source: str | Path, *, whole: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -203,8 +222,8 @@ def _fill(
                 f"{source} was made for another width of the backbone",
                 expected=f"{name} {tuple(wanted[name].shape)} (width {model.config.width:g})",
                 found=f"{tuple(tensor.shape)}",
-                fix="Train with the width that these weights have (ImageNet weights: 1.0), or start "
-                "from nothing: --weights none",
+                fix="Train with the width that these weights have or less (ImageNet weights: 1.0), or "
+                "start from nothing: --weights none",
             )
         else:
             refused.append(name)
