@@ -30,7 +30,7 @@ def shared() -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _few_threads() -> None:
     """Keep numerical libraries from oversubscribing a small machine."""
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class Finished(NamedTuple):
