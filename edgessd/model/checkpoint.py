@@ -68,14 +68,20 @@ def checkpoint_of(model: SsdLite, provenance: dict[str, str] | None = None) -> C
     )
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; the file appears whole or not at all."""
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
+    """Write a checkpoint; the file appears whole or not at all.
+
+    Args:
+        path: The file.
+        checkpoint: What goes into it.
+        half: Keep convolution weights in float16, for half the size; they are read back as float32.
+    """
     content = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "config": msgspec.json.encode(checkpoint.config).decode(),
         "contract": msgspec.json.encode(checkpoint.contract).decode(),
-        "state": _compact(checkpoint.state),
+        "state": _compact(checkpoint.state, half=half),
         "provenance": {"edgessd": __version__, **checkpoint.provenance},
     }
     with replacing(Path(path)) as temporary:
@@ -168,7 +174,7 @@ def _decode(content: dict[str, Any], path: Path) -> Checkpoint:
         return Checkpoint(
             config=msgspec.json.decode(content["config"], type=ModelConfig),
             contract=msgspec.json.decode(content["contract"], type=Contract),
-            state=dict(content["state"]),
+            state=_compact(content["state"]),
             provenance={str(key): str(value) for key, value in content["provenance"].items()},
         )
     except KeyError as error:
@@ -213,11 +219,16 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "") if names else "none"
 
 
-def _compact(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _compact(state: dict[str, Tensor], *, half: bool = False) -> dict[str, Tensor]:
     """float32, contiguous, on the CPU, and not sharing storage with anything larger."""
+
+    def dtype(tensor: Tensor) -> torch.dtype:
+        if not tensor.is_floating_point():
+            return tensor.dtype
+        # Only convolutions: the variances of batch norm leave float16's range.
+        return torch.float16 if half and tensor.ndim == 4 else torch.float32
+
     return {
-        name: tensor.detach()
-        .to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
-        .clone(memory_format=torch.contiguous_format)
+        name: tensor.detach().to("cpu", dtype(tensor)).clone(memory_format=torch.contiguous_format)
         for name, tensor in state.items()
     }

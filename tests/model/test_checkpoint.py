@@ -39,6 +39,18 @@ def rewritten(path: Path, **changes: object) -> Path:
     return path
 
 
+def test_half_size_file_reads_back_as_float32(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "whole.pt", checkpoint)
+    save_checkpoint(tmp_path / "half.pt", checkpoint, half=True)
+    sizes = [(tmp_path / name).stat().st_size for name in ("half.pt", "whole.pt")]
+    assert sizes[0] < 0.65 * sizes[1]
+    again = load_checkpoint(tmp_path / "half.pt")
+    for name, tensor in checkpoint.state.items():
+        assert again.state[name].dtype == tensor.dtype
+        # float16 has 11 significant bits.
+        torch.testing.assert_close(again.state[name], tensor, rtol=2**-11, atol=1e-7)
+
+
 def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "runs" / "best.pt"
     save_checkpoint(path, checkpoint)
