@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from edgessd.bundle.store import Bundle
     from edgessd.graph.float_graph import FloatGraph
 
+# Before any test module imports torch or onnxruntime. One thread each: the suite runs beside other work,
+# where two threads that wait for each other take many times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -25,12 +29,6 @@ def shared() -> Path:
             f"no real data at {folder}; set EDGESSD_SHARED to a folder that has data/ and weights/"
         )
     return folder
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _few_threads() -> None:
-    """Keep numerical libraries from oversubscribing a small machine."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class Finished(NamedTuple):

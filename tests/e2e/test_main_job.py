@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from edgessd.runtime.starter import starter_checkpoint
+
 pytestmark = pytest.mark.slow
 
 
@@ -30,7 +32,8 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a dataset, a trained run and bundles for four targets."""
     folder = tmp_path_factory.mktemp("job")
     edgessd(folder, "data", "synth", "scenes", "--images", 150, "--seed", 5, "--size", "256x192")
-    words = ("--width", 0.35, "--input-size", 128, "--weights", "none", "--epochs", 3)
+    # As a user fine-tunes: from weights that know something, so that there is something to compare.
+    words = ("--weights", starter_checkpoint(), "--preset", "fine-tune", "--epochs", 2)
     trained = edgessd(folder, "train", "--data", "scenes", "--out", "runs/codes", *words)
     assert Path(folder, trained["checkpoint"]).is_file()
     assert trained["images_per_second"] > 0
@@ -46,9 +49,9 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_folder_is_readable(job: Path) -> None:
     run = job / "runs/codes"
     rows = (run / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 1 + 3
+    assert len(rows) == 1 + 2
     losses = [float(row.split(",")[rows[0].split(",").index("loss")]) for row in rows[1:]]
-    assert losses[-1] < losses[0]
+    assert all(0 < loss < 10 for loss in losses)
     assert "[optimize]" in (run / "config.toml").read_text()
     assert (run / "curves.png").is_file()
 
@@ -58,8 +61,8 @@ def test_every_form_of_the_detector_agrees(job: Path) -> None:
     found = edgessd(job, "compare", reference, *others, "--data", "scenes")
     for path in others:
         artifact = found["artifacts"][path]
-        assert 0 <= artifact["agreement_AP"] <= 1
-        assert artifact["AP"] is not None
+        assert artifact["agreement_AP"] > 0.7
+        assert abs(artifact["AP"] - found["artifacts"][others[0]]["AP"]) < 0.01
     pair = edgessd(job, "compare", "dist/codes-host", "dist/codes-raspberry-pi", "--data", "scenes")
     same = pair["artifacts"]["dist/codes-raspberry-pi"]
     # One graph, one integer arithmetic: the two engines give the same numbers.
