@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -304,9 +305,23 @@ def _mapper(workers: int | None, jobs: int) -> Iterator[_Mapper]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        yield partial(pool.map, chunksize=_CHUNK)
+        yield partial(_map_undisturbed, pool)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _map_undisturbed(
+    pool: ProcessPoolExecutor, write: Callable[[_Job], _Row], jobs: list[_Job]
+) -> Iterable[_Row]:
+    """`pool.map`, whose call starts the workers: a Ctrl-C while they import OpenCV isn't theirs either."""
+    if threading.current_thread() is not threading.main_thread():
+        return pool.map(write, jobs, chunksize=_CHUNK)
+    # An ignored signal stays ignored in a process that is started now.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return pool.map(write, jobs, chunksize=_CHUNK)
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _start_worker() -> None:
