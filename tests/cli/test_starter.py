@@ -62,4 +62,4 @@ def test_starter_keeps_its_accuracy(edgessd_command) -> None:
     assert done.code == 0, done.err
     done = edgessd_command("eval", starter_bundle(), "--data", "scenes", "--split", "all", "--json")
     assert done.code == 0, done.err
-    assert json.loads(done.out)["AP50"] > 0.1
+    assert json.loads(done.out)["AP50"] > 0.5
