@@ -150,9 +150,12 @@ def test_an_empty_folder_of_backgrounds_is_refused(tmp_path: Path) -> None:
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     script = tmp_path / "generate.py"
     script.write_text(
+        "import signal\n"
         "from pathlib import Path\n"
         "from edgessd.data.synth.generate import generate_dataset\n"
         "if __name__ == '__main__':\n"
+        # Where the suite itself runs in the background, Ctrl-C is ignored and children inherit that.
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"    generate_dataset(Path({str(tmp_path / 'out')!r}), images=5000, seed=0,\n"
         "        size=(320, 240), workers=2, progress=lambda n: print(n, flush=True))\n"
     )
