@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from edgessd.bench.figures import BenchFigures
     from edgessd.bench.report.page import Picture
+    from edgessd.lower.build import ExportedCheckpoint
 
 TARGETS = ("host", "raspberry-pi", "coral", "jetson")
 NAME = "codes"
@@ -51,7 +52,7 @@ def command(
     with _step(console, f"2  Train for {minutes:g} minutes, from the starter model's weights"):
         checkpoint = _train(scenes, run, minutes)
     with _step(console, "3  Calibrate once, quantize, build for " + ", ".join(TARGETS)):
-        bundles = [_build(checkpoint, target, out / "dist") for target in TARGETS]
+        bundles = _build_all(checkpoint, out / "dist")
     with _step(console, "4  Benchmark each on the generated test images"):
         measured = [_bench_apart(bundle, scenes) for bundle in bundles]
     figures = [entry[0] for entry in measured]
@@ -128,7 +129,14 @@ def _train(scenes: Path, run: Path, minutes: float) -> Path:
         return train(config, run, reporter=reporter).checkpoint
 
 
-def _build(checkpoint: Path, target: str, dist: Path) -> Path:
+def _build_all(checkpoint: Path, dist: Path) -> list[Path]:
+    from edgessd.lower.build import export_checkpoint
+
+    exported = export_checkpoint(checkpoint)
+    return [_build(checkpoint, exported, target, dist) for target in TARGETS]
+
+
+def _build(checkpoint: Path, exported: ExportedCheckpoint, target: str, dist: Path) -> Path:
     from edgessd.cli.build import CALIBRATION_IMAGES, choose_images, print_result
     from edgessd.lower.build import BuildRequest, build_bundle
     from edgessd.quantize.recipe import load_recipe
@@ -146,7 +154,8 @@ def _build(checkpoint: Path, target: str, dist: Path) -> Path:
                 None, checkpoint, is_starter=False, limit=CALIBRATION_IMAGES
             ),
             cache=dist / ".cache",
-        )
+        ),
+        exported=exported,
     )
     print_result(result)
     return result.bundle.directory
