@@ -10,7 +10,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.tensors import TensorSpec
 
 MANIFEST_NAME = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 EngineFormat = Literal["tflite", "onnx", "tensorrt"]
 
@@ -32,6 +32,36 @@ class EngineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     format: EngineFormat
     sha256: str
     size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class CompanionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of the bundle beside the engine."""
+
+    file: str
+    sha256: str
+    size: int
+
+
+class Finish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the device compiles, where the engine can only be compiled there.
+
+    TensorRT below 11 chooses the precision of each layer by itself (a weakly typed network), TensorRT 11
+    and TensorRT-RTX take it from the graph (strongly typed). The same graph lies here in both forms, so
+    that the device needs neither the checkpoint nor any library that rewrites graphs.
+
+    Attributes:
+        weakly_typed: The graph with float32 parameters; it is also the bundle's `engine` as long as the
+            bundle isn't finished, since onnxruntime runs it as the reference.
+        strongly_typed: The same graph with float16 written into it.
+        precision: Of the layers that do the work.
+        inputs, outputs: Tensors of the compiled engine.
+    """
+
+    weakly_typed: CompanionFile
+    strongly_typed: CompanionFile
+    precision: Literal["int8", "fp16"]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -76,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         scheme: Quantization scheme of the engine.
         postprocess: `raw` outputs are decoded by edgessd; `op` ends in the engine's own detection op.
         needs_finish: The engine still has to be compiled on the device.
+        finish: What is compiled there; None for engines that are complete as they are.
         notes: What was not done here and why, in sentences for a person.
     """
 
@@ -87,6 +118,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     contract: Contract
     provenance: Provenance
     needs_finish: bool = False
+    finish: Finish | None = None
     notes: tuple[str, ...] = ()
     accuracy: tuple[Accuracy, ...] = ()
     format_version: int = FORMAT_VERSION

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from edgessd.bundle.manifest import MANIFEST_NAME, EngineFile, EngineFormat, Manifest
-from edgessd.bundle.verify import read_manifest, verify_contract, verify_engine_file
+from edgessd.bundle.manifest import (
+    MANIFEST_NAME,
+    CompanionFile,
+    EngineFile,
+    EngineFormat,
+    Manifest,
+)
+from edgessd.bundle.verify import read_manifest, verify_contract, verify_files
 from edgessd.core.errors import BundleError
 from edgessd.core.files import replacing_directory
 from edgessd.core.tensors import TensorSpec
@@ -52,7 +59,17 @@ def describe_engine(
     )
 
 
-def write_bundle(directory: Path, manifest: Manifest, engine: bytes) -> Bundle:
+def describe_companion(file: str, content: bytes) -> CompanionFile:
+    """The manifest's entry for a file that is about to be written beside the engine."""
+    return CompanionFile(file=file, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def write_bundle(
+    directory: Path,
+    manifest: Manifest,
+    engine: bytes,
+    companions: Mapping[str, bytes] | None = None,
+) -> Bundle:
     """Write `manifest.json` and the engine; a bundle that stood there is replaced in one step.
 
     Args:
@@ -60,29 +77,31 @@ def write_bundle(directory: Path, manifest: Manifest, engine: bytes) -> Bundle:
             a bundle: nothing else is ever replaced.
         manifest: With `engine` from `describe_engine` over the same bytes.
         engine: The engine file's content.
+        companions: Name → content of the other files that the manifest states.
 
     Raises:
-        BundleError: The folder holds something else, or manifest and engine don't belong together.
+        BundleError: The folder holds something else, or manifest and files don't belong together.
     """
     require_replaceable(directory)
     verify_contract(manifest)
     with replacing_directory(directory) as temporary:
-        (temporary / manifest.engine.file).write_bytes(engine)
+        for name, content in {**(companions or {}), manifest.engine.file: engine}.items():
+            (temporary / name).write_bytes(content)
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         (temporary / MANIFEST_NAME).write_bytes(text + b"\n")
-        verify_engine_file(manifest, temporary)
+        verify_files(manifest, temporary)
     return Bundle(directory=directory, manifest=manifest)
 
 
 def open_bundle(directory: Path | str) -> Bundle:
-    """Read a bundle and verify it: strict manifest, sha256 of the engine, contract against tensors.
+    """Read a bundle and verify it: strict manifest, sha256 of each file, contract against tensors.
 
     Raises:
         BundleError: With what doesn't hold and the way out.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
-    verify_engine_file(manifest, directory)
+    verify_files(manifest, directory)
     verify_contract(manifest)
     return Bundle(directory=directory, manifest=manifest)
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from edgessd.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest
+from edgessd.bundle.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    CompanionFile,
+    EngineFile,
+    Manifest,
+)
 from edgessd.core.errors import BundleError, EdgessdError
 from edgessd.core.files import sha256_of
 from edgessd.core.tensors import TensorSpec
@@ -54,36 +60,52 @@ def read_manifest(directory: Path) -> Manifest:
         ) from error
 
 
-def verify_engine_file(manifest: Manifest, directory: Path) -> None:
-    """Check that the engine lies in the bundle with the size and sha256 that the manifest states."""
-    engine = manifest.engine
-    path = directory / engine.file
-    if Path(engine.file).name != engine.file:
+def verify_files(manifest: Manifest, directory: Path) -> None:
+    """Check that every file lies in the bundle with the size and sha256 that the manifest states.
+
+    Raises:
+        BundleError: A file is missing, changed, or lies outside the bundle.
+    """
+    _verify_file(manifest.engine, directory)
+    if manifest.finish is not None:
+        _verify_file(manifest.finish.weakly_typed, directory)
+        _verify_file(manifest.finish.strongly_typed, directory)
+    elif manifest.needs_finish:
         raise BundleError(
-            f"{directory} names an engine outside itself",
+            f"{directory} is to be finished on its device, but doesn't say what is compiled there",
+            expected=f"`finish` in {MANIFEST_NAME}",
+            fix=REBUILD,
+        )
+
+
+def _verify_file(stated: EngineFile | CompanionFile, directory: Path) -> None:
+    path = directory / stated.file
+    if Path(stated.file).name != stated.file:
+        raise BundleError(
+            f"{directory} names a file outside itself",
             expected="a file name without a path",
-            found=engine.file,
+            found=stated.file,
             fix=REBUILD,
         )
     if not path.is_file():
         raise BundleError(
-            f"{directory} has no engine",
-            expected=f"the file {engine.file}",
+            f"{directory} lacks a file",
+            expected=f"the file {stated.file}",
             found=", ".join(sorted(entry.name for entry in directory.iterdir())),
             fix=REBUILD,
         )
-    if path.stat().st_size != engine.size:
+    if path.stat().st_size != stated.size:
         raise BundleError(
             f"{path} isn't the file that was built",
-            expected=f"{engine.size} bytes",
+            expected=f"{stated.size} bytes",
             found=f"{path.stat().st_size} bytes",
             fix=REBUILD,
         )
     digest = sha256_of(path)
-    if digest != engine.sha256:
+    if digest != stated.sha256:
         raise BundleError(
             f"{path} was changed or damaged since it was built",
-            expected=f"sha256 {engine.sha256[:16]}…",
+            expected=f"sha256 {stated.sha256[:16]}…",
             found=f"{digest[:16]}…",
             fix=REBUILD,
         )

@@ -10,14 +10,26 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgessd.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest, Provenance
-from edgessd.bundle.store import describe_engine, open_bundle, write_bundle
+from edgessd.bundle.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    Finish,
+    Manifest,
+    Provenance,
+)
+from edgessd.bundle.store import (
+    describe_companion,
+    describe_engine,
+    open_bundle,
+    write_bundle,
+)
 from edgessd.core.anchors import AnchorLevel, AnchorSpec
 from edgessd.core.contract import Contract, Preprocess
 from edgessd.core.errors import BundleError
 from edgessd.core.tensors import Affine, TensorSpec
 
 ENGINE = bytes(range(256)) * 4
+TYPED = ENGINE * 2
 IMAGE = TensorSpec(
     name="image",
     shape=(1, 8, 8, 3),
@@ -72,6 +84,20 @@ def bundle(tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "dist" / "pets-host", make_manifest(), ENGINE).directory
 
 
+def write_unfinished(directory: Path) -> Path:
+    """A bundle whose device compiles one of two graphs."""
+    weak = describe_companion("engine.tflite", ENGINE)
+    finish = Finish(
+        weakly_typed=weak,
+        strongly_typed=describe_companion("typed.onnx", TYPED),
+        precision="int8",
+        inputs=(IMAGE,),
+        outputs=(BOX_CODES, CLASS_SCORES),
+    )
+    manifest = make_manifest(needs_finish=True, finish=finish)
+    return write_bundle(directory, manifest, ENGINE, {"typed.onnx": TYPED}).directory
+
+
 def edit_manifest(bundle: Path, **changes: Any) -> None:
     path = bundle / MANIFEST_NAME
     content = json.loads(path.read_text())
@@ -105,7 +131,7 @@ def test_a_truncated_engine_is_noticed_by_its_size(bundle: Path) -> None:
 
 def test_a_missing_engine_names_what_is_there(bundle: Path) -> None:
     (bundle / "engine.tflite").unlink()
-    with pytest.raises(BundleError, match=r"has no engine.*engine\.tflite.*manifest\.json"):
+    with pytest.raises(BundleError, match=r"lacks a file.*engine\.tflite.*manifest\.json"):
         open_bundle(bundle)
 
 
@@ -209,3 +235,21 @@ def test_a_file_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "pets").write_text("a file")
     with pytest.raises(BundleError, match="is a file"):
         write_bundle(tmp_path / "pets", make_manifest(), ENGINE)
+
+
+def test_both_graphs_of_an_unfinished_bundle_are_verified(tmp_path: Path) -> None:
+    bundle = write_unfinished(tmp_path / "pets-jetson")
+    assert open_bundle(bundle).manifest.finish is not None
+    (bundle / "typed.onnx").write_bytes(TYPED[::-1])
+    with pytest.raises(BundleError, match=r"typed\.onnx was changed or damaged"):
+        open_bundle(bundle)
+    (bundle / "typed.onnx").unlink()
+    with pytest.raises(BundleError, match=r"lacks a file.*typed\.onnx"):
+        open_bundle(bundle)
+
+
+def test_an_unfinished_bundle_must_say_what_is_compiled(tmp_path: Path) -> None:
+    bundle = write_unfinished(tmp_path / "pets-jetson")
+    edit_manifest(bundle, finish=None)
+    with pytest.raises(BundleError, match="doesn't say what is compiled"):
+        open_bundle(bundle)
