@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from string import Formatter
 from typing import Literal
 
 import msgspec
@@ -9,6 +11,23 @@ import msgspec
 from edgessd.core.errors import ConfigError
 
 Scheme = Literal["float", "affine", "symmetric"]
+InputDType = Literal["float32", "float16", "int8", "uint8"]
+
+# What an engine's image input may be: (format, scheme) → dtypes. Anything else isn't built.
+_INPUTS: dict[tuple[str, str], tuple[InputDType, ...]] = {
+    ("tflite", "affine"): ("int8", "uint8", "float32"),
+    ("onnx", "float"): ("float32",),
+    ("onnx", "affine"): ("float32",),
+    ("onnx", "symmetric"): ("float32",),
+    ("tensorrt", "symmetric"): ("int8",),
+    ("tensorrt", "float"): ("float16",),
+}
+_CAPABILITY = re.compile(r"\d+\.\d")
+_PLACEHOLDERS = {
+    "csi": {"sensor", "width", "height", "fps"},
+    "file": {"path"},
+    "stream": {"uri"},
+}
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,6 +38,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         cpu: Cores, architecture, clock.
         ram: Sizes there are.
         accelerator: What runs networks beside the CPU.
+        power_modes: Names as the device's own tool lists them, with the budget, e.g. "15W".
         sources: Pages that state these facts.
     """
 
@@ -26,6 +46,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cpu: str = ""
     ram: str = ""
     accelerator: str = ""
+    power_modes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
 
@@ -35,40 +56,150 @@ class EngineWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         format: Of the engine file that the device executes in the end.
         scheme: Quantization scheme.
-        input_dtype: Of the engine's image input. An engine that ends in the detection op takes uint8
+        input_dtype: Of the engine's image input. A .tflite that ends in the detection op takes uint8
             instead of int8: that is what other people's clients feed it.
         column_pairs: Whether the first convolution reads two pixels as one, see `LoweringOptions`.
         postprocess: Default of `build --postprocess`.
         compiled_on_device: The engine can only be compiled on the device: `build` elsewhere bundles the
-            quantized graph and marks it `needs_finish`.
+            graph and marks it `needs_finish`.
     """
 
     format: Literal["tflite", "onnx", "tensorrt"]
     scheme: Scheme
-    input_dtype: Literal["float32", "int8", "uint8"]
+    input_dtype: InputDType
     postprocess: Literal["raw", "op"] = "raw"
     column_pairs: bool = False
     compiled_on_device: bool = False
 
     def __post_init__(self) -> None:
-        if (self.scheme == "float" or self.format != "tflite") and self.input_dtype != "float32":
+        schemes = tuple(scheme for form, scheme in _INPUTS if form == self.format)
+        if self.scheme not in schemes:
             raise ConfigError(
-                f"A {self.scheme} {self.format} engine can't have this input",
-                expected="float32",
-                found=self.input_dtype,
-            )
-        if self.format == "tflite" and self.scheme != "affine":
-            raise ConfigError(
-                "A .tflite engine is quantized with the affine scheme",
-                expected="affine",
+                f"A {self.format} engine can't have the {self.scheme} scheme",
+                expected=" or ".join(schemes),
                 found=self.scheme,
             )
-        if self.postprocess == "op" and self.format != "tflite":
+        dtypes = _INPUTS[self.format, self.scheme]
+        if self.input_dtype not in dtypes:
             raise ConfigError(
-                "Only a .tflite can end in the detection post-process op",
+                f"A {self.scheme} {self.format} engine can't have this input",
+                expected=" or ".join(dtypes),
+                found=self.input_dtype,
+            )
+        if self.postprocess == "op" and self.format == "onnx":
+            raise ConfigError(
+                "Only a .tflite or a TensorRT engine can end in post-processing",
                 expected="raw",
                 found=f"op for {self.format}",
             )
+
+
+class JetPack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One release of a Jetson's software.
+
+    Attributes:
+        version: Of JetPack, e.g. "6.2".
+        l4t: Jetson Linux, as /etc/nv_tegra_release begins, e.g. "36.4".
+        tensorrt: Version it brings.
+        cuda: Version it brings.
+        python: Version of its system's `python3`, the one that TensorRT's and OpenCV's bindings fit.
+    """
+
+    version: str
+    l4t: str
+    tensorrt: str
+    cuda: str
+    python: str
+
+
+class TensorRtWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What TensorRT can do on the target and how it is asked to build there.
+
+    Attributes:
+        provider: Distribution that compiles and executes.
+        compute_capabilities: Of the GPU, "major.minor"; several where the target is a family of GPUs.
+        int8: Whether the GPU multiplies 8-bit integers.
+        fp16: Whether it computes in half precision.
+        int8_reason: Where there is no INT8: why, in a sentence for a person.
+        dla_cores: Deep learning accelerators beside the GPU.
+        workspace_mb: Upper limit of scratch memory while an engine is built, MiB.
+        optimization_level: Of the builder, 0 to 5 (TensorRT 8.6 and later).
+        nms_max_candidates: INMSLayer's limit of boxes, 2000 on compute capability 5.3 and 6.2, else 5000:
+            https://docs.nvidia.com/deeplearning/tensorrt/latest/_static/operators/NMS.html
+        unified_memory: CPU and GPU share their RAM, so that mapped buffers need no copy.
+        jetpacks: Releases that support the board, oldest first.
+    """
+
+    compute_capabilities: tuple[str, ...]
+    int8: bool
+    fp16: bool
+    provider: Literal["tensorrt", "tensorrt_rtx"] = "tensorrt"
+    int8_reason: str = ""
+    dla_cores: int = 0
+    workspace_mb: int = 1024
+    optimization_level: int = 3
+    nms_max_candidates: int = 5000
+    unified_memory: bool = True
+    jetpacks: tuple[JetPack, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = [text for text in self.compute_capabilities if not _CAPABILITY.fullmatch(text)]
+        if wrong or not self.compute_capabilities:
+            raise ConfigError(
+                "A GPU needs its compute capability",
+                expected='one or more such as "8.7"',
+                found=", ".join(wrong) or "none",
+            )
+        if self.int8 == bool(self.int8_reason):
+            raise ConfigError(
+                "int8_reason says why a GPU has no INT8",
+                expected="a sentence where int8 is false, nothing where it is true",
+                found=f"int8 {self.int8}, reason {self.int8_reason!r}",
+            )
+        for key, value, least, most in (
+            ("dla_cores", self.dla_cores, 0, 2),
+            ("workspace_mb", self.workspace_mb, 1, 1 << 20),
+            ("optimization_level", self.optimization_level, 0, 5),
+            ("nms_max_candidates", self.nms_max_candidates, 1, 5000),
+        ):
+            if not least <= value <= most:
+                raise ConfigError(
+                    f"{key} is out of range", expected=f"{least} to {most}", found=str(value)
+                )
+
+
+class CameraWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """GStreamer pipelines of the device, each ending in an appsink that gives BGR; "" where it has none.
+
+    Attributes:
+        csi: A camera on the board's CSI connector; {sensor} {width} {height} {fps}.
+        file: A video file, decoded by the hardware, every frame of it; {path}.
+        stream: A live URL, decoded by the hardware, the newest frame of it; {uri}.
+    """
+
+    csi: str = ""
+    file: str = ""
+    stream: str = ""
+
+    def __post_init__(self) -> None:
+        for key, text in (("csi", self.csi), ("file", self.file), ("stream", self.stream)):
+            known = _PLACEHOLDERS[key]
+            try:
+                named = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+            except ValueError as error:
+                raise ConfigError(f"camera.{key} has a stray brace", found=str(error)) from error
+            if named - known:
+                raise ConfigError(
+                    f"camera.{key} has a placeholder that nothing fills",
+                    expected=", ".join(sorted(known)),
+                    found=", ".join(sorted(named - known)),
+                )
+            if text and "appsink" not in text:
+                raise ConfigError(
+                    f"camera.{key} must end in an appsink, from which OpenCV takes the frames",
+                    expected="... ! appsink",
+                    found=text,
+                )
 
 
 class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +214,8 @@ class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         threads: CPU threads at run time; fewer where there are fewer cores.
         profiles: Names of the devices that this family stands for.
         stands_for: The profile that is built where the machine isn't one of the family.
+        tensorrt: Where the engine is TensorRT's: what that can do there.
+        camera: The device's own way to pictures.
         pending: What this version doesn't do for the target yet, in sentences for a person.
     """
 
@@ -94,6 +227,8 @@ class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     threads: int = 4
     profiles: tuple[str, ...] = ()
     stands_for: str = ""
+    tensorrt: TensorRtWish | None = None
+    camera: CameraWish = CameraWish()
     pending: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -110,4 +245,28 @@ class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 f"The target {self.name} stands for a profile it doesn't have",
                 expected=", ".join(self.profiles) or "a name in profiles",
                 found=self.stands_for,
+            )
+        self._check_tensorrt()
+
+    def _check_tensorrt(self) -> None:
+        if (self.engine.format == "tensorrt") != (self.tensorrt is not None):
+            raise ConfigError(
+                f"The target {self.name} is half a TensorRT target",
+                expected='[engine] format = "tensorrt" and a [tensorrt] table, or neither',
+                found=f"format {self.engine.format!r}, "
+                f"{'no' if self.tensorrt is None else 'a'} [tensorrt] table",
+            )
+        if self.tensorrt is None:
+            return
+        if self.engine.scheme == "symmetric" and not self.tensorrt.int8:
+            raise ConfigError(
+                f"{self.title} can't run an INT8 engine: {self.tensorrt.int8_reason}",
+                expected='scheme = "float"',
+                found="symmetric",
+            )
+        if self.engine.scheme == "float" and not self.tensorrt.fp16:
+            raise ConfigError(
+                f"{self.title} can't run an FP16 engine",
+                expected='scheme = "symmetric"',
+                found="float",
             )
