@@ -28,7 +28,8 @@ def command(as_json: JsonFlag = False) -> None:
         table.add_column(column)
     for spec in specs:
         indent = "  " if spec.name in profiles else ""
-        form = {"float": "float32", "affine": "int8", "symmetric": "int8 symmetric"}
+        half = "float16" if spec.engine.format == "tensorrt" else "float32"
+        form = {"float": half, "affine": "int8", "symmetric": "int8 symmetric"}
         table.add_row(
             f"{indent}{spec.name}",
             spec.title,
@@ -38,8 +39,9 @@ def command(as_json: JsonFlag = False) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
+    pending: dict[str, list[str]] = {}
     for spec in specs:
-        if spec.name in profiles:
-            continue  # its family says it
         for sentence in spec.pending:
-            console.print(f"\n{spec.name}, not done yet: {sentence}.", soft_wrap=True)
+            pending.setdefault(sentence, []).append(spec.name)
+    for sentence, names in pending.items():
+        console.print(f"\n{', '.join(names)}, not done yet: {sentence}.", soft_wrap=True)

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgessd.target.jetson import jetpack_of, jetson_target
+
 # CPU flags that decide how fast INT8 runs, by the names /proc/cpuinfo gives them.
 _INT8_FLAGS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "neon")
 
@@ -22,18 +24,8 @@ _ARM_CORES = {
     0xD08: "Cortex-A72",
     0xD0B: "Cortex-A76",
     0xD42: "Cortex-A78AE",
+    0xD83: "Neoverse-V3AE",
 }
-
-# JetPack releases by the L4T they carry, newest first within a major number.
-_JETPACKS = (
-    ((39, 2), "7.2"),
-    ((38, 0), "7.0 or 7.1"),
-    ((36, 4), "6.1 or 6.2"),
-    ((36, 3), "6.0"),
-    ((35, 2), "5.1"),
-    ((35, 1), "5.0.2"),
-    ((32, 7), "4.6"),
-)
 
 # Video devices of a Raspberry Pi that are codecs and image processors, not cameras.
 _NOT_A_CAMERA = re.compile(r"codec|hevc|isp|pisp", re.IGNORECASE)
@@ -97,7 +89,7 @@ def detect_machine(root: Path = Path("/"), *, arch: str | None = None) -> Machin
         gpus=_gpus(root),
         coral=_coral(root),
         cameras=_cameras(root),
-        target=_target_of(model, l4t),
+        target=_target_of(model, device_tree_compatible(root), l4t),
     )
 
 
@@ -120,26 +112,22 @@ def l4t_release(root: Path = Path("/")) -> str:
     return f"{match[1]}.{match[2]}" if match else ""
 
 
-def jetpack_of(l4t: str) -> str:
-    """JetPack version that carries a Jetson Linux release, "" if it isn't known."""
-    numbers = tuple(int(part) for part in l4t.split(".") if part)
-    for first, jetpack in _JETPACKS:
-        if numbers and numbers[0] == first[0] and numbers >= first:
-            return jetpack
-    return ""
+def device_tree_compatible(root: Path = Path("/")) -> tuple[str, ...]:
+    """The strings by which the device tree says what the board is, most specific first."""
+    parts = _text(root / "proc/device-tree/compatible").split("\0")
+    return tuple(part for part in (part.strip() for part in parts) if part)
 
 
-def _target_of(model: str, l4t: str) -> str:
+def _target_of(model: str, compatible: tuple[str, ...], l4t: str) -> str:
     """The most specific target for a board; unknown Pis and Jetsons get their family."""
     for pattern, target in (
         (r"Raspberry Pi (5|500|Compute Module 5)\b", "raspberry-pi-5"),
         (r"Raspberry Pi (4|400|Compute Module 4)\b", "raspberry-pi-4"),
         (r"Raspberry Pi", "raspberry-pi"),
-        (r"Jetson Orin Nano", "jetson-orin-nano"),
     ):
         if re.search(pattern, model):
             return target
-    return "jetson" if l4t or "Jetson" in model else "host"
+    return jetson_target(model, compatible, l4t) or "host"
 
 
 def _cpu_name(cpuinfo: str) -> str:

@@ -76,12 +76,10 @@ def resolve_target(name: str, here: str = "") -> tuple[TargetSpec, str]:
         return chosen, f"{name}: this machine is a {chosen.title}"
     if spec.stands_for:
         chosen = load_target(spec.stands_for)
-        return chosen, (
-            f"{name}: this machine is none, so the target is {chosen.name} ({chosen.title}); "
-            f"others: {', '.join(profile for profile in spec.profiles if profile != chosen.name)}"
-            if len(spec.profiles) > 1
-            else f"{name}: this machine is none, so the target is {chosen.name} ({chosen.title})"
-        )
+        why = "this board isn't one that edgessd knows" if here == name else "this machine is none"
+        said = f"{name}: {why}, so the target is {chosen.name} ({chosen.title})"
+        others = ", ".join(profile for profile in spec.profiles if profile != chosen.name)
+        return chosen, f"{said}; others: {others}" if others else said
     return spec, ""
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgessd.target.detect import Machine, board_model, detect_machine, jetpack_of, l4t_release
-from edgessd.target.load import list_targets
+from edgessd.target.detect import Machine, board_model, detect_machine, l4t_release
+from edgessd.target.jetson import jetpack_of
+from edgessd.target.load import list_targets, load_target
 
 PI_5_CORE = """\
 processor	: {core}
@@ -139,7 +140,7 @@ def test_a_jetson_orin_nano(tmp_path: Path) -> None:
     )
     machine = detect_machine(root, arch="aarch64")
     assert (machine.target, machine.cpu, machine.cores) == ("jetson-orin-nano", "Cortex-A78AE", 6)
-    assert (machine.l4t, machine.jetpack) == ("36.4.3", "6.1 or 6.2")
+    assert (machine.l4t, machine.jetpack) == ("36.4.3", "6.2")
 
 
 def test_a_pc_with_a_gpu_and_a_coral_never_used(tmp_path: Path) -> None:
@@ -182,7 +183,6 @@ def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
         ("Raspberry Pi Compute Module 4 Rev 1.1", "raspberry-pi-4"),
         ("Raspberry Pi 3 Model B Plus Rev 1.3", "raspberry-pi"),
         ("Raspberry Pi Zero 2 W Rev 1.0", "raspberry-pi"),
-        ("NVIDIA Jetson AGX Orin Developer Kit", "jetson"),
         ("Radxa ROCK 5B", "host"),
     ],
 )
@@ -192,19 +192,17 @@ def test_boards_and_their_targets(tmp_path: Path, model: str, target: str) -> No
     assert detect_machine(root, arch="aarch64").target == target
 
 
-def test_every_detected_target_has_a_file(tmp_path: Path) -> None:
+def test_every_detected_target_has_a_file() -> None:
+    from edgessd.target import jetson
     from edgessd.target.detect import _target_of
 
     names = {spec.name for spec in list_targets()}
-    models = (
-        "Raspberry Pi 5",
-        "Raspberry Pi 4",
-        "Raspberry Pi 3",
-        "Jetson Orin Nano",
-        "Jetson",
-        "",
-    )
-    assert {_target_of(model, "") for model in models} <= names
+    models = ("Raspberry Pi 5", "Raspberry Pi 4", "Raspberry Pi 3", "Jetson", "")
+    assert {_target_of(model, (), "") for model in models} <= names
+    tables = (jetson._MODULES, jetson._MODELS, jetson._CHIPS)
+    assert {target for table in tables for _, target in table} <= names
+    family = load_target("jetson").profiles
+    assert {target for _, target in jetson._MODULES} == set(family)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +212,13 @@ def test_every_detected_target_has_a_file(tmp_path: Path) -> None:
         ("# R35 (release), REVISION: 1.0, GCID: 31250864, BOARD: t186ref", "35.1.0", "5.0.2"),
         ("# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref", "35.4.1", "5.1"),
         ("# R36 (release), REVISION: 3.0, GCID: 36191598, BOARD: generic", "36.3.0", "6.0"),
-        ("# R38 (release), REVISION: 2.0, GCID: 1, BOARD: generic", "38.2.0", "7.0 or 7.1"),
+        ("# R38 (release), REVISION: 2.0, GCID: 1, BOARD: generic", "38.2.0", "7.0"),
+        ("# R36 (release), REVISION: 4.0, GCID: 37537400, BOARD: generic", "36.4.0", "6.1"),
+        ("# R36 (release), REVISION: 4.7, GCID: 42132812, BOARD: generic", "36.4.7", "6.2.1"),
+        ("# R36 (release), REVISION: 5.0, GCID: 1, BOARD: generic", "36.5.0", "6.2.2"),
+        ("# R38 (release), REVISION: 4.0, GCID: 1, BOARD: generic", "38.4.0", "7.1"),
+        ("# R39 (release), REVISION: 2.1, GCID: 1, BOARD: generic", "39.2.1", "7.2"),
+        ("# R34 (release), REVISION: 1.0, GCID: 1, BOARD: generic", "34.1.0", ""),
         ("# R21 (release), REVISION: 5.0", "21.5.0", ""),
         ("nothing of the kind", "", ""),
     ],

@@ -15,10 +15,18 @@ SHIPPED = {
     "host",
     "host-float",
     "jetson",
+    "jetson-agx-orin",
+    "jetson-agx-xavier",
+    "jetson-nano",
     "jetson-orin-nano",
+    "jetson-orin-nx",
+    "jetson-thor",
+    "jetson-tx2",
+    "jetson-xavier-nx",
     "raspberry-pi",
     "raspberry-pi-4",
     "raspberry-pi-5",
+    "rtx",
 }
 MINIMAL = """
 name = "board"
@@ -40,10 +48,13 @@ def test_everything_that_ships_parses() -> None:
 
 
 def test_profiles_build_what_their_family_builds() -> None:
-    """One bundle serves the family, wherever it was built."""
+    """One bundle serves the family, wherever it was built, but for boards without INT8."""
     for spec in list_targets():
-        for profile in spec.profiles:
-            assert load_target(profile).engine == spec.engine
+        for profile in (load_target(name) for name in spec.profiles):
+            if profile.tensorrt is None or profile.tensorrt.int8:
+                assert profile.engine == spec.engine
+            else:
+                assert (profile.engine.scheme, profile.engine.input_dtype) == ("float", "float16")
 
 
 def test_a_profile_follows_its_family() -> None:
@@ -60,9 +71,9 @@ def test_backends_of_every_target_are_known_here() -> None:
 
 
 def test_what_is_not_done_is_said() -> None:
-    for name in ("coral", "android", "jetson", "jetson-orin-nano"):
+    for name in ("coral", "android", "jetson-nano", "jetson-agx-xavier"):
         assert load_target(name).pending
-    for name in ("host", "host-float", "raspberry-pi"):
+    for name in ("host", "host-float", "raspberry-pi", "jetson", "jetson-orin-nano", "rtx"):
         assert not load_target(name).pending
 
 
@@ -134,3 +145,96 @@ def test_a_plain_onnx_engine_does_not_end_in_post_processing(tmp_path: Path) -> 
     )
     with pytest.raises(ConfigError, match="can end in post-processing"):
         read_target(write(tmp_path, text))
+
+
+TENSORRT = """
+name = "board"
+title = "Some Jetson"
+backends = ["onnxruntime"]
+[engine]
+format = "tensorrt"
+scheme = "symmetric"
+input_dtype = "int8"
+[tensorrt]
+compute_capabilities = ["8.7"]
+int8 = true
+fp16 = true
+[camera]
+csi = "nvarguscamerasrc sensor-id={sensor} ! appsink"
+"""
+
+
+def test_a_tensorrt_target_has_defaults(tmp_path: Path) -> None:
+    wish = read_target(write(tmp_path, TENSORRT)).tensorrt
+    assert wish is not None
+    assert (wish.provider, wish.dla_cores, wish.nms_max_candidates) == ("tensorrt", 0, 5000)
+    assert wish.unified_memory
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"int8"', '"float32"', r"can't have this input.*int8"),
+        ('"symmetric"', '"affine"', r"can't have the affine scheme.*symmetric or float"),
+        (
+            "int8 = true",
+            'int8 = false\nint8_reason = "Maxwell has none"',
+            r"can't run an INT8 engine: Maxwell has none.*scheme = .float",
+        ),
+        ("int8 = true", "int8 = false", "int8_reason says why"),
+        ('["8.7"]', '["sm_87"]', "compute capability.*sm_87"),
+        ('["8.7"]', "[]", "compute capability"),
+        ("int8 = true", "int8 = true\ndla_cores = 3", "dla_cores is out of range.*0 to 2"),
+        ("int8 = true", "int8 = true\noptimization_level = 6", "optimization_level"),
+        ("{sensor}", "{camera}", r"placeholder that nothing fills.*sensor.*camera"),
+        ("{sensor}", "{sensor", "stray brace"),
+        (" ! appsink", "", "must end in an appsink"),
+        ("[tensorrt]", "[device]\n[tensorrt]\nspeed = 1", "speed"),
+    ],
+)
+def test_a_wrong_tensorrt_target_says_what_is_wrong(
+    tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    assert old in TENSORRT
+    with pytest.raises(ConfigError, match=reason):
+        read_target(write(tmp_path, TENSORRT.replace(old, new, 1)))
+
+
+def test_a_tensorrt_engine_needs_its_table_and_nothing_else_has_one(tmp_path: Path) -> None:
+    without = TENSORRT[: TENSORRT.index("[tensorrt]")]
+    with pytest.raises(ConfigError, match="half a TensorRT target"):
+        read_target(write(tmp_path, without))
+    with pytest.raises(ConfigError, match="half a TensorRT target"):
+        read_target(
+            write(
+                tmp_path,
+                MINIMAL + '[tensorrt]\ncompute_capabilities = ["8.7"]\nint8 = true\nfp16 = true\n',
+            )
+        )
+
+
+def test_boards_without_int8_say_why() -> None:
+    for name in ("jetson-nano", "jetson-tx2"):
+        spec = load_target(name)
+        assert spec.tensorrt is not None
+        assert "no INT8" in spec.tensorrt.int8_reason
+        assert spec.tensorrt.nms_max_candidates == 2000
+
+
+def test_only_chips_with_dla_have_cores() -> None:
+    cores = {
+        spec.name: spec.tensorrt.dla_cores for spec in list_targets() if spec.tensorrt is not None
+    }
+    assert {name for name, count in cores.items() if count} == {
+        "jetson-xavier-nx",
+        "jetson-agx-xavier",
+        "jetson-orin-nx",
+        "jetson-agx-orin",
+    }
+
+
+def test_a_jetson_nobody_knows_is_told_what_is_built_instead() -> None:
+    spec, said = resolve_target("jetson", here="jetson")
+    assert spec.name == "jetson-orin-nano"
+    assert "this board isn't one that edgessd knows" in said
+    assert "jetson-agx-orin" in said
