@@ -14,6 +14,7 @@ from edgessd.pipeline.handover import ReadAhead
 from edgessd.pipeline.meter import Meter, StageSeconds
 from edgessd.pipeline.sinks.sink import Sink
 from edgessd.pipeline.sources.source import Source
+from edgessd.pipeline.stages import Inferred, Stages
 
 if TYPE_CHECKING:
     from edgessd.runtime.detector import Detector
@@ -31,9 +32,9 @@ class Result:
 class Pipeline:
     """Runs a detector over a source and hands each result to the sinks.
 
-    The source is read on a thread of its own, so that decoding a video overlaps with inference.
-    Iterating yields each `Result` after the sinks had it. Use it as a context manager: leaving it
-    closes sinks and source, also after an error or Ctrl-C, so that a recording is always playable.
+    Reading, preparing, inference and what comes after it overlap, see `pipeline.stages`. Iterating
+    yields each `Result` after the sinks had it. Use it as a context manager: leaving it closes sinks
+    and source, also after an error or Ctrl-C, so that a recording is always playable.
 
     Args:
         source: Where frames come from.
@@ -52,6 +53,7 @@ class Pipeline:
         self.meter = Meter()
         self._sinks = list(sinks)
         self._reader = ReadAhead(source)
+        self._stages = Stages(self._reader, detector, live=source.live)
         self._stopped = False
 
     @property
@@ -76,26 +78,26 @@ class Pipeline:
             for sink in self._sinks:
                 closing.callback(sink.close)
             closing.callback(self._reader.close)
+            closing.callback(self._stages.close)
+            closing.callback(self._reader.end)
 
     def __iter__(self) -> Iterator[Result]:
-        for frame in self._reader:
-            result = self._look_at(frame)
+        for inferred in self._stages:
+            result = self._finish(inferred)
             for sink in self._sinks:
                 sink.write(result)
             yield result
             if self._stopped:
                 break
 
-    def _look_at(self, frame: Frame) -> Result:
+    def _finish(self, inferred: Inferred) -> Result:
         start = time.perf_counter()
-        tensor, placement = self.detector.prepare(frame.image)
-        prepared = time.perf_counter()
-        outputs = self.detector.infer(tensor)
-        inferred = time.perf_counter()
-        detections = self.detector.finish(outputs, placement)
+        detections = self.detector.finish(inferred.outputs, inferred.placement)
         finished = time.perf_counter()
         seconds = StageSeconds(
-            prepare=prepared - start, infer=inferred - prepared, finish=finished - inferred
+            prepare=inferred.prepare_seconds,
+            infer=inferred.infer_seconds,
+            finish=finished - start,
         )
         self.meter.add(seconds, finished)
-        return Result(frame=frame, detections=detections, seconds=seconds)
+        return Result(frame=inferred.frame, detections=detections, seconds=seconds)

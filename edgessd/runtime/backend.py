@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,25 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the engine. Calling it twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """A backend whose device works by itself, so that one run can be given to it during another.
+
+    Attributes:
+        in_flight: Runs that may be submitted and not yet collected.
+    """
+
+    in_flight: int
+
+    def submit(self, tensor: Tensor) -> None:
+        """Begin a run; the tensor may be written again once this has returned."""
+        ...
+
+    def collect(self) -> dict[str, Tensor]:
+        """Outputs of the oldest submitted run, valid until the second submit after this one."""
         ...
 
 

@@ -1,0 +1,208 @@
+"""Overlapping stages: every frame in order, the same detections, errors and endings come through."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgessd.bundle.store import Bundle
+from edgessd.core.errors import BackendError, SourceError
+from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.run import Pipeline, Result
+from edgessd.pipeline.stages import Handover
+from edgessd.runtime.backend import Overlapping, Tensor
+from edgessd.runtime.detector import Detector
+
+
+class PhotoSource:
+    """Decoded pictures as frames, at a pace if it is live, breaking off at the end if asked."""
+
+    length = None
+
+    def __init__(
+        self, images: list[Image], *, live: bool = False, period: float = 0.0, fails: bool = False
+    ) -> None:
+        self.name = "photos"
+        self.live = live
+        self.fps = 1 / period if period else None
+        self.skipped: list[tuple[str, str]] = []
+        self._images, self._period, self._fails = images, period, fails
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, image in enumerate(self._images):
+            time.sleep(self._period)
+            yield Frame(
+                image=image,
+                source=self.name,
+                index=index,
+                timestamp=0.0,
+                captured_at=time.perf_counter(),
+            )
+        if self._fails:
+            raise SourceError("the cable moved")
+
+    def close(self) -> None:
+        self._images = []
+
+
+class QueuedEngine:
+    """A real engine on a device of its own kind: a thread that works off what was submitted."""
+
+    in_flight = 2
+
+    def __init__(self, engine: Any) -> None:
+        self.name, self.details = engine.name, engine.details
+        self.input, self.outputs, self.metadata = engine.input, engine.outputs, engine.metadata
+        self.most_in_flight = 0
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(1)
+        self._runs: list[Future[dict[str, Tensor]]] = []
+
+    def submit(self, tensor: Tensor) -> None:
+        owned = tensor.copy()
+        self._runs.append(self._thread.submit(self._run, owned))
+        self.most_in_flight = max(self.most_in_flight, len(self._runs))
+
+    def _run(self, tensor: Tensor) -> dict[str, Tensor]:
+        return {name: output.copy() for name, output in self._engine.infer(tensor).items()}
+
+    def collect(self) -> dict[str, Tensor]:
+        return self._runs.pop(0).result()
+
+    def infer(self, tensor: Tensor) -> dict[str, Tensor]:
+        self.submit(tensor)
+        return self.collect()
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._engine.close()
+
+
+@pytest.fixture
+def pictures(photos: Path) -> list[Image]:
+    return [cv2.imread(str(path)) for path in sorted(photos.glob("*.png"))] * 3
+
+
+@pytest.fixture
+def detector(tiny_bundles: dict[str, Bundle]) -> Iterator[Detector]:
+    with Detector(tiny_bundles["host"].directory, threads=1) as opened:
+        opened.score_threshold = 0.02  # untrained: it finds next to nothing above
+        yield opened
+
+
+def run(source: PhotoSource, detector: Detector) -> list[Result]:
+    with Pipeline(source, detector) as pipeline:
+        return list(pipeline)
+
+
+def require_same(results: list[Result], pictures: list[Image], detector: Detector) -> None:
+    assert [result.frame.index for result in results] == list(range(len(pictures)))
+    expected = [detector(picture) for picture in pictures]
+    assert sum(map(len, expected)) > len(pictures)
+    for result, found in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(result.detections.boxes, found.boxes)
+        np.testing.assert_array_equal(result.detections.scores, found.scores)
+
+
+def test_a_file_gives_the_detections_of_each_frame_in_order(
+    pictures: list[Image], detector: Detector
+) -> None:
+    require_same(run(PhotoSource(pictures), detector), pictures, detector)
+
+
+def test_an_engine_that_overlaps_gets_a_frame_during_another(
+    pictures: list[Image], detector: Detector
+) -> None:
+    engine = QueuedEngine(detector.backend)
+    assert isinstance(engine, Overlapping)
+    assert not isinstance(detector.backend, Overlapping)
+    detector.backend = engine
+    require_same(run(PhotoSource(pictures), detector), pictures, detector)
+    assert engine.most_in_flight == 2
+
+
+def test_a_live_frame_is_not_held_back_for_the_next(
+    pictures: list[Image], detector: Detector
+) -> None:
+    period = 0.15
+    with Pipeline(PhotoSource(pictures[:6], live=True, period=period), detector) as pipeline:
+        ages = [time.perf_counter() - result.frame.captured_at for result in pipeline]
+    assert len(ages) == 6
+    assert max(ages[1:]) < period
+
+
+def test_an_error_of_the_source_comes_after_its_frames(
+    pictures: list[Image], detector: Detector
+) -> None:
+    with Pipeline(PhotoSource(pictures[:5], fails=True), detector) as pipeline:
+        results = iter(pipeline)
+        assert [next(results).frame.index for _ in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(SourceError, match="the cable moved"):
+            next(results)
+
+
+def test_an_error_of_the_engine_reaches_the_caller(
+    pictures: list[Image], detector: Detector
+) -> None:
+    detector.backend.close()
+    with Pipeline(PhotoSource(pictures), detector) as pipeline:
+        results = iter(pipeline)
+        with pytest.raises(BackendError, match="closed"):
+            next(results)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_leaving_early_ends_every_thread(
+    pictures: list[Image], detector: Detector, live: bool
+) -> None:
+    before = set(threading.enumerate())
+    with Pipeline(PhotoSource(pictures * 20, live=live, period=0.001), detector) as pipeline:
+        next(iter(pipeline))
+        assert set(threading.enumerate()) - before
+    assert not set(threading.enumerate()) - before
+
+
+def test_stop_ends_after_the_frame_in_hand(pictures: list[Image], detector: Detector) -> None:
+    seen = 0
+    with Pipeline(PhotoSource(pictures * 20), detector) as pipeline:
+        for _ in pipeline:
+            seen += 1
+            if seen == 3:
+                pipeline.stop()
+    assert seen == 3
+
+
+def test_a_handover_holds_no_more_than_its_depth() -> None:
+    handover: Handover[int] = Handover(depth=2)
+    given = []
+
+    def give() -> None:
+        for number in range(5):
+            handover.put(number)
+            given.append(number)
+        handover.end()
+
+    thread = threading.Thread(target=give)
+    thread.start()
+    time.sleep(0.05)
+    assert given == [0, 1]
+    assert [handover.take() for _ in range(6)] == [0, 1, 2, 3, 4, None]
+    thread.join()
+
+
+def test_a_handover_says_at_once_that_nothing_waits() -> None:
+    handover: Handover[int] = Handover()
+    assert handover.take(wait=False) is None
+    handover.end(ValueError("broken"))
+    assert handover.take(wait=False) is None
+    with pytest.raises(ValueError, match="broken"):
+        handover.take()
+    assert not handover.put(1)
