@@ -18,7 +18,12 @@ from edgessd.quantize.annotate import Group, Plan, annotate
 from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
 from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
 from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
-from edgessd.quantize.qparams import ActivationParams, quantize_weight, weight_params
+from edgessd.quantize.qparams import (
+    ActivationParams,
+    float16_bias,
+    quantize_weight,
+    weight_params,
+)
 from edgessd.quantize.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.ranges.catalog import activation_range
 from edgessd.quantize.ranges.weights import weight_limits
@@ -121,14 +126,15 @@ def _conv_params(
         weight = np.asarray(view.constant(conv.input[1]), np.float32)
         bias = np.asarray(view.constant(conv.input[2]), np.float32)
         source = activations[conv.input[0]][1]
-        params = weight_params(weight_limits(weight, recipe.weights))
+        limits = weight_limits(weight, recipe.weights)
+        params = weight_params(limits, float16=scheme.float16_parameters)
         if scheme.integer_bias:
             params = guard_bias_overflow(params, bias, source)
             params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
         found[conv.name] = ConvParams(
             weight=quantize_weight(weight, params),
             params=params,
-            bias=bias,
+            bias=float16_bias(bias) if scheme.float16_parameters else bias,
             bias_input=source if scheme.integer_bias else None,
         )
     return found

@@ -21,6 +21,8 @@ SMALLEST_RANGE = 1e-6
 """Width given to a tensor that is always 0. LiteRT computes 6 / scale as an int32 for ReLU6, so a scale
 below 3e-9 overflows there; this keeps it above 3.9e-9."""
 
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
 Int8Array = NDArray[np.int8]
 FloatArray = NDArray[np.float32]
 
@@ -75,15 +77,66 @@ def affine_params(low: float, high: float) -> ActivationParams:
 
 
 def symmetric_params(low: float, high: float) -> ActivationParams:
-    """127 steps from 0 to the larger of -low and high; zero_point 0."""
+    """127 steps from 0 to the larger of -low and high; zero_point 0, scale a float16 number."""
     low, high = _with_zero(low, high)
-    return ActivationParams(scale=float(np.float32(max(-low, high) / INT8_MAX)), zero_point=0)
+    (scale,) = float16_scales(np.array([max(-low, high) / INT8_MAX]))
+    return ActivationParams(scale=float(scale), zero_point=0)
 
 
-def weight_params(limits: FloatArray) -> WeightParams:
-    """127 steps from 0 to each channel's limit (out_channels,), the largest |weight| to represent."""
-    widest = np.maximum(limits.astype(np.float64), SMALLEST_RANGE)
-    return WeightParams(scales=(widest / WEIGHT_MAX).astype(np.float32))
+def weight_params(limits: FloatArray, *, float16: bool = False) -> WeightParams:
+    """127 steps from 0 to each channel's limit (out_channels,), the largest |weight| to represent.
+
+    Args:
+        limits: float32.
+        float16: Round the scales as `float16_scales` does.
+    """
+    scales = np.maximum(limits.astype(np.float64), SMALLEST_RANGE) / WEIGHT_MAX
+    return WeightParams(scales=float16_scales(scales) if float16 else scales.astype(np.float32))
+
+
+def float16_scales(scales: NDArray[np.float64]) -> FloatArray:
+    """Scales (n,) as the float16 numbers nearest to them, held in float32.
+
+    A strongly typed TensorRT network writes scales as float16. A scale that is rounded after the
+    integers were made shifts all of them by up to 1 part in 2,048, and below 6e-5, where float16 runs
+    out of bits, by far more: a weight scale of 1e-7 by a fifth. Rounded before, the same number stands
+    in every form of the graph and nothing shifts.
+
+    Rounding down by 1 part in 2,048 clips nothing, since 127.06 is still integer 127; below 6e-5 the
+    step is coarse, and the next number above is taken instead.
+
+    Raises:
+        GraphError: A scale is beyond float16, so values reach 8 million.
+    """
+    if not (scales <= FLOAT16_MAX).all():
+        raise GraphError(
+            "A scale doesn't fit float16, which TensorRT computes scales in",
+            expected=f"at most {FLOAT16_MAX:g}",
+            found=f"{scales.max():g}",
+            fix="Look for a layer that training left unbounded, or train with batch norm.",
+        )
+    nearest = scales.astype(np.float16)
+    coarse = (nearest < np.finfo(np.float16).smallest_normal) & (nearest < scales)
+    above = np.nextafter(nearest, np.float16(np.inf))
+    return np.where(coarse, above, nearest).astype(np.float32)
+
+
+def float16_bias(bias: FloatArray) -> FloatArray:
+    """A bias (out_channels,) as the float16 numbers nearest to it, held in float32.
+
+    For the reason that `float16_scales` states: one number in every form of the graph.
+
+    Raises:
+        GraphError: A value is beyond float16.
+    """
+    if not (np.abs(bias) <= FLOAT16_MAX).all():
+        raise GraphError(
+            "A bias doesn't fit float16, which TensorRT adds it in",
+            expected=f"at most {FLOAT16_MAX:g}",
+            found=f"{np.abs(bias).max():g}",
+            fix="Look for a layer that training left unbounded, or train with batch norm.",
+        )
+    return bias.astype(np.float16).astype(np.float32)
 
 
 def quantize_activation(values: FloatArray, params: ActivationParams) -> Int8Array:

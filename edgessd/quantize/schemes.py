@@ -24,6 +24,8 @@ class Scheme:
             and the engine converts them.
         float_residual_branch: Whether the convolution that feeds a residual Add hands over its float
             sum, so that the engine adds before it rounds. The other input is quantized either way.
+        float16_parameters: Whether scales and float biases are float16 numbers, so that a graph whose
+            types say float16 holds the same numbers as one of float32.
     """
 
     name: SchemeName
@@ -31,6 +33,7 @@ class Scheme:
     symmetric: bool
     integer_bias: bool
     float_residual_branch: bool
+    float16_parameters: bool
 
 
 AFFINE = Scheme(
@@ -39,6 +42,7 @@ AFFINE = Scheme(
     symmetric=False,
     integer_bias=True,
     float_residual_branch=False,
+    float16_parameters=False,
 )
 """LiteRT's int8 specification; Edge TPU and onnxruntime take the same."""
 
@@ -50,6 +54,8 @@ SYMMETRIC = Scheme(
     integer_bias=False,
     # "Residual addition": quantize the skip input, let the convolution fuse with the Add.
     float_residual_branch=True,
+    # TensorRT 11 takes the types as the graph states them, and FP16 layers want them float16.
+    float16_parameters=True,
 )
 """TensorRT's explicit quantization: symmetric activations, per-channel weights, float biases."""
 

@@ -14,6 +14,7 @@ from edgessd.quantize.qparams import (
     affine_params,
     bias_scales,
     dequantize_weight,
+    float16_bias,
     quantize_activation,
     quantize_bias,
     quantize_weight,
@@ -52,8 +53,33 @@ def test_affine_range_is_widened_to_hold_zero(low: float, high: float) -> None:
 def test_symmetric_is_mirrored() -> None:
     params = symmetric_params(-1.27, 0.5)
     # The larger side, 1.27, takes 127 steps; TensorRT allows no other zero point than 0.
-    assert params == ActivationParams(scale=float(np.float32(0.01)), zero_point=0)
+    # Of scales near 0.01, float16 has one every 2^-17.
+    assert params == ActivationParams(scale=round(0.01 * 2**17) / 2**17, zero_point=0)
     assert quantize_activation(np.array([-1.27, 0.5], np.float32), params).tolist() == [-127, 50]
+
+
+def test_symmetric_parameters_are_float16_numbers() -> None:
+    limits = np.array([6.0, 0.31, 1e-3, 2e-6, 0.0], np.float32)
+    scales = weight_params(limits, float16=True).scales
+    assert scales.dtype == np.float32
+    np.testing.assert_array_equal(scales, scales.astype(np.float16).astype(np.float32))
+    # Nothing is clipped, in the coarse numbers below 6e-5 neither: the limit is still integer 127 or less.
+    assert (np.rint(limits / scales) <= 127).all()
+    # Normal numbers are the nearest ones; 1e-3 / 127 = 132.1 * 2^-24 takes the number above.
+    np.testing.assert_allclose(scales[:2], limits[:2] / 127, rtol=2**-11)
+    assert scales[2] == 133 * 2.0**-24
+    # The smallest float16 there is stands for a dead channel.
+    assert scales[4] == 2.0**-24
+    plain = weight_params(limits).scales
+    assert plain[2] == np.float32(np.float64(np.float32(1e-3)) / 127)
+
+
+def test_parameters_beyond_float16_are_refused() -> None:
+    with pytest.raises(GraphError, match="scale doesn't fit float16"):
+        symmetric_params(0.0, 9e6)
+    with pytest.raises(GraphError, match="bias doesn't fit float16"):
+        float16_bias(np.array([0.0, -7e4], np.float32))
+    assert float16_bias(np.array([0.1], np.float32)).item() == np.float16(0.1)
 
 
 def test_ties_go_to_even() -> None:
