@@ -1,0 +1,303 @@
+"""A graph → an engine, through TensorRT's own parser and builder."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from edgessd.core.errors import BackendError, LoweringError
+from edgessd.core.files import write_atomically
+from edgessd.core.tensors import TensorSpec
+from edgessd.runtime.tensorrt.build_log import EngineLog, collecting, logger_of
+from edgessd.runtime.tensorrt.dialects import Dialect
+from edgessd.runtime.tensorrt.layer_report import LayerReport, read_layer_report
+from edgessd.runtime.tensorrt.options import EngineOptions
+from edgessd.runtime.tensorrt.provider import Provider
+
+# numpy's names of what `DataType` calls otherwise.
+DATA_TYPES = {
+    "float32": "FLOAT",
+    "float16": "HALF",
+    "int8": "INT8",
+    "uint8": "UINT8",
+    "int32": "INT32",
+    "int64": "INT64",
+}
+_OUT_OF_MEMORY = re.compile(r"out ?of ?memory|cudaError 2\b|Cuda Runtime \(2\)", re.IGNORECASE)
+_NO_GPU = re.compile(
+    r"driver version is insufficient|no CUDA-capable device|CUDA initialization failure|"
+    r"cudaError (35|100)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompiledEngine:
+    """An engine before it is written.
+
+    Attributes:
+        content: The serialized engine ("plan").
+        typed: Which of the two graphs it was made of.
+        report: Layers by precision; None where the engine is for a GPU that isn't here.
+        seconds: The whole compilation took.
+        notes: What a person should know, in sentences.
+    """
+
+    content: bytes
+    typed: Literal["weakly", "strongly"]
+    report: LayerReport | None
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def compile_engine(
+    weak: Path,
+    strong: Path,
+    options: EngineOptions,
+    provider: Provider,
+    *,
+    tensors: Sequence[TensorSpec] = (),
+    timing_cache: Path | None = None,
+    log: Path | None = None,
+) -> CompiledEngine:
+    """Compile whichever of the two graphs the provider wants.
+
+    Args:
+        weak: The .onnx with float32 parameters, for a TensorRT that chooses types by itself.
+        strong: The .onnx with float16 written into it, for one that takes types from the graph.
+        options: Precision, DLA, memory, search.
+        provider: From `find_provider`.
+        tensors: Inputs and outputs that the engine shall have, in the graph's order. A weakly typed
+            network is told their types; a strongly typed one must have them.
+        timing_cache: Kernel timings, read if it is there and written back; they make the next build of
+            a like graph many times faster.
+        log: Gets what TensorRT says, INFO and above.
+
+    Raises:
+        LoweringError: The parser refuses the graph; with the parser's own words.
+        BackendError: The GPU, its memory or an option doesn't allow the build.
+    """
+    if provider.module is None:
+        from edgessd.runtime.tensorrt.trtexec import compile_with_trtexec
+
+        return compile_with_trtexec(
+            weak, strong, options, provider, tensors=tensors, timing_cache=timing_cache, log=log
+        )
+    started = time.perf_counter()
+    trt, dialect = provider.module, provider.dialect
+    graph = strong if dialect.strongly_typed else weak
+    with collecting(trt, log) as heard:
+        builder = _make(lambda: trt.Builder(logger_of(trt)), "builder", provider, heard, log)
+        network = builder.create_network(_network_flags(trt, dialect))
+        config = builder.create_builder_config()
+        _parse(trt, network, graph, provider, heard)
+        _type_tensors(trt, network, tensors, dialect, graph)
+        _configure(trt, builder, config, options, provider)
+        timings = _load_timings(config, timing_cache) if dialect.timing_cache else None
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise build_failure(provider, heard.last_errors(), log, options)
+        content = bytes(memoryview(plan))
+        if timings is not None and timing_cache is not None:
+            write_atomically(timing_cache, bytes(memoryview(timings.serialize())))
+    report = None if options.compute_capabilities else _inspect(trt, content, options, provider)
+    return CompiledEngine(
+        content=content,
+        typed="strongly" if dialect.strongly_typed else "weakly",
+        report=report,
+        seconds=time.perf_counter() - started,
+        notes=dla_notes(report, options),
+    )
+
+
+def build_failure(
+    provider: Provider, found: str, log: Path | None, options: EngineOptions
+) -> BackendError:
+    """The refusal for a failed build, with the way out that fits what TensorRT said."""
+    if _OUT_OF_MEMORY.search(found):
+        fix = (
+            f"The build may use {options.workspace_mb} MiB of scratch memory. Close what else runs "
+            "(on a Jetson the desktop, too), add swap, or lower workspace_mb of the target"
+        )
+    elif _NO_GPU.search(found):
+        fix = "Compile on the device itself; `edgessd doctor` tells what it lacks"
+    else:
+        fix = f"The whole log is in {log}" if log else "Run it again with a log file"
+    return BackendError(f"{provider.title} couldn't compile the engine", found=found, fix=fix)
+
+
+def dla_notes(report: LayerReport | None, options: EngineOptions) -> tuple[str, ...]:
+    """A sentence where the DLA that was asked for does nothing."""
+    if options.dla_core is None or report is None or report.counts.get("DLA"):
+        return ()
+    return (
+        "No layer runs on the DLA: it takes none of this graph's quantized layers, and the GPU runs "
+        "them all",
+    )
+
+
+def _make(create: Any, what: str, provider: Provider, heard: EngineLog, log: Path | None) -> Any:
+    """Call a constructor of the binding's, which reports a failure as a TypeError without a reason."""
+    try:
+        return create()
+    except (TypeError, RuntimeError) as error:
+        found = heard.last_errors() if heard.errors else str(error)
+        raise BackendError(
+            f"{provider.title} can't start its {what}",
+            found=found,
+            fix="It needs this machine's GPU and driver: `edgessd doctor` tells what is missing",
+        ) from error
+
+
+def _network_flags(trt: ModuleType, dialect: Dialect) -> int:
+    flags = trt.NetworkDefinitionCreationFlag
+    return sum(1 << int(getattr(flags, name)) for name in dialect.network_flags)
+
+
+def _parse(
+    trt: ModuleType, network: Any, graph: Path, provider: Provider, heard: EngineLog
+) -> None:
+    parser = trt.OnnxParser(network, logger_of(trt))
+    if parser.parse(graph.read_bytes()):
+        return
+    refusals = []
+    for index in range(parser.num_errors):
+        error = parser.get_error(index)
+        words = " ".join(line.strip() for line in error.desc().splitlines() if _about_graph(line))
+        if provider.dialect.node_names and error.node_name():
+            words = f"node {error.node_name()} ({error.node_operator()}): {words}"
+        else:
+            words = f"node number {error.node()}: {words}"
+        refusals.append(words)
+    raise LoweringError(
+        f"{provider.title} refuses {graph.name}",
+        found="; ".join(refusals) or heard.last_errors(),
+        fix="Build the bundle again with the newest edgessd; if it stays, report the sentence above",
+    )
+
+
+def _about_graph(line: str) -> bool:
+    """A parser without a GPU adds that it found no driver, which says nothing about the graph."""
+    return not _NO_GPU.search(line)
+
+
+def _type_tensors(
+    trt: ModuleType, network: Any, tensors: Sequence[TensorSpec], dialect: Dialect, graph: Path
+) -> None:
+    """Give the network's inputs and outputs their types and a plain memory layout.
+
+    A weakly typed network may keep another type inside than the graph says; int8 and float16 at its
+    borders must be asked for. Without `LINEAR` the builder may choose a layout with padded channels.
+    """
+    borders = [network.get_input(index) for index in range(network.num_inputs)]
+    borders += [network.get_output(index) for index in range(network.num_outputs)]
+    wanted = {spec.name: spec for spec in tensors}
+    if tensors and {tensor.name for tensor in borders} != set(wanted):
+        raise LoweringError(
+            f"{graph.name} has other inputs and outputs than its bundle states",
+            expected=", ".join(sorted(wanted)),
+            found=", ".join(sorted(tensor.name for tensor in borders)),
+            fix="Build the bundle again with `edgessd build`",
+        )
+    for tensor in borders:
+        spec = wanted.get(tensor.name)
+        if spec is not None:
+            data_type = getattr(trt.DataType, DATA_TYPES[spec.dtype])
+            if tensor.dtype != data_type and not dialect.strongly_typed:
+                tensor.dtype = data_type
+            if tensor.dtype != data_type or tuple(tensor.shape) != spec.shape:
+                raise LoweringError(
+                    f"The tensor {tensor.name} of {graph.name} isn't what its bundle states",
+                    expected=f"{spec.dtype} {spec.shape}",
+                    found=f"{tensor.dtype} {tuple(tensor.shape)}",
+                    fix="Build the bundle again with `edgessd build`",
+                )
+        tensor.allowed_formats = 1 << int(trt.TensorFormat.LINEAR)
+
+
+def _configure(
+    trt: ModuleType, builder: Any, config: Any, options: EngineOptions, provider: Provider
+) -> None:
+    dialect = provider.dialect
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the layer report
+    if dialect.optimization_level:
+        config.builder_optimization_level = options.optimization_level
+    if not dialect.strongly_typed:
+        config.set_flag(trt.BuilderFlag.FP16)
+        if options.precision == "int8":
+            config.set_flag(trt.BuilderFlag.INT8)
+    if options.dla_core is not None:
+        if options.dla_core >= builder.num_DLA_cores:
+            raise BackendError(
+                f"{provider.title} has no DLA core {options.dla_core} here",
+                expected=f"less than {builder.num_DLA_cores}" if builder.num_DLA_cores else None,
+                found=f"{builder.num_DLA_cores} DLA cores",
+                fix="Leave --dla out: the GPU runs everything",
+            )
+        config.default_device_type = trt.DeviceType.DLA
+        config.DLA_core = options.dla_core
+        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+    if options.compute_capabilities:
+        _set_capabilities(trt, config, options.compute_capabilities, provider)
+
+
+def _set_capabilities(
+    trt: ModuleType, config: Any, capabilities: tuple[str, ...], provider: Provider
+) -> None:
+    if not provider.dialect.ahead_of_time:
+        raise BackendError(
+            f"{provider.title} compiles for the GPU of its own machine only",
+            found=f"compute capability {', '.join(capabilities)} asked for",
+            fix="Finish the bundle on the device: edgessd build --finish BUNDLE",
+        )
+    known = {
+        f"{name[2:-1]}.{name[-1]}": value
+        for name, value in trt.ComputeCapability.__members__.items()
+        if name.startswith("SM")
+    }
+    unknown = [text for text in capabilities if text not in known]
+    if unknown:
+        raise BackendError(
+            f"{provider.title} doesn't compile for this GPU",
+            expected=f"a compute capability among {', '.join(known)}",
+            found=", ".join(unknown),
+            fix="Use TensorRT itself on that device: edgessd build --finish BUNDLE",
+        )
+    config.num_compute_capabilities = len(capabilities)
+    for index, text in enumerate(capabilities):
+        config.set_compute_capability(known[text], index)
+
+
+def _load_timings(config: Any, path: Path | None) -> Any:
+    """Attach the timings of former builds. Ones of another GPU or version count for nothing."""
+    if path is None:
+        return None
+    for content in ([path.read_bytes()] if path.is_file() else []) + [b""]:
+        try:
+            timings = config.create_timing_cache(content)
+        except (TypeError, RuntimeError):  # how the bindings refuse a damaged file
+            continue
+        if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
+            return timings
+    return None
+
+
+def _inspect(
+    trt: ModuleType, content: bytes, options: EngineOptions, provider: Provider
+) -> LayerReport | None:
+    """Load the engine on the GPU it was made for and read its layers."""
+    with collecting(trt) as heard:
+        runtime = _make(lambda: trt.Runtime(logger_of(trt)), "runtime", provider, heard, None)
+        if options.dla_core is not None:
+            runtime.DLA_core = options.dla_core
+        engine = runtime.deserialize_cuda_engine(content)
+        if engine is None:
+            raise build_failure(provider, heard.last_errors(), None, options)
+        inspector = engine.create_engine_inspector()
+        return read_layer_report(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
