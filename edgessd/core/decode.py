@@ -29,7 +29,7 @@ Raw = NDArray[np.generic]
 
 # A code beyond this would make a box 22,000 times its anchor: an untrained or broken head. The cap
 # keeps its area finite, so that overlaps stay numbers.
-_LARGEST_EXPONENT = 10.0
+LARGEST_EXPONENT = 10.0
 
 
 def encode_boxes(
@@ -58,7 +58,7 @@ def decode_boxes(codes: FloatArray, anchors_cxcywh: FloatArray, box_code: BoxCod
     """
     sizes = anchors_cxcywh[..., 2:]
     centres = anchors_cxcywh[..., :2] + codes[..., :2] * box_code.centre_variance * sizes
-    exponents = np.minimum(codes[..., 2:] * box_code.size_variance, _LARGEST_EXPONENT)
+    exponents = np.minimum(codes[..., 2:] * box_code.size_variance, LARGEST_EXPONENT)
     half_sizes = np.exp(exponents) * sizes * 0.5
     boxes = np.empty((*centres.shape[:-1], 4), centres.dtype)
     boxes[..., :2] = centres - half_sizes

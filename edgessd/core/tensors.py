@@ -44,3 +44,17 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def numpy_dtype(self) -> np.dtype[np.generic]:
         return np.dtype(self.dtype)
+
+
+TENSORS_KEY = "edgessd.tensors"
+"""Metadata key of an .onnx under which `EngineTensors` stands as JSON."""
+
+
+class EngineTensors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What enters and leaves an engine; for files whose own form can't say it.
+
+    ONNX gives an int8 graph input no scale. Its meaning rides along as this.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]

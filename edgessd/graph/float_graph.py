@@ -54,14 +54,20 @@ def load_graph(path: Path) -> FloatGraph:
 
 
 def write_model(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
-    """Write a model with `metadata` and nothing else in its metadata properties."""
+    """Write what `model_content` makes; the file appears whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(model_content(model, metadata))
+
+
+def model_content(model: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
+    """The bytes of an .onnx with `metadata` and nothing else in its metadata properties."""
     stamped = onnx.ModelProto()
     stamped.CopyFrom(model)
     del stamped.metadata_props[:]
     for key in sorted(metadata):
         stamped.metadata_props.add(key=key, value=metadata[key])
-    with replacing(path) as temporary:
-        temporary.write_bytes(stamped.SerializeToString(deterministic=True))
+    content: bytes = stamped.SerializeToString(deterministic=True)
+    return content
 
 
 def read_model(path: Path) -> tuple[onnx.ModelProto, dict[str, str]]:

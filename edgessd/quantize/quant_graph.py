@@ -67,11 +67,15 @@ class QuantGraph:
 
 def save_quant_graph(graph: QuantGraph, path: Path) -> None:
     """Write `.onnx` with contract and quantization as JSON in its metadata, whole or not at all."""
-    metadata = {
+    write_model(graph.model, path, quant_metadata(graph))
+
+
+def quant_metadata(graph: QuantGraph) -> dict[str, str]:
+    """What the file of a quantized graph carries besides the graph."""
+    return {
         CONTRACT_KEY: msgspec.json.encode(graph.contract).decode(),
         QUANTIZATION_KEY: msgspec.json.encode(graph.quantization).decode(),
     }
-    write_model(graph.model, path, metadata)
 
 
 def load_quant_graph(path: Path) -> QuantGraph:

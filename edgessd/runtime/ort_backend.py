@@ -6,10 +6,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from edgessd.core.errors import BackendError
-from edgessd.core.tensors import TensorSpec
+from edgessd.core.errors import BackendError, EdgessdError
+from edgessd.core.tensors import TENSORS_KEY, EngineTensors, TensorSpec
 from edgessd.runtime.backend import Tensor, image_layout, require_tensor
 from edgessd.target.packages import install_command
 
@@ -69,8 +70,9 @@ class OrtBackend:
                 expected="one image input",
                 found=f"{len(session.get_inputs())}",
             )
-        self.input = _tensor_spec(session.get_inputs()[0])
-        self.outputs = tuple(_tensor_spec(node) for node in session.get_outputs())
+        stated = _stated_tensors(self.metadata.get(TENSORS_KEY), what)
+        self.input = _tensor_spec(session.get_inputs()[0], stated, what)
+        self.outputs = tuple(_tensor_spec(node, stated, what) for node in session.get_outputs())
         self._names = [output.name for output in self.outputs]
         self._session: Any = session
 
@@ -111,7 +113,41 @@ def library_version() -> str:
     return f"onnxruntime {load_library().__version__}"
 
 
-def _tensor_spec(node: Any) -> TensorSpec:
+def _stated_tensors(text: str | None, what: str) -> dict[str, TensorSpec]:
+    """What the file says about its own tensors, by name; nothing for most files."""
+    if text is None:
+        return {}
+    try:
+        tensors = msgspec.json.decode(text, type=EngineTensors)
+    except (msgspec.DecodeError, EdgessdError) as error:
+        raise BackendError(
+            f"What {what} says about its tensors can't be read",
+            found=str(error),
+            fix="Build it again with `edgessd build`",
+        ) from error
+    return {spec.name: spec for spec in (*tensors.inputs, *tensors.outputs)}
+
+
+def _tensor_spec(node: Any, stated: dict[str, TensorSpec], what: str) -> TensorSpec:
+    """The session's tensor, with the scale that only the metadata knows.
+
+    ONNX itself has no place for the scale of an int8 input or output.
+    """
+    found = _session_spec(node)
+    spec = stated.get(found.name)
+    if spec is None:
+        return found
+    if (spec.shape, spec.dtype) != (found.shape, found.dtype):
+        raise BackendError(
+            f"The tensor {found.name} isn't what {what} says about it",
+            expected=f"{spec.dtype} {spec.shape}",
+            found=f"{found.dtype} {found.shape}",
+            fix="Build it again with `edgessd build`",
+        )
+    return spec
+
+
+def _session_spec(node: Any) -> TensorSpec:
     dtype = _DTYPES.get(node.type)
     if dtype is None or any(not isinstance(side, int) for side in node.shape):
         raise BackendError(

@@ -1,0 +1,104 @@
+"""Integers at the graph's boundary: what a camera gives goes in, what decode compares comes out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from edgessd.core.errors import LoweringError
+from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.graph.float_graph import INPUT
+from edgessd.graph.passes.absorb_preprocess import CENTRE
+from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
+
+
+def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let `image` enter as int8, pixel - 128, straight into a DequantizeLinear.
+
+    The first QuantizeLinear falls away. Where a recipe keeps the image float there is none, and a
+    DequantizeLinear is added: (pixel - 128) / 128 is exact either way, so int8 loses nothing and is a
+    quarter of the bytes to copy.
+
+    Raises:
+        LoweringError: The input is quantized in another way, so int8 pixels would mean other values.
+    """
+    view = GraphView(model)
+    model = copy_of(model)
+    image = model.graph.input[0]
+    quantizers = [node for node in view.consumers(INPUT) if node.op_type == "QuantizeLinear"]
+    nodes = list(model.graph.node)
+    if quantizers:
+        (quantizer,) = quantizers
+        _require_pixels(view, quantizer)
+        nodes = [node for node in nodes if node.name != quantizer.name]
+        _rename_input(nodes, quantizer.output[0], INPUT)
+    else:
+        _rename_input(nodes, INPUT, f"{INPUT}.dequantized")
+        parameters = [f"{INPUT}.scale", f"{INPUT}.zero_point"]
+        set_initializer(model, parameters[0], np.array(1 / CENTRE, np.float32))
+        set_initializer(model, parameters[1], np.array(0, np.int8))
+        made = helper.make_node(
+            "DequantizeLinear", [INPUT, *parameters], [f"{INPUT}.dequantized"], f"{INPUT}.dq"
+        )
+        nodes = [made, *nodes]
+    image.type.tensor_type.elem_type = TensorProto.INT8
+    replace_nodes(model, nodes)
+    return model
+
+
+def integer_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let outputs that come out of a DequantizeLinear leave as its int8 input, under their own names.
+
+    Outputs that a recipe keeps float stay float.
+    """
+    view = GraphView(model)
+    model = copy_of(model)
+    nodes = list(model.graph.node)
+    for output in model.graph.output:
+        last = view.producer(output.name)
+        if last is None or last.op_type != "DequantizeLinear":
+            continue
+        if view.only_consumer(last.input[0]) is None:
+            raise LoweringError(
+                f"The integers of {output.name!r} have another reader", found=last.name
+            )
+        nodes = [node for node in nodes if node.name != last.name]
+        for node in nodes:
+            node.output[:] = [output.name if n == last.input[0] else n for n in node.output]
+        output.type.tensor_type.elem_type = TensorProto.INT8
+    replace_nodes(model, nodes)
+    return model
+
+
+def image_spec(model: onnx.ModelProto) -> TensorSpec:
+    """Of the int8 image."""
+    shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
+    return TensorSpec(
+        name=INPUT, shape=shape, dtype="int8", quantization=Affine(scale=1 / CENTRE), layout="NCHW"
+    )
+
+
+def output_spec(view: GraphView, name: str, shape: tuple[int, ...]) -> TensorSpec:
+    """Of an output of a graph that `integer_outputs` made: int8 with its scale, or float32."""
+    last = view.producer(name)
+    if last is None or last.op_type != "QuantizeLinear":
+        return TensorSpec(name=name, shape=shape, dtype="float32")
+    scale = float(view.constant(last.input[1]).item())
+    return TensorSpec(name=name, shape=shape, dtype="int8", quantization=Affine(scale=scale))
+
+
+def _require_pixels(view: GraphView, quantizer: onnx.NodeProto) -> None:
+    scale, zero_point = (view.constant(name).item() for name in quantizer.input[1:3])
+    if scale != 1 / CENTRE or zero_point != 0:
+        raise LoweringError(
+            "The image isn't quantized as pixel - 128",
+            expected=f"scale {1 / CENTRE} and zero point 0",
+            found=f"{scale:g} and {zero_point}",
+            fix="Quantize the graph with the symmetric scheme again.",
+        )
+
+
+def _rename_input(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
+    for node in nodes:
+        node.input[:] = [new if name == old else name for name in node.input]

@@ -1,0 +1,229 @@
+"""Float or quantized graph → the two .onnx forms that TensorRT compiles on the device.
+
+TensorRT below 11 compiles a weakly typed network: the graph is float32 with int8 where Q/DQ says so,
+and the builder lowers the rest to FP16 where that is faster. TensorRT 11 and TensorRT-RTX compile a
+strongly typed one, which has float16 written into it. Both are made here, since a device has no library
+that could rewrite a graph. onnxruntime runs the weakly typed form as the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import msgspec
+import onnx
+
+from edgessd.core.contract import Contract
+from edgessd.core.errors import LoweringError
+from edgessd.core.tensors import TENSORS_KEY, EngineTensors, TensorSpec
+from edgessd.graph.float_graph import CONTRACT_KEY, INPUT, OUTPUTS, FloatGraph, model_content
+from edgessd.graph.verify import checked
+from edgessd.graph.view import GraphView
+from edgessd.lower.lowering import Postprocess
+from edgessd.lower.tensorrt.boundary import (
+    image_spec,
+    integer_input,
+    integer_outputs,
+    output_spec,
+)
+from edgessd.lower.tensorrt.detection import append_detection
+from edgessd.lower.tensorrt.float16 import to_float16
+from edgessd.lower.tensorrt.relu import clip_to_relu
+from edgessd.lower.tensorrt.tail import PREFIX
+from edgessd.quantize.placement import advise_placement, check_placement
+from edgessd.quantize.quant_graph import QuantGraph, quant_metadata
+
+Append = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, tuple[TensorSpec, ...]]]
+Precision = Literal["int8", "fp16"]
+Provider = Literal["tensorrt", "tensorrt_rtx"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorRtGraphs:
+    """Both forms of one graph.
+
+    Attributes:
+        weak: .onnx with float32 scales, biases and float tensors, opset 17.
+        strong: .onnx with float16 in their place, opset 19. Decode and suppression stay float32.
+        precision: Of the layers that do the work.
+        reference_inputs, reference_outputs: Of `weak`, as onnxruntime runs it.
+        engine_inputs, engine_outputs: Of the compiled engine, whichever form it comes from.
+        advice: What could be faster, as sentences.
+    """
+
+    weak: bytes
+    strong: bytes
+    precision: Precision
+    reference_inputs: tuple[TensorSpec, ...]
+    reference_outputs: tuple[TensorSpec, ...]
+    engine_inputs: tuple[TensorSpec, ...]
+    engine_outputs: tuple[TensorSpec, ...]
+    advice: tuple[str, ...] = ()
+
+
+def lower_to_tensorrt(
+    graph: QuantGraph | FloatGraph,
+    *,
+    postprocess: Postprocess = "raw",
+    nms_max_candidates: int = 5000,
+    provider: Provider = "tensorrt",
+) -> TensorRtGraphs:
+    """Lower a graph of the symmetric scheme to int8, or a float graph to fp16.
+
+    Args:
+        graph: What to lower.
+        postprocess: `raw` ends in `box_codes` and `class_scores`, int8 where they are quantized; `op`
+            in the four float32 outputs of `detection.append_detection`.
+        nms_max_candidates: For `op`: most boxes that the device's INMSLayer compares.
+        provider: For `op`: the library that compiles; TensorRT-RTX has no INMSLayer.
+
+    Raises:
+        LoweringError: The graph is of another scheme, TensorRT couldn't run it as it stands, with every
+            place named, or `op` can't express the contract.
+    """
+    append = None
+    if postprocess == "op":
+        append = partial(
+            append_detection,
+            contract=graph.contract,
+            suppression="layer" if provider == "tensorrt" else "operators",
+            limit=nms_max_candidates,
+        )
+    if isinstance(graph, FloatGraph):
+        return _lower_float(graph, append)
+    return _lower_quantized(graph, append)
+
+
+def _lower_quantized(graph: QuantGraph, append: Append | None) -> TensorRtGraphs:
+    if graph.scheme != "symmetric":
+        raise LoweringError(
+            "TensorRT can't run this quantized graph",
+            expected="the symmetric scheme",
+            found=f"the {graph.scheme} scheme",
+            fix="Quantize for a TensorRT target.",
+        )
+    kept_float = [
+        pattern
+        for exemption in graph.recipe.exemptions
+        if exemption.keep_float
+        for pattern in exemption.tensors
+    ]
+    _require_placement(graph.model, kept_float)
+    advice = tuple(str(entry) for entry in advise_placement(graph.model))
+    model = checked(clip_to_relu(graph.model), after="clip_to_relu")
+    model = checked(integer_input(model), after="integer_input")
+    inputs = (image_spec(model),)
+    if append is not None:
+        model, outputs = append(model)
+        model = checked(model, after="append_detection")
+    else:
+        model = checked(integer_outputs(model), after="integer_outputs")
+        view = GraphView(model)
+        outputs = tuple(output_spec(view, name, view.shape(name)) for name in OUTPUTS)
+    strong = checked(to_float16(model, float32_nodes=_float32_nodes(model)), after="to_float16")
+    for form in (model, strong):
+        _require_placement(form, kept_float)
+    return _graphs(
+        (model, strong),
+        quant_metadata(graph),
+        precision="int8",
+        inputs=inputs,
+        outputs=outputs,
+        decoded=append is not None,
+        advice=advice,
+    )
+
+
+def _lower_float(graph: FloatGraph, append: Append | None) -> TensorRtGraphs:
+    model = graph.model
+    image = GraphView(model).shape(INPUT)
+    inputs = (TensorSpec(name=INPUT, shape=image, dtype="float32", layout="NCHW"),)
+    outputs = _raw_outputs(graph.contract)
+    if append is not None:
+        model, outputs = append(model)
+    model = checked(model, after="append_detection")
+    strong = checked(to_float16(model, float32_nodes=_float32_nodes(model)), after="to_float16")
+    return _graphs(
+        (model, strong),
+        {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()},
+        precision="fp16",
+        inputs=inputs,
+        outputs=outputs,
+        decoded=append is not None,
+    )
+
+
+def _graphs(
+    forms: tuple[onnx.ModelProto, onnx.ModelProto],
+    metadata: dict[str, str],
+    *,
+    precision: Precision,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    decoded: bool,
+    advice: tuple[str, ...] = (),
+) -> TensorRtGraphs:
+    """Write both forms, each with the tensors that it has itself."""
+    engine_inputs = _float16_specs(inputs)
+    # Boxes in fractions of the input are too fine for float16.
+    engine_outputs = outputs if decoded else _float16_specs(outputs)
+    tensors = (
+        EngineTensors(inputs=inputs, outputs=outputs),
+        EngineTensors(inputs=engine_inputs, outputs=engine_outputs),
+    )
+    weak, strong = (
+        model_content(form, {**metadata, TENSORS_KEY: msgspec.json.encode(described).decode()})
+        for form, described in zip(forms, tensors, strict=True)
+    )
+    return TensorRtGraphs(
+        weak=weak,
+        strong=strong,
+        precision=precision,
+        reference_inputs=inputs,
+        reference_outputs=outputs,
+        engine_inputs=engine_inputs,
+        engine_outputs=engine_outputs,
+        advice=advice,
+    )
+
+
+def _float16_specs(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        msgspec.structs.replace(spec, dtype="float16") if spec.dtype == "float32" else spec
+        for spec in specs
+    )
+
+
+def _raw_outputs(contract: Contract) -> tuple[TensorSpec, ...]:
+    count = contract.anchors.count
+    shapes = ((1, count, 4), (1, count, contract.columns))
+    return tuple(
+        TensorSpec(name=name, shape=shape, dtype="float32")
+        for name, shape in zip(OUTPUTS, shapes, strict=True)
+    )
+
+
+def _float32_nodes(model: onnx.ModelProto) -> frozenset[str]:
+    """Decode and suppression, and what dequantizes for them."""
+    view = GraphView(model)
+    tail = {node.name for node in model.graph.node if node.name.startswith(PREFIX)}
+    last = {
+        producer.name
+        for name in OUTPUTS
+        if tail and (producer := view.producer(name)) and producer.op_type == "DequantizeLinear"
+    }
+    return frozenset(tail | last)
+
+
+def _require_placement(model: onnx.ModelProto, kept_float: Sequence[str]) -> None:
+    violations = check_placement(model, kept_float=kept_float)
+    if violations:
+        raise LoweringError(
+            "TensorRT would refuse this graph or run parts of it in float: "
+            + "; ".join(str(violation) for violation in violations),
+            expected="Q/DQ pairs as its explicit quantization wants them",
+            found=f"{len(violations)} violation{'s' if len(violations) > 1 else ''}",
+        )

@@ -1,0 +1,46 @@
+"""Clip(0, 6) → Relu, which TensorRT fuses into the convolution before it.
+
+Where the next thing is a QuantizeLinear whose integers end at 6 or below, it saturates there by itself,
+and the upper bound is no work: both give integer 127 for all values from 6 up, and the same below.
+"""
+
+from __future__ import annotations
+
+import onnx
+
+from edgessd.graph.dataflow import clip_bounds
+from edgessd.graph.view import GraphView, copy_of, replace_nodes
+from edgessd.quantize.placement import saturates
+
+
+def clip_to_relu(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace each Clip from 0 where every reader saturates at its upper bound; leave the others."""
+    view = GraphView(model)
+    model = copy_of(model)
+    nodes = [
+        onnx.helper.make_node("Relu", [node.input[0]], list(node.output), node.name)
+        if node.op_type == "Clip" and _is_exact(view, node)
+        else node
+        for node in model.graph.node
+    ]
+    replace_nodes(model, nodes)
+    return model
+
+
+def _is_exact(view: GraphView, clip: onnx.NodeProto) -> bool:
+    low, high = clip_bounds(view, clip)
+    name = clip.output[0]
+    readers = view.consumers(name)
+    return (
+        low == 0
+        and bool(readers)
+        and name not in view.outputs
+        and all(_saturates_at(view, reader, high) for reader in readers)
+    )
+
+
+def _saturates_at(view: GraphView, reader: onnx.NodeProto, high: float) -> bool:
+    if reader.op_type != "QuantizeLinear":
+        return False
+    scale, zero_point = (view.constant(name) for name in reader.input[1:3])
+    return scale.size == 1 and not zero_point.any() and saturates(high, float(scale.item()))

@@ -1,0 +1,56 @@
+"""A small writer for the operators that follow the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+PREFIX = "postprocess."
+"""Of the names of all nodes, tensors and constants that are added here."""
+
+
+@dataclass
+class Tail:
+    """Nodes and constants being added; every method gives the name of what it made.
+
+    Attributes:
+        public: Tensors that keep their names as they are: the graph's outputs.
+    """
+
+    public: Sequence[str]
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+
+    def constant(self, name: str, value: Any, dtype: type[np.generic]) -> str:
+        """A constant; the same name again must be the same thing."""
+        name = f"{PREFIX}{name}"
+        tensor = numpy_helper.from_array(np.asarray(value, dtype), name)
+        if self.constants.setdefault(name, tensor) != tensor:
+            raise ValueError(f"Two constants are called {name}")
+        return name
+
+    def op(self, op_type: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """A node with one output."""
+        return self.ops(op_type, inputs, (name,), **attributes)[0]
+
+    def ops(
+        self, op_type: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
+    ) -> list[str]:
+        """A node with several outputs."""
+        made = [name if name in self.public else f"{PREFIX}{name}" for name in names]
+        taken = {output for node in self.nodes for output in node.output} | self.constants.keys()
+        if not taken.isdisjoint(made):
+            raise ValueError(f"Two tensors are called {taken.intersection(made)}")
+        self.nodes.append(
+            helper.make_node(op_type, list(inputs), made, f"{PREFIX}{names[0]}.node", **attributes)
+        )
+        return made
+
+    def reshape(self, source: str, name: str, shape: Sequence[int]) -> str:
+        """A Reshape to a static shape."""
+        return self.op("Reshape", [source, self.constant(f"{name}.shape", shape, np.int64)], name)
