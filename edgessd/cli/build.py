@@ -21,7 +21,9 @@ CALIBRATION_IMAGES = 100
 
 
 def command(
-    target: Annotated[str, typer.Option(help="A device; `edgessd targets` lists them.")],
+    target: Annotated[
+        str | None, typer.Option(help="A device; `edgessd targets` lists them.")
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Default: the newest of runs/*/best.pt, else the starter model."),
@@ -45,20 +47,48 @@ def command(
     name: Annotated[str | None, typer.Option(help="Of the bundle. Default: the run's.")] = None,
     postprocess: Annotated[
         Literal["raw", "op"] | None,
-        typer.Option(help="End in raw outputs or in TFLite's detection op. Default: the target's."),
+        typer.Option(help="End in raw outputs or in the engine's own detection op."),
     ] = None,
     force_small: Annotated[
         bool, typer.Option("--force-small", help="Calibrate with however few images there are.")
     ] = False,
+    precision: Annotated[
+        Literal["int8", "fp16"] | None,
+        typer.Option(help="Of a TensorRT engine. Default: the target's."),
+    ] = None,
+    finish: Annotated[
+        Path | None,
+        typer.Option(
+            help="Compile a bundle that was built elsewhere, on the Jetson it is for.",
+            metavar="BUNDLE",
+        ),
+    ] = None,
+    dla: Annotated[
+        int | None, typer.Option(help="Compile for this DLA core, GPU for the rest.", min=0)
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Compile again what the engine cache holds.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Build a quantized bundle for a device.
+    """Build a quantized bundle for a device, or finish one on the device.
 
     Example: edgessd build --target raspberry-pi --checkpoint runs/cells/best.pt --calibration photos/
     """
+    if (target is None) == (finish is None):
+        raise typer.BadParameter("give either --target NAME or --finish BUNDLE")
+    if target is None:
+        from edgessd.cli.finish import finish_command
+
+        finish_command(finish, dla_core=dla, rebuild=rebuild, as_json=as_json)
+        return
+    if dla is not None or rebuild:
+        raise typer.BadParameter("--dla and --rebuild go with --finish BUNDLE")
+
     from edgessd.runtime.starter import BUNDLES
     from edgessd.target.detect import detect_machine
     from edgessd.target.load import resolve_target
+    from edgessd.target.precision import with_precision
 
     start = time.perf_counter()
     console = people()
@@ -69,6 +99,7 @@ def command(
     folder = out or Path(BUNDLES) / f"{bundle_name}-{target}"
     if resolved:
         console.print(resolved, soft_wrap=True)
+    spec = with_precision(spec, precision)
 
     from edgessd.lower.build import BuildRequest, build_bundle, relaxed
     from edgessd.quantize.recipe import load_recipe

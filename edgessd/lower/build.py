@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal, cast
 
 import msgspec
 
 from edgessd import __version__
-from edgessd.bundle.manifest import CalibrationRecord, EngineFile, Manifest, Provenance
-from edgessd.bundle.store import Bundle, describe_engine, require_replaceable, write_bundle
+from edgessd.bundle.manifest import Manifest, Provenance
+from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
 from edgessd.calibrate.collect import refuse_few
-from edgessd.core.contract import Contract
 from edgessd.core.errors import TargetError
 from edgessd.core.files import sha256_of
-from edgessd.core.tensors import TensorSpec
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph, save_graph
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.lower.calibration_images import CalibrationImages, calibrate
-from edgessd.lower.catalog import load_lowering
-from edgessd.lower.lowering import InputDType, LoweringOptions, Postprocess
+from edgessd.lower.engines import make_engine
+from edgessd.lower.lowering import Postprocess
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.quant_graph import QuantGraph, save_quant_graph
+from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import SchemeName
 from edgessd.target.spec import TargetSpec
@@ -90,17 +87,6 @@ class BuildResult:
     images: CalibrationImages | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Engine:
-    """An engine before it is written."""
-
-    file: EngineFile
-    content: bytes
-    contract: Contract
-    calibration: CalibrationRecord | None = None
-    needs_finish: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class _Clock:
     """Times stages and tells the outside about them."""
@@ -142,13 +128,11 @@ def build_bundle(
         refuse_few(len(images.paths), request.recipe.minimum_images, "images")
     if exported is None:
         exported = _export(request.checkpoint, clock)
-    if images is None:
-        with clock.stage("lower"):
-            engine = _float_engine(exported.graph)
-    else:
-        quantized = _quantized(request, exported.graph, images, clock)
-        with clock.stage("lower"):
-            engine = _quantized_engine(request.target, quantized, postprocess)
+    graph: FloatGraph | QuantGraph = exported.graph
+    if images is not None:
+        graph = _quantized(request, exported.graph, images, clock)
+    with clock.stage("lower"):
+        engine = make_engine(request.target, graph, postprocess)
     with clock.stage("bundle"):
         manifest = Manifest(
             name=request.name,
@@ -156,12 +140,13 @@ def build_bundle(
             scheme=request.target.engine.scheme,
             postprocess=postprocess,
             engine=engine.file,
-            contract=engine.contract,
-            provenance=_provenance(exported, engine.calibration),
+            contract=graph.contract,
+            provenance=_provenance(exported, graph, engine.tools),
             needs_finish=engine.needs_finish,
+            finish=engine.finish,
             notes=request.target.pending,
         )
-        bundle = write_bundle(request.out, manifest, engine.content)
+        bundle = write_bundle(request.out, manifest, engine.content, engine.companions)
     return BuildResult(bundle=bundle, seconds=clock.seconds, images=images)
 
 
@@ -180,12 +165,12 @@ def _export(path: Path, clock: _Clock) -> ExportedCheckpoint:
 
 def _postprocess(request: BuildRequest) -> Postprocess:
     wish = request.target.engine
-    if request.postprocess == "op" and wish.format != "tflite":
+    if request.postprocess == "op" and wish.format == "onnx":
         raise TargetError(
             f"The engine of {request.target.name} can't end in the detection post-process op",
             expected="--postprocess raw",
             found=f"a {wish.format} engine",
-            fix="Leave --postprocess out, or build for a target with a .tflite engine",
+            fix="Leave --postprocess out, or build for a target with a .tflite or TensorRT engine",
         )
     return request.postprocess or wish.postprocess
 
@@ -206,85 +191,17 @@ def _quantized(
         return quantize(graph, table, scheme=scheme, recipe=request.recipe)
 
 
-def _float_engine(graph: FloatGraph) -> _Engine:
-    content = _file_content("engine.onnx", lambda path: save_graph(graph, path))
-    return _Engine(
-        file=_onnx_file("engine.onnx", content, graph.contract),
-        content=content,
-        contract=graph.contract,
-    )
-
-
-def _quantized_engine(target: TargetSpec, graph: QuantGraph, postprocess: Postprocess) -> _Engine:
-    calibration = graph.quantization.calibration
-    wish = target.engine
-    if wish.format == "tflite":
-        # The op is for other people's clients, and these feed pixels as they are.
-        input_dtype = "uint8" if postprocess == "op" else wish.input_dtype
-        options = LoweringOptions(
-            input_dtype=cast(InputDType, input_dtype),
-            postprocess=postprocess,
-            column_pairs=wish.column_pairs,
-        )
-        lowered = load_lowering(wish.format).lower(graph, options)
-        return _Engine(
-            file=describe_engine(
-                "engine.tflite",
-                lowered.content,
-                format="tflite",
-                inputs=lowered.inputs,
-                outputs=lowered.outputs,
-            ),
-            content=lowered.content,
-            contract=graph.contract,
-            calibration=calibration,
-        )
-    # TensorRT and onnxruntime read the Q/DQ graph as it is.
-    name = "qdq.onnx" if wish.compiled_on_device else "engine.onnx"
-    content = _file_content(name, lambda path: save_quant_graph(graph, path))
-    return _Engine(
-        file=_onnx_file(name, content, graph.contract),
-        content=content,
-        contract=graph.contract,
-        calibration=calibration,
-        needs_finish=wish.compiled_on_device,
-    )
-
-
-def _onnx_file(name: str, content: bytes, contract: Contract) -> EngineFile:
-    size, anchors = contract.preprocess, contract.anchors.count
-    shapes = ((1, anchors, 4), (1, anchors, contract.columns))
-    image = TensorSpec(
-        name=INPUT, shape=(1, 3, size.height, size.width), dtype="float32", layout="NCHW"
-    )
-    return describe_engine(
-        name,
-        content,
-        format="onnx",
-        inputs=(image,),
-        outputs=tuple(
-            TensorSpec(name=output, shape=shape, dtype="float32")
-            for output, shape in zip(OUTPUTS, shapes, strict=True)
-        ),
-    )
-
-
-def _file_content(name: str, save: Callable[[Path], None]) -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        save(path)
-        return path.read_bytes()
-
-
-def _provenance(source: ExportedCheckpoint, calibration: CalibrationRecord | None) -> Provenance:
+def _provenance(
+    source: ExportedCheckpoint, graph: FloatGraph | QuantGraph, tools: Mapping[str, str]
+) -> Provenance:
     return Provenance(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         edgessd=__version__,
         # Not the whole path: it says more about the person than about the bundle.
         checkpoint="/".join(source.path.parts[-2:]),
         checkpoint_sha256=source.sha256,
-        calibration=calibration,
-        tools={distribution: _version(distribution) for distribution in _TOOLS},
+        calibration=graph.quantization.calibration if isinstance(graph, QuantGraph) else None,
+        tools={**{distribution: _version(distribution) for distribution in _TOOLS}, **tools},
     )
 
 

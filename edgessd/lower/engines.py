@@ -1,0 +1,167 @@
+"""A graph, float or quantized → what a bundle holds of it: engine, companions, tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+from edgessd.bundle.manifest import EngineFile, Finish
+from edgessd.bundle.store import describe_companion, describe_engine
+from edgessd.core.contract import Contract
+from edgessd.core.tensors import TensorSpec
+from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph, save_graph
+from edgessd.lower.catalog import load_lowering
+from edgessd.lower.lowering import InputDType, LoweringOptions, Postprocess
+from edgessd.quantize.quant_graph import QuantGraph, save_quant_graph
+from edgessd.target.spec import TargetSpec
+
+# Jetson's GPUs aren't among those that TensorRT-RTX compiles for. This one is Ampere, as Orin's is.
+_CHECKED_ON = "8.6"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """An engine before it is written.
+
+    Attributes:
+        file: Its description.
+        content: Its bytes.
+        companions: Name → bytes of the files beside it.
+        finish: What TensorRT compiles.
+        needs_finish: It still has to.
+        tools: Compiler → version, where one had a say.
+    """
+
+    file: EngineFile
+    content: bytes
+    companions: Mapping[str, bytes] = field(default_factory=dict)
+    finish: Finish | None = None
+    needs_finish: bool = False
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_engine(
+    target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: Postprocess
+) -> Engine:
+    """The engine that a target wants of a graph.
+
+    Raises:
+        LoweringError: The engine's format can't express the graph.
+    """
+    if target.engine.format == "tensorrt":
+        return _tensorrt(target, graph, postprocess)
+    if isinstance(graph, FloatGraph):
+        content = _file_content(lambda path: save_graph(graph, path))
+        return _onnx(content, graph.contract)
+    if target.engine.format == "tflite":
+        return _tflite(target, graph, postprocess)
+    content = _file_content(lambda path: save_quant_graph(graph, path))
+    return _onnx(content, graph.contract)
+
+
+def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: Postprocess) -> Engine:
+    wish = target.engine
+    # The op is for other people's clients, and these feed pixels as they are.
+    input_dtype = "uint8" if postprocess == "op" else wish.input_dtype
+    options = LoweringOptions(
+        input_dtype=cast(InputDType, input_dtype),
+        postprocess=postprocess,
+        column_pairs=wish.column_pairs,
+    )
+    lowered = load_lowering("tflite").lower(graph, options)
+    return Engine(
+        file=describe_engine(
+            "engine.tflite",
+            lowered.content,
+            format="tflite",
+            inputs=lowered.inputs,
+            outputs=lowered.outputs,
+        ),
+        content=lowered.content,
+    )
+
+
+def _tensorrt(
+    target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: Postprocess
+) -> Engine:
+    """Both forms of the graph, and the engine where it can be compiled without the device."""
+    from edgessd.lower.tensorrt.ahead_of_time import compile_ahead_of_time, installed_compiler
+    from edgessd.lower.tensorrt.lower import lower_to_tensorrt
+
+    wish = target.tensorrt
+    assert wish is not None  # a TargetSpec of this format has one
+    graphs = lower_to_tensorrt(
+        graph, postprocess=postprocess, nms_max_candidates=wish.nms_max_candidates
+    )
+    stem = "qdq" if graphs.precision == "int8" else "engine"
+    weak, strong = f"{stem}.onnx", f"{stem}.fp16.onnx"
+    finish = Finish(
+        weakly_typed=describe_companion(weak, graphs.weak),
+        strongly_typed=describe_companion(strong, graphs.strong),
+        precision=graphs.precision,
+        inputs=graphs.engine_inputs,
+        outputs=graphs.engine_outputs,
+    )
+    # What NVIDIA's compiler refuses here, the device's would refuse too: better now than there.
+    compiler = installed_compiler()
+    here = wish.provider == "tensorrt_rtx"
+    capabilities = wish.compute_capabilities if here else (_CHECKED_ON,)
+    compiled = compile_ahead_of_time(graphs, compiler, capabilities) if compiler else None
+    tools = {compiler.name: compiler.version_text} if compiler else {}
+    if compiled is not None and not target.engine.compiled_on_device:
+        return Engine(
+            file=describe_engine(
+                "engine.plan",
+                compiled.content,
+                format="tensorrt",
+                inputs=graphs.engine_inputs,
+                outputs=graphs.engine_outputs,
+            ),
+            content=compiled.content,
+            companions={weak: graphs.weak, strong: graphs.strong},
+            finish=finish,
+            tools=tools,
+        )
+    return Engine(
+        file=describe_engine(
+            weak,
+            graphs.weak,
+            format="onnx",
+            inputs=graphs.reference_inputs,
+            outputs=graphs.reference_outputs,
+        ),
+        content=graphs.weak,
+        companions={strong: graphs.strong},
+        finish=finish,
+        needs_finish=True,
+        tools=tools,
+    )
+
+
+def _onnx(content: bytes, contract: Contract) -> Engine:
+    size, anchors = contract.preprocess, contract.anchors.count
+    shapes = ((1, anchors, 4), (1, anchors, contract.columns))
+    image = TensorSpec(
+        name=INPUT, shape=(1, 3, size.height, size.width), dtype="float32", layout="NCHW"
+    )
+    file = describe_engine(
+        "engine.onnx",
+        content,
+        format="onnx",
+        inputs=(image,),
+        outputs=tuple(
+            TensorSpec(name=output, shape=shape, dtype="float32")
+            for output, shape in zip(OUTPUTS, shapes, strict=True)
+        ),
+    )
+    return Engine(file=file, content=content)
+
+
+def _file_content(save: Callable[[Path], None]) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "engine.onnx"
+        save(path)
+        return path.read_bytes()
