@@ -1,0 +1,181 @@
+"""Finish a bundle: compile its graph with the TensorRT and for the GPU of this very machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgessd.bundle.manifest import Finish
+from edgessd.bundle.store import Bundle
+from edgessd.core.errors import BackendError, BundleError, TargetError
+from edgessd.core.tensors import TensorSpec
+from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey, default_cache
+from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
+from edgessd.runtime.tensorrt.gpu import GpuIdentity, identify_gpu
+from edgessd.runtime.tensorrt.layer_report import LayerReport
+from edgessd.runtime.tensorrt.options import EngineOptions
+from edgessd.runtime.tensorrt.provider import Provider, find_provider
+from edgessd.target.detect import l4t_release
+from edgessd.target.spec import TargetSpec, TensorRtWish
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedEngine:
+    """An engine that this machine can load.
+
+    Attributes:
+        plan: The file that the backend `tensorrt` opens; its record lies beside it.
+        inputs, outputs: Its tensors, in the engine's order.
+        provider, version: What compiled it.
+        report: Layers by precision; None if TensorRT didn't tell.
+        cached: It was in the cache.
+        seconds: This call took.
+        notes: What a person should know, in sentences.
+    """
+
+    plan: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    provider: str
+    version: str
+    report: LayerReport | None
+    cached: bool
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def finish_bundle(
+    bundle: Bundle,
+    spec: TargetSpec,
+    *,
+    cache: Path | None = None,
+    rebuild: bool = False,
+    dla_core: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> FinishedEngine:
+    """Compile a bundle's graph, or take the engine from the cache.
+
+    Args:
+        bundle: With `finish` in its manifest.
+        spec: The target it was built for.
+        cache: Folder of the engine cache; None takes the user's.
+        rebuild: Compile even if the cache has the engine.
+        dla_core: Run what can run there on this DLA core.
+        progress: Gets sentences for a person who waits.
+
+    Raises:
+        BundleError: There is nothing to finish.
+        TargetError: The target isn't one of TensorRT, or hasn't what is asked of it.
+        BackendError: No TensorRT, no GPU, no memory, or a GPU without INT8.
+        LoweringError: TensorRT refuses the graph.
+    """
+    started = time.perf_counter()
+    finish, wish = _wanted(bundle, spec, dla_core)
+    provider = find_provider(wish.provider)
+    gpu = identify_gpu()
+    _require_precision(finish, gpu)
+    options = EngineOptions(
+        precision=finish.precision,
+        dla_core=dla_core,
+        workspace_mb=wish.workspace_mb,
+        optimization_level=wish.optimization_level,
+    )
+    key = _key(finish, provider, gpu, options)
+    engines = EngineCache(cache or default_cache())
+
+    def compile_it() -> CompiledEngine:
+        if progress is not None:
+            progress(f"{provider.title} compiles for {gpu.name}: minutes on a small board")
+        return compile_engine(
+            bundle.directory / finish.weakly_typed.file,
+            bundle.directory / finish.strongly_typed.file,
+            options,
+            provider,
+            tensors=(*finish.inputs, *finish.outputs),
+            timing_cache=engines.timing_cache(key),
+            log=engines.log_path(key),
+        )
+
+    engine = engines.get_or_compile(key, compile_it, rebuild=rebuild, progress=progress)
+    return FinishedEngine(
+        plan=engine.plan,
+        inputs=finish.inputs,
+        outputs=finish.outputs,
+        provider=provider.name,
+        version=provider.version_text,
+        report=engine.record.report,
+        cached=engine.cached,
+        seconds=time.perf_counter() - started,
+        notes=(*_other_gpu(spec, wish, gpu), *engine.record.notes),
+    )
+
+
+def _wanted(bundle: Bundle, spec: TargetSpec, dla_core: int | None) -> tuple[Finish, TensorRtWish]:
+    """What is to be compiled, once bundle and target agree on it."""
+    finish, wish = bundle.manifest.finish, spec.tensorrt
+    if wish is None:
+        raise TargetError(
+            f"{bundle.directory} is for {spec.name}, which TensorRT doesn't run",
+            expected="a bundle of a Jetson or of rtx",
+            found=f"a {spec.engine.format} target",
+            fix="Build one for this device: edgessd build --target jetson",
+        )
+    if finish is None:
+        raise BundleError(
+            f"There is nothing to finish in {bundle.directory}",
+            expected="a bundle whose engine is compiled on its device",
+            found=f"{bundle.manifest.engine.file}, complete as it is",
+            fix=f"Run it: edgessd run --model {bundle.directory}",
+        )
+    if finish.precision == "int8" and not wish.int8:
+        raise TargetError(
+            f"{spec.title} can't run an INT8 engine",
+            found=wish.int8_reason,
+            fix=f"Build an FP16 bundle: edgessd build --target {spec.name}",
+        )
+    if dla_core is not None and dla_core >= wish.dla_cores:
+        raise TargetError(
+            f"{spec.title} has no DLA core {dla_core}",
+            expected=f"0 to {wish.dla_cores - 1}" if wish.dla_cores else "no --dla",
+            found=f"--dla {dla_core}",
+            fix="Leave --dla out: the GPU runs everything",
+        )
+    return finish, wish
+
+
+def _require_precision(finish: Finish, gpu: GpuIdentity) -> None:
+    """A bundle may have been carried to another device than the one it was built for."""
+    if finish.precision == "int8" and not gpu.has_int8:
+        raise BackendError(
+            "This GPU can't run an INT8 engine: it has no instructions for 8-bit integers",
+            expected="compute capability 6.1, 7.0 or newer",
+            found=f"{gpu.name}, compute capability {gpu.compute_capability}",
+            fix="Build an FP16 bundle: edgessd build --target jetson-nano",
+        )
+
+
+def _other_gpu(spec: TargetSpec, wish: TensorRtWish, gpu: GpuIdentity) -> tuple[str, ...]:
+    """The graph runs on any GPU; only what was tuned for the target may fit less."""
+    if gpu.compute_capability in wish.compute_capabilities:
+        return ()
+    return (
+        f"The bundle was built for {spec.name} (compute capability "
+        f"{', '.join(wish.compute_capabilities)}); this is {gpu.name} ({gpu.compute_capability})",
+    )
+
+
+def _key(finish: Finish, provider: Provider, gpu: GpuIdentity, options: EngineOptions) -> EngineKey:
+    graph = finish.strongly_typed if provider.dialect.strongly_typed else finish.weakly_typed
+    return EngineKey(
+        provider=provider.name,
+        version=provider.version_text,
+        gpu=gpu.name,
+        compute_capability=gpu.compute_capability,
+        l4t=l4t_release(),
+        graph_sha256=graph.sha256,
+        options=options,
+        inputs=finish.inputs,
+        outputs=finish.outputs,
+    )
