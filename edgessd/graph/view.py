@@ -110,7 +110,8 @@ def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def set_initializer(model: onnx.ModelProto, name: str, value: Array) -> None:
     """Add an initializer, or give an existing one a new value."""
-    tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+    # Not ascontiguousarray: it makes a vector of a scalar, and a per-tensor scale is a scalar.
+    tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
     for entry in model.graph.initializer:
         if entry.name == name:
             entry.CopyFrom(tensor)

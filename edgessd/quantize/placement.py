@@ -82,9 +82,12 @@ class _Graph:
             None if dequantizer is None else self.producer(dequantizer.input[0], "QuantizeLinear")
         )
 
-    def is_activation_parameter(self, node: onnx.NodeProto) -> bool:
-        """Whether a Q or DQ handles an activation and not a constant."""
-        return not self.view.is_constant(node.input[0])
+    def is_of_activation(self, node: onnx.NodeProto) -> bool:
+        """Whether a Q or DQ handles an activation and not a convolution's parameters."""
+        return not self.view.is_constant(node.input[0]) and not any(
+            reader.op_type == "Conv" and node.output[0] in reader.input[1:]
+            for reader in self.view.consumers(node.output[0])
+        )
 
     def scale(self, node: onnx.NodeProto) -> FloatArray:
         """Of a Q or DQ, with empty for one that is computed at run time."""
@@ -153,7 +156,7 @@ def _opset(graph: _Graph) -> Iterator[Violation]:
 
 def _activation_parameters(graph: _Graph) -> Iterator[Violation]:
     for node in graph.nodes("QuantizeLinear", "DequantizeLinear"):
-        if not graph.is_activation_parameter(node):
+        if not graph.is_of_activation(node):
             continue
         yield from _zero_point(graph, node)
         size = graph.scale(node).size
@@ -256,6 +259,7 @@ def _weight(graph: _Graph, conv: onnx.NodeProto, node: onnx.NodeProto) -> Iterat
             message=f"The weight of {conv.name} is stored as {weight.dtype}.",
             fix="Store it as int8.",
         )
+        return
     axis = attribute(node, "axis", 1)
     if scale.shape != weight.shape[:1] or axis != 0:
         yield Violation(
@@ -397,7 +401,7 @@ def _pairs(graph: _Graph) -> Iterator[Violation]:
     for node in graph.nodes("DequantizeLinear"):
         source = node.input[0]
         made = graph.producer(source, "QuantizeLinear") is not None
-        if not made and not graph.view.is_constant(source) and source not in graph.view.inputs:
+        if not made and source not in graph.view.inputs and graph.is_of_activation(node):
             yield Violation(
                 rule="dangling",
                 node=node.name,
