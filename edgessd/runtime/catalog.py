@@ -32,6 +32,7 @@ class BackendEntry:
 BACKENDS: dict[str, BackendEntry] = {
     "litert": BackendEntry(module="edgessd.runtime.tflite_backend", formats=("tflite",)),
     "onnxruntime": BackendEntry(module="edgessd.runtime.ort_backend", formats=("onnx",)),
+    "tensorrt": BackendEntry(module="edgessd.runtime.tensorrt.backend", formats=("tensorrt",)),
 }
 
 
@@ -68,7 +69,7 @@ def open_engine(
 
     Args:
         path: The engine file.
-        engine_format: `tflite` or `onnx`.
+        engine_format: `tflite`, `onnx` or `tensorrt`.
         backend: A name from `BACKENDS`; None chooses.
         preferred: Names in the order of the target; ones unknown here are passed over.
         threads: None means at most four.

@@ -28,6 +28,7 @@ class Dialect:
             compiles without timing; the calls are there and do nothing.
         ahead_of_time: The build can be for GPUs that aren't here.
         runtime_cache: Kernels are compiled at run time, and the results can be kept.
+        tells_capturable: A context says beforehand whether a CUDA graph can be made of it.
     """
 
     strongly_typed: bool
@@ -37,6 +38,7 @@ class Dialect:
     timing_cache: bool = True
     ahead_of_time: bool = False
     runtime_cache: bool = False
+    tells_capturable: bool = False
 
 
 # Provider → (first version, dialect), newest first.
@@ -67,6 +69,7 @@ _DIALECTS: dict[str, tuple[tuple[Version, Dialect], ...]] = {
                 timing_cache=False,
                 ahead_of_time=True,
                 runtime_cache=True,
+                tells_capturable=True,
             ),
         ),
     ),
