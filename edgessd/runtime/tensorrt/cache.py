@@ -121,11 +121,11 @@ def read_record(plan: Path) -> EngineRecord:
         record = msgspec.json.decode(path.read_bytes(), type=EngineRecord)
     except (OSError, msgspec.DecodeError, EdgessdError) as error:
         raise BackendError(
-            f"{plan} has no record that says what it is", found=str(error), fix=fix
+            f"TensorRT refuses {plan}: it has no record of what it is", found=str(error), fix=fix
         ) from error
     if record.record_version != RECORD_VERSION or not plan.is_file():
         raise BackendError(
-            f"{plan} isn't an engine that this edgessd compiled",
+            f"TensorRT refuses {plan}: this edgessd didn't compile it",
             expected=f"record version {RECORD_VERSION} and its plan",
             found=f"version {record.record_version}"
             if plan.is_file()
@@ -134,7 +134,7 @@ def read_record(plan: Path) -> EngineRecord:
         )
     if plan.stat().st_size != record.plan_bytes or sha256_of(plan) != record.plan_sha256:
         raise BackendError(
-            f"{plan} was changed or cut off since it was compiled",
+            f"TensorRT refuses {plan}: it was changed or cut off since it was compiled",
             expected=f"{record.plan_bytes} bytes, sha256 {record.plan_sha256[:16]}…",
             found=f"{plan.stat().st_size} bytes, sha256 {sha256_of(plan)[:16]}…",
             fix=fix,

@@ -148,7 +148,7 @@ def _runtime(trt: ModuleType, plan: Plan, provider: Provider, heard: EngineLog) 
 
 def _refused(plan: Plan, provider: Provider, heard: EngineLog) -> BackendError:
     return BackendError(
-        f"{provider.title} doesn't load {plan.path}", found=heard.last_errors(), fix=_RECOMPILE
+        f"{provider.title} refuses {plan.path}", found=heard.last_errors(), fix=_RECOMPILE
     )
 
 
