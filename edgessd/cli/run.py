@@ -27,7 +27,11 @@ def command(
         int | None, typer.Option(help="Number of a Video4Linux camera.", metavar="N")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="A video, image, folder, glob pattern or URL.")
+        str | None,
+        typer.Option(
+            help="A video, image, folder, glob pattern or URL; csi:0 is a Jetson's own camera, "
+            "gst:PIPELINE is GStreamer's."
+        ),
     ] = None,
     model: Annotated[
         Path | None,
@@ -179,6 +183,7 @@ def _summary(pipeline: Pipeline, model: str, found: Counter[str]) -> dict[str, A
     return {
         "model": model,
         "source": pipeline.source.name,
+        "decoder": getattr(pipeline.source, "decoder", None),
         "frames": pipeline.meter.frames,
         "dropped": pipeline.dropped,
         "skipped": [{"image": name, "reason": why} for name, why in pipeline.source.skipped],

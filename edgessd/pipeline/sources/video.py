@@ -27,6 +27,7 @@ class VideoSource:
 
         self.live = "://" in location
         self.name = location
+        self.decoder = "FFmpeg"
         self.skipped: list[tuple[str, str]] = []
         if not self.live and not Path(location).is_file():
             raise SourceError(
