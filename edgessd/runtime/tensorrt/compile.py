@@ -164,7 +164,15 @@ def _parse(
 ) -> None:
     parser = trt.OnnxParser(network, logger_of(trt))
     if parser.parse(graph.read_bytes()):
-        return
+        if network.num_outputs:
+            return
+        # It takes a damaged file for an empty graph.
+        raise LoweringError(
+            f"{provider.title} refuses {graph.name}",
+            expected="a graph with outputs",
+            found="none",
+            fix="Copy the bundle anew from where it was built",
+        )
     refusals = []
     for index in range(parser.num_errors):
         error = parser.get_error(index)
