@@ -75,13 +75,13 @@ def command(
 
     Example: edgessd build --target raspberry-pi --checkpoint runs/cells/best.pt --calibration photos/
     """
-    if (target is None) == (finish is None):
-        raise typer.BadParameter("give either --target NAME or --finish BUNDLE")
-    if target is None:
+    if finish is not None and target is None:
         from edgessd.cli.finish import finish_command
 
         finish_command(finish, dla_core=dla, rebuild=rebuild, as_json=as_json)
         return
+    if target is None or finish is not None:
+        raise typer.BadParameter("give either --target NAME or --finish BUNDLE")
     if dla is not None or rebuild:
         raise typer.BadParameter("--dla and --rebuild go with --finish BUNDLE")
 
@@ -226,5 +226,12 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
     )
     for note in manifest.notes:
         console.print(f"Not done: {note}.", soft_wrap=True)
-    if not manifest.needs_finish:
+    if manifest.needs_finish:
+        console.print(
+            f"Next, on the device: edgessd build --finish {result.bundle.directory.name} (or run it: "
+            f"it is compiled then). Here: edgessd eval {result.bundle.directory} --data DIR runs the "
+            "same graph in onnxruntime",
+            soft_wrap=True,
+        )
+    else:
         console.print(f"Next: edgessd bench --model {result.bundle.directory}", soft_wrap=True)

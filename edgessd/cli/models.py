@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgessd.bench.comparison import Findings, Image, MeasuredModel
 from edgessd.bundle.manifest import MANIFEST_NAME
 from edgessd.core.contract import Nms
-from edgessd.core.errors import ConfigError
+from edgessd.core.errors import BackendError, ConfigError
 from edgessd.metrics.coco import EVALUATION_NMS
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def open_measured(
         path: A .pt checkpoint or a run's folder with its best.pt, a bundle's folder, an edgessd
             .onnx, or a .tflite.
         threads: CPU threads; None leaves it to the model.
-        backend: For bundles and graphs; None takes the model's own. A bundle that is compiled on its
-            device is read through its Q/DQ graph, and says so.
+        backend: For bundles and graphs; None takes the model's own. Where a TensorRT bundle can't run,
+            the graph it is compiled from is measured in onnxruntime, and the notes say so.
         label_file: For a foreign .tflite without labels.
     """
     given = Path(path)
@@ -54,7 +54,7 @@ def open_measured(
         return _open_checkpoint(given, str(path), threads)
     from edgessd.runtime.detector import Detector
 
-    if backend is None and _is_unfinished(given):
+    if backend is None and _engine_runs_elsewhere(given):
         backend = "onnxruntime"
     detector = Detector(given, backend=backend, threads=threads, labels=label_file)
     decodes_itself = detector.contract is None or (
@@ -111,9 +111,19 @@ def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredMode
     )
 
 
-def _is_unfinished(path: Path) -> bool:
-    """Whether this is a bundle whose engine is compiled on its device."""
+def _engine_runs_elsewhere(path: Path) -> bool:
+    """Whether this is a bundle for TensorRT and a GPU that this machine doesn't have."""
     from edgessd.bundle.store import open_bundle
+    from edgessd.runtime.opening import require_engine_support
 
     directory = path.parent if path.name == MANIFEST_NAME else path
-    return directory.is_dir() and open_bundle(directory).manifest.needs_finish
+    if not directory.is_dir():
+        return False
+    manifest = open_bundle(directory).manifest
+    if manifest.finish is None:
+        return False
+    try:
+        require_engine_support(manifest.target)
+    except BackendError:
+        return True
+    return False

@@ -78,7 +78,7 @@ def annotate(model: onnx.ModelProto, scheme: Scheme, recipe: Recipe) -> Plan:
     observed = set(observed_tensors(model))
     groups = []
     for members in _shared(view, wanted):
-        exemption = _exemption(recipe, members)
+        exemption = _exemption(recipe, scheme, members)
         if exemption is not None and exemption.keep_float:
             _refuse_float(scheme, members)
             continue
@@ -166,10 +166,12 @@ def _bounds(view: GraphView, name: str) -> tuple[float, float]:
     return clip_bounds(view, producer)
 
 
-def _exemption(recipe: Recipe, members: Iterable[str]) -> Exemption | None:
-    """The last exemption that names any member; all members follow it."""
+def _exemption(recipe: Recipe, scheme: Scheme, members: Iterable[str]) -> Exemption | None:
+    """The last exemption of the scheme that names any member; all members follow it."""
     names = list(members)
     for exemption in reversed(recipe.exemptions):
+        if exemption.scheme not in (None, scheme.name):
+            continue
         if any(fnmatchcase(name, pattern) for pattern in exemption.tensors for name in names):
             return exemption
     return None

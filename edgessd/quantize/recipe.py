@@ -9,6 +9,7 @@ import msgspec
 
 from edgessd.core.errors import ConfigError
 from edgessd.core.resources import resource_directory
+from edgessd.quantize.schemes import SchemeName
 
 RangeMethod = Literal["minmax", "average", "percentile", "mse", "entropy"]
 
@@ -49,11 +50,13 @@ class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         range: Another rule for their range.
         keep_float: Leave them unquantized. Engines of the affine scheme are wholly integer, so it is
             refused there.
+        scheme: Only where a graph is quantized in this scheme; None for any.
     """
 
     tensors: tuple[str, ...]
     range: RangeRule | None = None
     keep_float: bool = False
+    scheme: SchemeName | None = None
 
     def __post_init__(self) -> None:
         if (self.range is None) != self.keep_float:

@@ -103,33 +103,26 @@ def open_model(path: Path, wish: Wish) -> OpenedModel:
 
 def _open_bundle(bundle: Bundle, wish: Wish) -> OpenedModel:
     manifest = bundle.manifest
-    notes = list(manifest.notes)
-    if manifest.needs_finish:
-        if wish.backend is None:
-            raise BundleError(
-                f"{bundle.directory} isn't finished: its engine is compiled on {manifest.target}",
-                fix="To run its quantized graph here as the reference, ask for it: "
-                "--backend onnxruntime",
-            )
-        notes.append(f"Not the device's engine: the Q/DQ graph of the bundle, in {wish.backend}")
     if wish.labels is not None:
         raise BackendError(
             "A bundle carries its labels", found=f"--labels {wish.labels}", fix="Leave it out"
         )
     preferred, threads = _target_wish(manifest.target)
+    engine = _engine_of(bundle, wish)
     backend = open_engine(
-        bundle.engine_path,
-        manifest.engine.format,
+        engine.path,
+        engine.format,
         backend=wish.backend,
         preferred=preferred,
         threads=wish.threads or default_threads(threads),
     )
-    _require_same_tensors(bundle, backend)
+    if engine.stated:
+        _require_same_tensors(bundle, backend)
     contract = manifest.contract
     return OpenedModel(
         backend=backend,
-        engine_path=bundle.engine_path,
-        engine_format=manifest.engine.format,
+        engine_path=engine.path,
+        engine_format=engine.format,
         scheme=manifest.scheme,
         preprocess=contract.preprocess,
         labels=contract.labels,
@@ -139,8 +132,67 @@ def _open_bundle(bundle: Bundle, wish: Wish) -> OpenedModel:
         else _raw_finish(contract, backend),
         contract=contract,
         manifest=manifest,
-        notes=tuple(notes),
+        notes=(*manifest.notes, *engine.notes),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Engine:
+    """The file to execute; `stated` where the manifest's engine entry describes its tensors."""
+
+    path: Path
+    format: str
+    stated: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def _engine_of(bundle: Bundle, wish: Wish) -> _Engine:
+    """The bundle's engine, the one compiled from it for this machine, or the graph that stands for it."""
+    manifest = bundle.manifest
+    if manifest.finish is None:
+        return _Engine(path=bundle.engine_path, format=manifest.engine.format)
+    if wish.backend not in (None, "tensorrt"):
+        return _Engine(
+            path=bundle.directory / manifest.finish.weakly_typed.file,
+            format="onnx",
+            stated=manifest.needs_finish,
+            notes=(f"Not the device's engine: the graph it is compiled from, in {wish.backend}",),
+        )
+    try:
+        return _compiled(bundle)
+    except BackendError as error:
+        raise BundleError(
+            f"{bundle.directory} can't run here as {manifest.target} runs it: {error.problem}",
+            expected=error.expected,
+            found=error.found,
+            fix=f"{error.fix}. Or run the graph it is compiled from, as the reference: "
+            "--backend onnxruntime",
+        ) from error
+
+
+def _compiled(bundle: Bundle) -> _Engine:
+    """The plan in the bundle, or the one for this GPU out of the engine cache, compiled if need be."""
+    if not bundle.manifest.needs_finish:
+        require_engine_support(bundle.manifest.target)
+        return _Engine(path=bundle.engine_path, format="tensorrt")
+    from edgessd.runtime.tensorrt.finish import finish_bundle
+
+    finished = finish_bundle(bundle, load_target(bundle.manifest.target))
+    return _Engine(path=finished.plan, format="tensorrt", stated=False, notes=finished.notes)
+
+
+def require_engine_support(target: str) -> None:
+    """Refuse a machine without the TensorRT and the GPU that a target's engine needs.
+
+    Raises:
+        BackendError: What is missing, and the way to it.
+    """
+    from edgessd.runtime.tensorrt.gpu import identify_gpu
+    from edgessd.runtime.tensorrt.provider import find_provider, require_binding
+
+    wish = load_target(target).tensorrt
+    require_binding(find_provider(wish.provider if wish else None))
+    identify_gpu()
 
 
 def _target_wish(name: str) -> tuple[tuple[str, ...], int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgessd.bundle.store import open_bundle
+from edgessd.bundle.store import Bundle, open_bundle
 from edgessd.cli.build import checkpoint_name, choose_checkpoint
 
 Command = Callable[..., "object"]
@@ -57,7 +57,82 @@ def test_an_unfinished_bundle_is_said_to_be_one(
     assert (said["needs_finish"], said["target"]) == (True, "jetson-orin-nano")
     assert said["engine"] == "dist/pets-jetson/qdq.onnx"
     assert said["calibration_images"] == 15
-    assert "not compiled" in said["notes"][0]
+    manifest = open_bundle(work / said["bundle"]).manifest
+    assert manifest.finish is not None
+    assert manifest.finish.precision == "int8"
+    assert manifest.finish.strongly_typed.file == "qdq.fp16.onnx"
+    assert [spec.dtype for spec in manifest.finish.inputs] == ["int8"]
+
+
+def test_people_are_told_how_a_jetson_bundle_goes_on(
+    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+) -> None:
+    ended = edgessd_command(
+        "build", "--target", "jetson", "--checkpoint", tiny_checkpoint, "--calibration", photos
+    )
+    assert ended.code == 0, ended.err
+    assert "the target is jetson-orin-nano" in ended.err
+    assert "Next, on the device: edgessd build --finish tiny-jetson" in ended.err
+
+
+def test_a_nano_refuses_int8_and_gets_fp16(
+    work: Path, tiny_checkpoint: Path, edgessd_command: Command
+) -> None:
+    words = ("build", "--target", "jetson-nano", "--checkpoint", tiny_checkpoint)
+    refused = edgessd_command(*words, "--precision", "int8")
+    assert refused.code == 1
+    assert "offers no INT8 on its Maxwell GPU" in " ".join(refused.err.split())
+    assert not (work / "dist").exists()
+    ended = edgessd_command(*words, "--json")
+    assert ended.code == 0, ended.err
+    said = json.loads(ended.out)
+    assert (said["scheme"], said["engine"]) == ("float", "dist/tiny-jetson-nano/engine.onnx")
+
+
+def test_precision_is_for_tensorrt_alone(
+    work: Path, tiny_checkpoint: Path, edgessd_command: Command
+) -> None:
+    ended = edgessd_command(
+        "build", "--target", "host", "--checkpoint", tiny_checkpoint, "--precision", "fp16"
+    )
+    assert ended.code == 1
+    assert "The engine of host can't be fp16" in " ".join(ended.err.split())
+
+
+@pytest.mark.parametrize("postprocess", ["raw", "op"])
+def test_an_rtx_engine_is_compiled_without_a_gpu(
+    work: Path, tiny_checkpoint: Path, photos: Path, postprocess: str, edgessd_command: Command
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    ended = edgessd_command(
+        "build", "--target", "rtx", "--checkpoint", tiny_checkpoint, "--calibration", photos,
+        "--postprocess", postprocess, "--json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    said = json.loads(ended.out)
+    assert said["needs_finish"] is False
+    manifest = open_bundle(work / said["bundle"]).manifest
+    assert manifest.engine.format == "tensorrt"
+    assert manifest.provenance.tools["tensorrt_rtx"].startswith("1.")
+    # The engine needs a GPU; the graph it was compiled from runs anywhere.
+    refused = edgessd_command("run", "--model", said["bundle"], "--source", photos)
+    assert refused.code == 1
+    assert "--backend onnxruntime" in refused.err
+    words = ("run", "--model", said["bundle"], "--source", photos, "--backend", "onnxruntime")
+    assert edgessd_command(*words).code == 0
+
+
+def test_finishing_takes_a_bundle_and_a_gpu(
+    work: Path, tiny_bundles: dict[str, Bundle], edgessd_command: Command
+) -> None:
+    nothing = edgessd_command("build", "--finish", tiny_bundles["host"].directory)
+    assert nothing.code == 1
+    assert "which TensorRT doesn't run" in " ".join(nothing.err.split())
+    elsewhere = edgessd_command("build", "--finish", tiny_bundles["jetson-orin-nano"].directory)
+    assert elsewhere.code == 1
+    assert "TensorRT isn't usable from this Python" in " ".join(elsewhere.err.split())
+    both = edgessd_command("build", "--finish", tiny_bundles["host"].directory, "--target", "host")
+    assert both.code == 2
 
 
 def test_people_see_stages_and_what_is_not_done(

@@ -52,8 +52,23 @@ def table(small_graph: FloatGraph, folder: Path) -> CalibrationTable:
 
 @pytest.fixture(scope="module")
 def graphs(small_graph: FloatGraph, table: CalibrationTable) -> dict[SchemeName, QuantGraph]:
-    recipe = load_recipe("default")
+    recipe = replace(load_recipe("default"), exemptions=())
     return {name: quantize(small_graph, table, scheme=name, recipe=recipe) for name in SCHEMES}
+
+
+def test_the_default_recipe_keeps_the_outputs_float_where_the_engine_may(
+    small_graph: FloatGraph, table: CalibrationTable
+) -> None:
+    last = {}
+    for scheme in SCHEMES:
+        graph = quantize(small_graph, table, scheme=scheme, recipe=load_recipe("default"))
+        view = GraphView(graph.model)
+        last[scheme] = {
+            producer.op_type
+            for name in ("box_codes", "class_scores")
+            if (producer := view.producer(name)) is not None
+        }
+    assert last == {"affine": {"DequantizeLinear"}, "symmetric": {"Concat"}}
 
 
 def _nodes(model: onnx.ModelProto, op_type: str) -> list[onnx.NodeProto]:
