@@ -8,7 +8,7 @@ from edgessd.cli.console import JsonFlag, print_json
 
 if TYPE_CHECKING:
     from edgessd.target.detect import Machine
-    from edgessd.target.doctor import Check
+    from edgessd.target.findings import Check
 
 
 def command(as_json: JsonFlag = False) -> None:
@@ -49,7 +49,7 @@ def backend_check(name: str, *, needed: bool) -> Check:
     """Whether a backend's library loads, with its version."""
     from edgessd.core.errors import BackendError
     from edgessd.runtime.catalog import backend_entry
-    from edgessd.target.doctor import Check
+    from edgessd.target.findings import Check
 
     entry = backend_entry(name)
     try:

@@ -7,33 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib import metadata
-from typing import Literal
 
 from edgessd.target.detect import Machine
+from edgessd.target.doctor_nvidia import gather, gpu_checks, jetson_checks
+from edgessd.target.findings import Check, State
+from edgessd.target.jetson import release_numbers
+from edgessd.target.load import load_target
+from edgessd.target.opencv import find_opencv, installed_version
 from edgessd.target.packages import install_command
-
-State = Literal["ok", "missing", "note"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        name: What was looked at.
-        state: `ok`; `missing` if something that this machine's role needs isn't there; `note` for
-            anything that is merely good to know.
-        found: What there is.
-        fix: The command that mends it, "" where nothing is to mend.
-    """
-
-    name: str
-    state: State
-    found: str
-    fix: str = ""
-
+from edgessd.target.spec import JetPack
 
 # (distribution, what it is for). The first group runs detectors, the second makes them.
 _RUN_PACKAGES = (
@@ -49,13 +31,6 @@ _BUILD_PACKAGES = (
     ("flatbuffers", "writing .tflite"),
     ("faster-coco-eval", "AP"),
 )
-# OpenCV comes under several names, and from a system package without Python metadata.
-_OPENCV = (
-    "opencv-python-headless",
-    "opencv-python",
-    "opencv-contrib-python-headless",
-    "opencv-contrib-python",
-)
 
 
 def examine(machine: Machine, backends: Iterable[Check]) -> tuple[Check, ...]:
@@ -65,14 +40,28 @@ def examine(machine: Machine, backends: Iterable[Check]) -> tuple[Check, ...]:
         machine: From `detect_machine`.
         backends: What the runtime's catalog could load (it lies above this layer).
     """
-    checks = [_python(), *(_package(name, purpose, needed=True) for name, purpose in _RUN_PACKAGES)]
+    on_jetson = machine.target.startswith("jetson")
+    needed = _RUN_PACKAGES[:-1] if on_jetson else _RUN_PACKAGES  # a Jetson's OpenCV isn't any
+    checks = [_python(), *(_package(name, purpose, needed=True) for name, purpose in needed)]
+    if on_jetson:
+        checks += jetson_checks(machine, gather(), _jetpacks(machine.target))
     checks += backends
     on_device = machine.target != "host"
     checks += [_package(name, use, needed=not on_device) for name, use in _BUILD_PACKAGES]
     checks += [_cameras(machine), _gpu(machine), _coral(machine)]
+    if machine.gpus and not on_jetson:
+        checks += gpu_checks(gather())
     if machine.target.startswith("raspberry-pi"):
         checks.append(_throttling())
     return tuple(checks)
+
+
+def _jetpacks(target: str) -> tuple[JetPack, ...]:
+    """Those that support a board, oldest first; of a board that isn't known, those of all boards."""
+    spec = load_target(target)
+    boards = [spec, *(load_target(profile) for profile in spec.profiles)]
+    found = {jetpack for board in boards if board.tensorrt for jetpack in board.tensorrt.jetpacks}
+    return tuple(sorted(found, key=lambda jetpack: release_numbers(jetpack.l4t)))
 
 
 def throttle_flags(report: str) -> tuple[str, ...]:
@@ -104,7 +93,7 @@ def _python() -> Check:
 
 
 def _package(name: str, purpose: str, *, needed: bool) -> Check:
-    version = _opencv_version() if name == "opencv" else _installed(name)
+    version = _opencv_version() if name == "opencv" else installed_version(name)
     if version:
         return Check(name=name, state="ok", found=version)
     state: State = "missing" if needed else "note"
@@ -114,23 +103,9 @@ def _package(name: str, purpose: str, *, needed: bool) -> Check:
     return Check(name=name, state=state, found=found, fix=install_command(name))
 
 
-def _installed(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
 def _opencv_version() -> str:
-    versions = (_installed(name) for name in _OPENCV)
-    packaged = next((version for version in versions if version), "")
-    if packaged:
-        return packaged
-    try:  # the system's own OpenCV, e.g. JetPack's or Debian's
-        import cv2
-    except ImportError:
-        return ""
-    return str(cv2.__version__)
+    opencv = find_opencv()
+    return opencv.wheel.partition(" ")[2] or opencv.version
 
 
 def _cameras(machine: Machine) -> Check:
@@ -138,6 +113,8 @@ def _cameras(machine: Machine) -> Check:
         names = [f"{node} ({name})" if name else node for node, name in machine.cameras]
         return Check(name="Cameras", state="ok", found=", ".join(names))
     fix = "plug in a USB camera; in a container pass --device /dev/video0"
+    if machine.target.startswith("jetson"):
+        fix = "a CSI camera needs none: try --source csi:0; or plug in a USB camera"
     if machine.target.startswith("raspberry-pi"):
         fix = "sudo apt install python3-picamera2 for a CSI camera, or plug in a USB one"
     return Check(name="Cameras", state="note", found="no /dev/video*", fix=fix)

@@ -60,11 +60,12 @@ def gstreamer_in(build_information: str) -> str:
 
 def installed_wheel() -> str:
     """Name and version of the OpenCV distribution of this environment, "" for none."""
-    found = (f"{name} {version}" for name in WHEELS if (version := _version(name)))
+    found = (f"{name} {version}" for name in WHEELS if (version := installed_version(name)))
     return next(found, "")
 
 
-def _version(distribution: str) -> str:
+def installed_version(distribution: str) -> str:
+    """Version of a distribution in this environment, "" where it isn't installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

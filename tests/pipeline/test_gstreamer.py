@@ -318,5 +318,5 @@ def test_without_the_tool_that_knows_the_elements_nothing_is_opened(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SourceError, match="sudo apt install gstreamer1.0-tools"):
+    with pytest.raises(SourceError, match=r"sudo apt install gstreamer1\.0-tools"):
         missing_elements(["videotestsrc"])

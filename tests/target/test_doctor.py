@@ -9,7 +9,8 @@ import pytest
 
 from edgessd.target import doctor
 from edgessd.target.detect import Machine, detect_machine
-from edgessd.target.doctor import Check, examine, throttle_flags
+from edgessd.target.doctor import examine, throttle_flags
+from edgessd.target.findings import Check
 from edgessd.target.packages import install_command
 
 
@@ -35,9 +36,9 @@ def test_what_is_installed_has_its_version(machine: Machine) -> None:
 def test_a_missing_package_is_missed_where_it_is_needed(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = doctor._installed
+    installed = doctor.installed_version
     monkeypatch.setattr(
-        doctor, "_installed", lambda name: "" if name == "torch" else installed(name)
+        doctor, "installed_version", lambda name: "" if name == "torch" else installed(name)
     )
     on_host = named(machine)["torch"]
     assert (on_host.state, on_host.fix) == ("missing", "python -m pip install torch")
