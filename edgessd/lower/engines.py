@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -93,9 +94,13 @@ def _tensorrt(
 
     wish = target.tensorrt
     assert wish is not None  # a TargetSpec of this format has one
-    graphs = lower_to_tensorrt(
-        graph, postprocess=postprocess, nms_max_candidates=wish.nms_max_candidates
+    lower = partial(
+        lower_to_tensorrt,
+        graph,
+        postprocess=postprocess,
+        nms_max_candidates=wish.nms_max_candidates,
     )
+    graphs = lower(provider=wish.provider)
     stem = "qdq" if graphs.precision == "int8" else "engine"
     weak, strong = f"{stem}.onnx", f"{stem}.fp16.onnx"
     finish = Finish(
@@ -109,7 +114,9 @@ def _tensorrt(
     compiler = installed_compiler()
     here = wish.provider == "tensorrt_rtx"
     capabilities = wish.compute_capabilities if here else (_CHECKED_ON,)
-    compiled = compile_ahead_of_time(graphs, compiler, capabilities) if compiler else None
+    # TensorRT-RTX lacks the NMS layer, so what it checks for the other is suppression by operators.
+    checked = graphs if here or postprocess == "raw" else lower(provider="tensorrt_rtx")
+    compiled = compile_ahead_of_time(checked, compiler, capabilities) if compiler else None
     tools = {compiler.name: compiler.version_text} if compiler else {}
     if compiled is not None and not target.engine.compiled_on_device:
         return Engine(
