@@ -44,7 +44,7 @@ def no_gpu() -> None:
 def table(small_graph: FloatGraph, photos: Path) -> CalibrationTable:
     from edgessd.calibrate.collect import collect
 
-    return collect(small_graph, sorted(photos.iterdir())[:4])
+    return collect(small_graph, sorted(photos.iterdir()))
 
 
 @pytest.fixture(scope="session")
