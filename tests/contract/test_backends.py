@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError
-from edgessd.runtime.backend import Backend, Tensor
+from edgessd.core.tensors import Affine
+from edgessd.runtime.backend import Backend, Overlapping, Tensor
 from edgessd.runtime.catalog import BACKENDS, backend_entry, backends_for, open_engine
 
 Bundles = dict[str, Bundle]
@@ -22,6 +24,25 @@ def random_input(backend: Backend, seed: int = 0) -> Tensor:
         return rng.uniform(-1, 1, spec.shape).astype(spec.dtype)
     limits = np.iinfo(spec.dtype)
     return rng.integers(limits.min, limits.max, spec.shape, spec.dtype, endpoint=True)
+
+
+@pytest.fixture(scope="module")
+def integer_bundle(tiny_checkpoint: Path, photos: Path, tmp_path_factory) -> Bundle:
+    """The tiny detector for a Jetson, quantized throughout."""
+    from edgessd.lower.build import BuildRequest, build_bundle
+    from edgessd.lower.calibration_images import images_in
+    from edgessd.quantize.recipe import load_recipe
+    from edgessd.target.load import load_target
+
+    request = BuildRequest(
+        target=load_target("jetson-orin-nano"),
+        checkpoint=tiny_checkpoint,
+        name="tiny",
+        out=tmp_path_factory.mktemp("integers") / "tiny",
+        recipe=msgspec.structs.replace(load_recipe("default"), exemptions=()),
+        images=lambda: images_in(photos, limit=16),
+    )
+    return build_bundle(request).bundle
 
 
 class BackendContract:
@@ -168,8 +189,6 @@ class TestOnnxruntimeFloat(BackendContract):
     def test_brings_the_contract_that_the_file_carries(
         self, backend: Backend, bundle: Bundle
     ) -> None:
-        import msgspec
-
         from edgessd.core.contract import Contract
 
         text = backend.metadata["edgessd.contract"]
@@ -177,8 +196,109 @@ class TestOnnxruntimeFloat(BackendContract):
 
 
 class TestOnnxruntimeQdq(BackendContract):
+    """The reference of a TensorRT bundle: int8 pixels in, raw outputs float."""
+
     name = "onnxruntime"
     target = "jetson-orin-nano"
+
+    def test_takes_pixels_as_integers(self, backend: Backend) -> None:
+        assert backend.input.dtype == "int8"
+        assert backend.input.quantization == Affine(scale=1 / 128)
+        assert {spec.dtype for spec in backend.outputs} == {"float32"}
+
+
+class TestOnnxruntimeIntegers(BackendContract):
+    """As above, quantized by a recipe that leaves nothing float: integers on both sides."""
+
+    name = "onnxruntime"
+    target = "jetson-orin-nano"
+
+    @pytest.fixture
+    def bundle(self, integer_bundle: Bundle) -> Bundle:
+        return integer_bundle
+
+    def test_its_scales_are_those_of_the_graph(self, backend: Backend, bundle: Bundle) -> None:
+        assert (backend.input,) == bundle.manifest.engine.inputs
+        assert backend.outputs == bundle.manifest.engine.outputs
+        for spec in backend.outputs:
+            assert spec.dtype == "int8"
+            assert spec.quantization is not None
+            assert spec.quantization.zero_point == 0
+
+    def test_detects_what_the_bundle_with_float_outputs_detects(
+        self, bundle: Bundle, tiny_bundles: Bundles, photos: Path
+    ) -> None:
+        """The same network but for the rounding of its last tensors."""
+        from edgessd.core.images import read_image
+        from edgessd.runtime.detector import Detector
+
+        image = read_image(sorted(photos.iterdir())[0])
+        whole, kept = (
+            Detector(of.directory, backend=self.name) for of in (bundle, tiny_bundles[self.target])
+        )
+        for detector in (whole, kept):
+            assert detector(image).labels == bundle.manifest.contract.labels
+        tensor, _ = whole.prepare(image)
+        np.testing.assert_array_equal(kept.prepare(image)[0], tensor)
+        integers, floats = whole.infer(tensor), kept.infer(tensor)
+        for spec in bundle.manifest.engine.outputs:
+            assert spec.quantization is not None
+            scale = spec.quantization.scale
+            clipped = np.clip(floats[spec.name], -128 * scale, 127 * scale)
+            distance = np.abs(integers[spec.name] * scale - clipped) / scale
+            # Half a step of the joined tensor, after half a step of the head's own.
+            assert (distance <= 1).mean() > 0.95, (spec.name, distance.max())
+
+
+class TestTensorRt(BackendContract):
+    """On a GPU that TensorRT-RTX compiles for; the engine is compiled on the spot."""
+
+    name = "tensorrt"
+    target = "rtx"
+
+    @pytest.fixture(scope="class")
+    def bundle(
+        self, tiny_checkpoint: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Bundle:
+        from edgessd.lower.build import BuildRequest, build_bundle
+        from edgessd.lower.calibration_images import images_in
+        from edgessd.quantize.recipe import load_recipe
+        from edgessd.runtime.tensorrt.gpu import identify_gpu
+        from edgessd.target.load import load_target
+
+        target = load_target(self.target)
+        try:
+            gpu = identify_gpu()
+        except BackendError as error:
+            pytest.skip(str(error))
+        if target.tensorrt is None or gpu.compute_capability not in (
+            target.tensorrt.compute_capabilities
+        ):
+            pytest.skip(f"TensorRT-RTX has no engine for {gpu.name}")
+        pytest.importorskip("tensorrt_rtx")
+        return build_bundle(
+            BuildRequest(
+                target=target,
+                checkpoint=tiny_checkpoint,
+                name="tiny",
+                out=tmp_path_factory.mktemp("rtx") / "tiny-rtx",
+                recipe=load_recipe("default"),
+                images=lambda: images_in(photos, limit=16),
+            )
+        ).bundle
+
+    def test_names_the_library_it_found(self, bundle: Bundle) -> None:
+        super().test_names_the_library_it_found()
+
+    def test_runs_that_overlap_give_what_single_runs_give(self, backend: Backend) -> None:
+        assert isinstance(backend, Overlapping)
+        tensors = [random_input(backend, seed) for seed in range(3)]
+        single = [backend.infer(tensor)["class_scores"].copy() for tensor in tensors]
+        backend.submit(tensors[0])
+        for number, tensor in enumerate(tensors[1:]):
+            backend.submit(tensor)
+            np.testing.assert_array_equal(backend.collect()["class_scores"], single[number])
+        np.testing.assert_array_equal(backend.collect()["class_scores"], single[2])
 
 
 def test_every_backend_in_the_catalog_is_held_to_the_contract() -> None:
@@ -187,7 +307,7 @@ def test_every_backend_in_the_catalog_is_held_to_the_contract() -> None:
 
 
 def test_an_unknown_backend_names_the_known_ones() -> None:
-    with pytest.raises(BackendError, match="litert or onnxruntime"):
+    with pytest.raises(BackendError, match="litert or onnxruntime or tensorrt"):
         backend_entry("tensorrrt")
 
 
