@@ -1,0 +1,222 @@
+"""Finishing bundles and opening plans: what is refused, in which words, before a GPU is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgessd.bundle.store import Bundle, describe_engine, write_bundle
+from edgessd.core.errors import BackendError, BundleError, TargetError
+from edgessd.core.tensors import TensorSpec
+from edgessd.runtime.catalog import open_engine
+from edgessd.runtime.tensorrt import finish as finish_module
+from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey
+from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
+from edgessd.runtime.tensorrt.finish import finish_bundle
+from edgessd.runtime.tensorrt.gpu import GpuIdentity
+from edgessd.runtime.tensorrt.options import EngineOptions
+from edgessd.runtime.tensorrt.plan import matching_provider, read_plan, require_gpu
+from edgessd.runtime.tensorrt.provider import Provider
+from edgessd.target.load import load_target
+from edgessd.target.spec import TargetSpec
+
+ADA = GpuIdentity(name="RTX 4090", capability=(8, 9), total_memory=24 << 30, unified=False)
+NANO = GpuIdentity(name="NVIDIA Tegra X1", capability=(5, 3), total_memory=4 << 30, unified=True)
+
+
+@pytest.fixture(scope="module")
+def jetson(tiny_bundles: dict[str, Bundle]) -> Bundle:
+    return tiny_bundles["jetson-orin-nano"]
+
+
+@pytest.fixture(scope="module")
+def orin() -> TargetSpec:
+    return load_target("jetson-orin-nano")
+
+
+def on(gpu: GpuIdentity, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have finish_bundle find this GPU and this library."""
+    monkeypatch.setattr(finish_module, "identify_gpu", lambda: gpu)
+    monkeypatch.setattr(finish_module, "find_provider", lambda name: provider)
+
+
+def test_a_bundle_that_is_complete_has_nothing_to_finish(tiny_bundles, orin: TargetSpec) -> None:
+    with pytest.raises(BundleError, match=r"nothing to finish.*engine\.tflite, complete as it is"):
+        finish_bundle(tiny_bundles["android"], orin)
+
+
+def test_a_bundle_of_another_kind_of_target_is_refused(tiny_bundles) -> None:
+    with pytest.raises(TargetError, match=r"for android, which TensorRT doesn't run.*a tflite"):
+        finish_bundle(tiny_bundles["android"], load_target("android"))
+
+
+def test_int8_for_a_target_without_it_gives_the_targets_reason(jetson: Bundle) -> None:
+    nano = load_target("jetson-nano")
+    assert nano.tensorrt is not None
+    with pytest.raises(TargetError) as caught:
+        finish_bundle(jetson, nano)
+    assert nano.tensorrt.int8_reason.rstrip(".") in str(caught.value)
+    assert "edgessd build --target jetson-nano" in str(caught.value)
+
+
+def test_int8_on_a_gpu_without_it_is_refused_whatever_the_target(
+    jetson: Bundle, orin: TargetSpec, rtx: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(NANO, rtx, monkeypatch)
+    with pytest.raises(BackendError, match=r"can't run an INT8 engine.*Tegra X1.*5\.3.*FP16"):
+        finish_bundle(jetson, orin)
+
+
+def test_a_dla_that_the_target_lacks_is_refused(jetson: Bundle, orin: TargetSpec) -> None:
+    with pytest.raises(TargetError, match=r"no DLA core 0.*Leave --dla out"):
+        finish_bundle(jetson, orin, dla_core=0)
+
+
+def test_without_tensorrt_it_says_how_to_get_it(
+    jetson: Bundle, orin: TargetSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgessd.runtime.tensorrt import provider as provider_module
+
+    def absent(name: str) -> object:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(provider_module, "import_module", absent)
+    monkeypatch.setattr(provider_module, "find_trtexec", lambda: None)
+    with pytest.raises(BackendError, match="TensorRT isn't usable from this Python"):
+        finish_bundle(jetson, orin)
+
+
+def test_without_a_driver_it_says_so(jetson: Bundle, rtx: Provider, no_gpu) -> None:
+    pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
+    with pytest.raises(BackendError, match="CUDA doesn't run on this machine"):
+        finish_bundle(jetson, load_target("rtx"))
+
+
+def test_compiles_the_bundles_own_graph_once(
+    jetson: Bundle,
+    orin: TargetSpec,
+    rtx: Provider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TensorRT-RTX compiles it for an Ada GPU that isn't here; all the rest is as on a device."""
+
+    def ahead(weak, strong, options: EngineOptions, provider, **more) -> CompiledEngine:
+        options = msgspec.structs.replace(options, compute_capabilities=("8.9",))
+        return compile_engine(weak, strong, options, provider, **more)
+
+    on(ADA, rtx, monkeypatch)
+    monkeypatch.setattr(finish_module, "compile_engine", ahead)
+    said: list[str] = []
+    done = finish_bundle(jetson, orin, cache=tmp_path, progress=said.append)
+    assert not done.cached
+    assert "RTX 4090" in said[0]
+    assert done.plan.parent == tmp_path
+    assert (done.provider, done.version) == ("tensorrt_rtx", rtx.version_text)
+    finish = jetson.manifest.finish
+    assert finish is not None
+    assert (done.inputs, done.outputs) == (finish.inputs, finish.outputs)
+    assert "built for jetson-orin-nano" in done.notes[0]
+    assert "RTX 4090 (8.9)" in done.notes[0]
+    assert (tmp_path / f"{done.plan.stem}.log").read_text()
+
+    again = finish_bundle(jetson, orin, cache=tmp_path)
+    assert again.cached
+    assert again.plan == done.plan
+
+    plan = read_plan(done.plan)
+    assert (plan.image, plan.outputs) == (finish.inputs[0], finish.outputs)
+    assert matching_provider(plan) == rtx
+    require_gpu(plan, ADA)
+    with pytest.raises(BackendError, match=r"another GPU.*RTX 4090.*Tegra X1.*--finish"):
+        require_gpu(plan, NANO)
+
+
+@pytest.fixture
+def plan(tmp_path: Path, rtx: Provider) -> Path:
+    """A plan in the engine cache, of the TensorRT-RTX that is installed."""
+    image = TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="float16", layout="NCHW")
+    key = EngineKey(
+        provider=rtx.name,
+        version=rtx.version_text,
+        gpu=ADA.name,
+        compute_capability=ADA.compute_capability,
+        l4t="",
+        graph_sha256="ab" * 32,
+        options=EngineOptions(precision="fp16"),
+        inputs=(image,),
+        outputs=(TensorSpec(name="box_codes", shape=(1, 4, 4), dtype="float16"),),
+    )
+    engine = CompiledEngine(content=b"plan", typed="strongly", report=None, seconds=0.0)
+    return EngineCache(tmp_path).get_or_compile(key, lambda: engine).plan
+
+
+def test_an_engine_of_another_version_names_both_and_the_next_command(plan: Path) -> None:
+    record = json.loads(plan.with_suffix(".json").read_text())
+    found = record["key"]["version"]
+    record["key"]["version"] = "1.3.0.30"
+    plan.with_suffix(".json").write_text(json.dumps(record))
+    with pytest.raises(BackendError) as caught:
+        open_engine(plan, "tensorrt")
+    text = str(caught.value)
+    assert "Expected tensorrt_rtx 1.3.0.30" in text
+    assert f"Found tensorrt_rtx {found}" in text
+    assert "edgessd build --finish BUNDLE" in text
+
+
+def test_trtexecs_three_numbers_match_the_bindings_four(plan: Path, rtx: Provider) -> None:
+    known = read_plan(plan)
+    short = ".".join(map(str, rtx.version[:3]))
+    assert matching_provider(dataclasses.replace(known, version=short)) == rtx
+
+
+def test_opening_a_plan_without_a_driver_says_so(plan: Path, no_gpu) -> None:
+    pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
+    with pytest.raises(BackendError, match="CUDA doesn't run on this machine"):
+        open_engine(plan, "tensorrt")
+
+
+def test_a_plan_that_was_changed_is_not_opened(plan: Path) -> None:
+    plan.write_bytes(b"nalp")
+    with pytest.raises(BackendError, match="changed or cut off since it was compiled"):
+        open_engine(plan, "tensorrt")
+
+
+def test_a_plan_from_nowhere_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "engine.plan"
+    path.write_bytes(b"plan")
+    with pytest.raises(BackendError, match=r"TensorRT refuses .*no record of what it is"):
+        open_engine(path, "tensorrt")
+
+
+def test_a_plan_in_a_bundle_is_described_by_its_manifest(
+    jetson: Bundle, tmp_path: Path, rtx: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGESSD_CACHE", str(tmp_path / "cache"))
+    finish = jetson.manifest.finish
+    assert finish is not None
+    engine = describe_engine(
+        "engine.plan", b"plan", format="tensorrt", inputs=finish.inputs, outputs=finish.outputs
+    )
+
+    def write(tools: dict[str, str]) -> Path:
+        provenance = msgspec.structs.replace(jetson.manifest.provenance, tools=tools)
+        manifest = msgspec.structs.replace(
+            jetson.manifest, engine=engine, needs_finish=False, finish=None, provenance=provenance
+        )
+        write_bundle(tmp_path / "bundle", manifest, b"plan")
+        return tmp_path / "bundle" / "engine.plan"
+
+    described = read_plan(write({rtx.name: rtx.version_text}))
+    assert (described.provider, described.version) == (rtx.name, rtx.version_text)
+    assert (described.image, described.outputs) == (finish.inputs[0], finish.outputs)
+    assert described.gpu == ""
+    require_gpu(described, ADA)
+    # TensorRT-RTX's kernels of this machine don't go into the bundle.
+    assert described.kernels.parent == tmp_path / "cache" / "engines"
+    with pytest.raises(BackendError, match=r"doesn't say what compiled engine\.plan"):
+        read_plan(write({"onnx": "1.20"}))
