@@ -18,6 +18,7 @@ from edgessd.pipeline.sources.catalog import open_source, open_video
 from edgessd.pipeline.sources.csi import csi_pipeline
 from edgessd.pipeline.sources.gstreamer import (
     elements_of,
+    how_to_install,
     missing_elements,
     quoted,
     with_appsink_options,
@@ -277,7 +278,16 @@ def test_a_missing_element_is_named_with_its_package(with_gstreamer: Run) -> Non
     said = with_gstreamer(MISSING)
     assert said["problem"] == "csi:0 needs GStreamer elements that aren't installed"
     assert said["found"] == "no nvarguscamerasrc and no nvvidconv"
-    assert "sudo apt install nvidia-l4t-camera nvidia-l4t-gstreamer" in said["fix"]
+    assert "a Jetson alone: here use --camera N" in said["fix"]
+
+
+def test_what_to_install_depends_on_the_machine() -> None:
+    missing = ("nvarguscamerasrc", "nvvidconv", "h264parse", "x")
+    assert how_to_install(missing, on_jetson=True) == (
+        "sudo apt install gstreamer1.0-plugins-bad nvidia-l4t-gstreamer; check the spelling of x, or "
+        "look for its package with `apt-cache search gstreamer1.0`"
+    )
+    assert "nvidia-l4t" not in how_to_install(missing, on_jetson=False)
 
 
 @pytest.mark.parametrize(

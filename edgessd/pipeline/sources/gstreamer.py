@@ -14,6 +14,7 @@ import numpy as np
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.native_words import held_stderr
+from edgessd.target.detect import l4t_release
 from edgessd.target.opencv import find_opencv
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 # Where elements come from, by their names' beginnings; the first that fits.
 _PACKAGES = (
-    ("nvargus", "nvidia-l4t-camera"),
-    ("nvv4l2", "nvidia-l4t-gstreamer"),
     ("nv", "nvidia-l4t-gstreamer"),
     ("video", "gstreamer1.0-plugins-base"),
     ("decodebin", "gstreamer1.0-plugins-base"),
@@ -211,18 +210,21 @@ def _require_elements(name: str, pipeline: str) -> None:
         f"{name} needs GStreamer elements that aren't installed",
         expected=", ".join(elements_of(pipeline)),
         found=f"no {' and no '.join(missing)}",
-        fix=_installing(missing),
+        fix=how_to_install(missing, on_jetson=bool(l4t_release())),
     )
 
 
-def _installing(missing: Sequence[str]) -> str:
+def how_to_install(missing: Sequence[str], *, on_jetson: bool) -> str:
+    """What to do about elements that aren't there."""
     packages = {element: _package(element) for element in missing}
+    nvidia = sorted({package for package in packages.values() if package.startswith("nvidia")})
+    others = sorted({package for package in packages.values() if package} - set(nvidia))
     steps = []
-    known = sorted({package for package in packages.values() if package})
-    if known:
-        steps.append(f"sudo apt install {' '.join(known)}")
-    if any(package.startswith("nvidia") for package in known):
-        steps.append("that is for a Jetson alone: elsewhere use --camera N or --source FILE")
+    if nvidia and not on_jetson:
+        steps.append("NVIDIA's are there on a Jetson alone: here use --camera N or --source FILE")
+    install = [*others, *nvidia] if on_jetson else others
+    if install:
+        steps.append(f"sudo apt install {' '.join(install)}")
     unknown = [element for element, package in packages.items() if not package]
     if unknown:
         steps.append(
