@@ -254,13 +254,14 @@ def _open(name: str, pipeline: str) -> cv2.VideoCapture:
 
 
 def _reason(lines: Sequence[str]) -> str:
-    """The first of OpenCV's or GStreamer's lines that says something."""
-    for line in lines:
-        _, mark, text = line.partition("GStreamer warning: ")
-        if mark and "have not been created" not in text:
-            return text.strip()
-    told = [line.strip() for line in lines if line.strip()]
-    return told[0] if told else "no word from GStreamer"
+    """What an element reported; else the first of OpenCV's lines that says something."""
+    warnings = [
+        text.strip() for line in lines if (text := line.partition("GStreamer warning: ")[2])
+    ]
+    reports = [text.partition(" reported: ")[2] for text in warnings if " reported: " in text]
+    told = [text for text in warnings if "have not been created" not in text]
+    spoken = [line.strip() for line in lines if line.strip()]
+    return next(iter((*reports, *told, *spoken)), "no word from GStreamer")
 
 
 def _for_launch(pipeline: str) -> str:
