@@ -133,12 +133,15 @@ def build_failure(
 
 def dla_notes(report: LayerReport | None, options: EngineOptions) -> tuple[str, ...]:
     """A sentence where the DLA that was asked for does nothing."""
-    if options.dla_core is None or report is None or report.counts.get("DLA"):
+    if options.dla_core is None or (report is not None and report.counts.get("DLA")):
         return ()
-    return (
-        "No layer runs on the DLA: it takes none of this graph's quantized layers, and the GPU runs "
-        "them all",
-    )
+    if options.precision == "int8":
+        # https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-with-dla.html
+        return (
+            "The DLA takes no layers that Q/DQ quantizes: the GPU runs them. An FP16 bundle uses the "
+            "DLA: edgessd build --precision fp16",
+        )
+    return () if report is None else ("No layer fits the DLA: the GPU runs them all",)
 
 
 def _make(create: Any, what: str, provider: Provider, heard: EngineLog, log: Path | None) -> Any:

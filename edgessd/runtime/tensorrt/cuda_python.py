@@ -134,6 +134,8 @@ class CudaPython:
         code, values = int(result[0]), result[1:]
         if code == 0:
             return values
+        # Else TensorRT, which asks for it after its own calls, takes this error for one of its own.
+        self._cuda.cudaGetLastError()
         if code == NO_DRIVER:
             _, needs = self._cuda.cudaRuntimeGetVersion()
             _, driver = self._cuda.cudaDriverGetVersion()

@@ -75,7 +75,7 @@ def finish_bundle(
     finish, wish = _wanted(bundle, spec, dla_core)
     provider = find_provider(wish.provider)
     gpu = identify_gpu()
-    _require_precision(finish, gpu)
+    _require_precision(finish, spec, gpu)
     options = EngineOptions(
         precision=finish.precision,
         dla_core=dla_core,
@@ -145,14 +145,14 @@ def _wanted(bundle: Bundle, spec: TargetSpec, dla_core: int | None) -> tuple[Fin
     return finish, wish
 
 
-def _require_precision(finish: Finish, gpu: GpuIdentity) -> None:
+def _require_precision(finish: Finish, spec: TargetSpec, gpu: GpuIdentity) -> None:
     """A bundle may have been carried to another device than the one it was built for."""
     if finish.precision == "int8" and not gpu.has_int8:
         raise BackendError(
             "This GPU can't run an INT8 engine: it has no instructions for 8-bit integers",
             expected="compute capability 6.1, 7.0 or newer",
             found=f"{gpu.name}, compute capability {gpu.compute_capability}",
-            fix="Build an FP16 bundle: edgessd build --target jetson-nano",
+            fix=f"Build an FP16 bundle: edgessd build --target {spec.name} --precision fp16",
         )
 
 

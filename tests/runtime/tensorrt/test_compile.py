@@ -111,11 +111,14 @@ def test_a_failed_build_names_its_log(rtx: Provider) -> None:
 
 
 def test_a_dla_that_does_nothing_is_noted() -> None:
-    wish = EngineOptions(precision="int8", dla_core=0)
+    int8 = EngineOptions(precision="int8", dla_core=0)
+    fp16 = EngineOptions(precision="fp16", dla_core=0)
     idle = LayerReport(layers={"INT8": ("conv",)})
     busy = LayerReport(layers={"DLA": ("conv",)})
-    assert "No layer runs on the DLA" in dla_notes(idle, wish)[0]
-    assert dla_notes(busy, wish) == ()
+    for report in (idle, None):
+        assert "edgessd build --precision fp16" in dla_notes(report, int8)[0]
+    assert "No layer fits the DLA" in dla_notes(idle, fp16)[0]
+    assert dla_notes(None, fp16) == dla_notes(busy, fp16) == dla_notes(busy, int8) == ()
     assert dla_notes(idle, EngineOptions(precision="int8")) == ()
 
 
