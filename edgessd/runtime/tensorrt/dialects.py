@@ -62,7 +62,7 @@ _DIALECTS: dict[str, tuple[tuple[Version, Dialect], ...]] = {
     ),
     "tensorrt_rtx": (
         (
-            (1, 2),
+            (1, 4),
             Dialect(
                 strongly_typed=True,
                 network_flags=("STRONGLY_TYPED",),

@@ -49,7 +49,7 @@ def bind(root: Path, python: str, library: str = "tensorrt.so") -> None:
 
 def test_finds_rtx_with_its_version(rtx: Provider) -> None:
     assert rtx.name == "tensorrt_rtx"
-    assert rtx.version >= (1, 2)
+    assert rtx.version >= (1, 4)
     assert rtx.title == f"TensorRT-RTX {rtx.module.__version__}"
     assert rtx.dialect.strongly_typed
     assert rtx.dialect.ahead_of_time
