@@ -295,7 +295,7 @@ def test_what_to_install_depends_on_the_machine() -> None:
     [
         (f'filesrc location="/nothing.mp4" ! decodebin ! {TO_BGR}', "Resource not found"),
         (f"v4l2src device=/dev/video77 ! {TO_BGR}", "Cannot identify device"),
-        ("videotestsrc ! videoconvert ! ! appsink", "syntax error"),
+        ("videotestsrc ! videoconvert ! appsink !", "syntax error"),
     ],
 )
 def test_a_pipeline_that_does_not_start_gives_gstreamer_s_reason(
