@@ -108,7 +108,7 @@ def _lower_quantized(graph: QuantGraph, append: Append | None) -> TensorRtGraphs
     kept_float = [
         pattern
         for exemption in graph.recipe.exemptions
-        if exemption.keep_float
+        if exemption.keep_float and exemption.scheme in (None, graph.scheme)
         for pattern in exemption.tensors
     ]
     _require_placement(graph.model, kept_float)
