@@ -36,7 +36,7 @@ COMMANDS: dict[str, Entry] = {
         "evaluate",
         "Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labelled dataset.",
     ),
-    "build": Entry("build", "Build a quantized bundle for a device."),
+    "build": Entry("build", "Build a quantized bundle for a device, or finish one on the device."),
     "run": Entry("run", "Run a detector over a camera, a video or images."),
     "bench": Entry(
         "bench", "Measure latency, FPS, memory and, with --data, accuracy on this machine."
