@@ -204,6 +204,7 @@ def as_object(result: BuildResult, seconds: float) -> dict[str, Any]:
         "calibration_images": calibration.images if calibration else 0,
         "recipe": calibration.recipe if calibration else None,
         "notes": list(manifest.notes),
+        "advice": list(result.advice),
     }
 
 

@@ -80,11 +80,13 @@ class BuildResult:
         bundle: Written and verified.
         seconds: Of each stage, in order.
         images: What was calibrated with, None for a float target.
+        advice: What could be faster, as sentences.
     """
 
     bundle: Bundle
     seconds: dict[str, float]
     images: CalibrationImages | None
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def build_bundle(
             notes=request.target.pending,
         )
         bundle = write_bundle(request.out, manifest, engine.content, engine.companions)
-    return BuildResult(bundle=bundle, seconds=clock.seconds, images=images)
+    return BuildResult(bundle=bundle, seconds=clock.seconds, images=images, advice=engine.advice)
 
 
 def export_checkpoint(checkpoint: Path) -> ExportedCheckpoint:

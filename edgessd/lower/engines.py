@@ -34,6 +34,7 @@ class Engine:
         finish: What TensorRT compiles.
         needs_finish: It still has to.
         tools: Compiler → version, where one had a say.
+        advice: What could be faster, as sentences.
     """
 
     file: EngineFile
@@ -42,6 +43,7 @@ class Engine:
     finish: Finish | None = None
     needs_finish: bool = False
     tools: Mapping[str, str] = field(default_factory=dict)
+    advice: tuple[str, ...] = ()
 
 
 def make_engine(
@@ -131,6 +133,7 @@ def _tensorrt(
             companions={weak: graphs.weak, strong: graphs.strong},
             finish=finish,
             tools=tools,
+            advice=graphs.advice,
         )
     return Engine(
         file=describe_engine(
@@ -145,6 +148,7 @@ def _tensorrt(
         finish=finish,
         needs_finish=True,
         tools=tools,
+        advice=graphs.advice,
     )
 
 

@@ -55,6 +55,7 @@ def test_an_unfinished_bundle_is_said_to_be_one(
     assert ended.code == 0, ended.err
     said = json.loads(ended.out)
     assert (said["needs_finish"], said["target"]) == (True, "jetson-orin-nano")
+    assert said["advice"][0].startswith("backbone.stem.conv: 3 channels in and 16 out")
     assert said["engine"] == "dist/pets-jetson/qdq.onnx"
     assert said["calibration_images"] == 15
     manifest = open_bundle(work / said["bundle"]).manifest
