@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgessd.core.errors import SourceError
+from edgessd.core.images import IMAGE_SUFFIXES
 from edgessd.pipeline.sources.source import Source
 
 if TYPE_CHECKING:
     from edgessd.target.spec import CameraWish
-
-_IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
 
 def open_source(text: str) -> Source:
@@ -73,7 +72,7 @@ def open_video(location: str, camera: CameraWish) -> Source:
 
 def _is_images(text: str) -> bool:
     path = Path(text)
-    return path.is_dir() or path.suffix.lower() in _IMAGE_SUFFIXES or any(c in text for c in "*?[")
+    return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or any(c in text for c in "*?[")
 
 
 def _this_machine() -> tuple[str, CameraWish]:
@@ -93,4 +92,4 @@ def _matching_images(text: str) -> list[Path]:
         found = [path]
     else:
         found = [Path(name) for name in glob(text, recursive=True)]
-    return sorted(p for p in found if p.suffix.lower() in _IMAGE_SUFFIXES and p.is_file())
+    return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())

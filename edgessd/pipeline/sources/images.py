@@ -29,7 +29,7 @@ class ImageSource:
         if not paths:
             raise SourceError(
                 f"{name} holds no image",
-                expected="at least one .jpg, .jpeg, .png, .bmp or .webp file",
+                expected="at least one .jpg, .jpeg, .png, .bmp, .webp or .tif file",
                 fix="Name another folder with --source.",
             )
         self.name = name
