@@ -113,13 +113,13 @@ def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredMode
 
 def _engine_runs_elsewhere(path: Path) -> bool:
     """Whether this is a bundle for TensorRT and a GPU that this machine doesn't have."""
-    from edgessd.bundle.store import open_bundle
+    from edgessd.bundle.verify import read_manifest
     from edgessd.runtime.opening import require_engine_support
 
     directory = path.parent if path.name == MANIFEST_NAME else path
     if not directory.is_dir():
         return False
-    manifest = open_bundle(directory).manifest
+    manifest = read_manifest(directory)  # the Detector verifies the rest when it opens it
     if manifest.finish is None:
         return False
     try:

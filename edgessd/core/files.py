@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their hashes."""
+"""Files that appear whole or not at all, their hashes, and where what can be made again is kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp, mkstemp
+
+
+def cache_directory() -> Path:
+    """$EDGESSD_CACHE, else the user's cache folder."""
+    if chosen := os.environ.get("EDGESSD_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgessd"
 
 
 def sha256_of(path: Path) -> str:

@@ -13,6 +13,7 @@ import onnx
 from edgessd.core.contract import Contract
 from edgessd.core.errors import GraphError
 from edgessd.core.files import replacing
+from edgessd.core.tensors import EngineTensors, TensorSpec
 
 CONTRACT_KEY = "edgessd.contract"
 INPUT = "image"
@@ -40,7 +41,26 @@ class FloatGraph:
 
 def save_graph(graph: FloatGraph, path: Path) -> None:
     """Write `.onnx` with the contract as JSON in its metadata; the file appears whole or not at all."""
-    write_model(graph.model, path, {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()})
+    write_model(graph.model, path, float_metadata(graph))
+
+
+def float_metadata(graph: FloatGraph) -> dict[str, str]:
+    """What the file of a float graph carries besides the graph."""
+    return {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()}
+
+
+def float_tensors(contract: Contract) -> EngineTensors:
+    """What enters and leaves a float graph of a contract."""
+    size, anchors = contract.preprocess, contract.anchors.count
+    shapes = ((1, anchors, 4), (1, anchors, contract.columns))
+    image = TensorSpec(
+        name=INPUT, shape=(1, 3, size.height, size.width), dtype="float32", layout="NCHW"
+    )
+    outputs = tuple(
+        TensorSpec(name=name, shape=shape, dtype="float32")
+        for name, shape in zip(OUTPUTS, shapes, strict=True)
+    )
+    return EngineTensors(inputs=(image,), outputs=outputs)
 
 
 def load_graph(path: Path) -> FloatGraph:

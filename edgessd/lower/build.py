@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Literal, cast
 
@@ -29,6 +28,7 @@ from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import SchemeName
+from edgessd.target.packages import installed_version
 from edgessd.target.spec import TargetSpec
 
 Stage = Literal["load", "export", "calibrate", "quantize", "lower", "bundle"]
@@ -203,15 +203,9 @@ def _provenance(
         checkpoint="/".join(source.path.parts[-2:]),
         checkpoint_sha256=source.sha256,
         calibration=graph.quantization.calibration if isinstance(graph, QuantGraph) else None,
-        tools={**{distribution: _version(distribution) for distribution in _TOOLS}, **tools},
+        # Each of them has run, so one without a version is there under another name.
+        tools={**{name: installed_version(name) or "unknown" for name in _TOOLS}, **tools},
     )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "unknown"  # it runs, so it is there under another name
 
 
 def relaxed(recipe: Recipe) -> Recipe:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import cast
 
 from edgessd.bundle.manifest import EngineFile, Finish
 from edgessd.bundle.store import describe_companion, describe_engine
-from edgessd.core.contract import Contract
-from edgessd.core.tensors import TensorSpec
-from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph, save_graph
+from edgessd.graph.float_graph import (
+    FloatGraph,
+    float_metadata,
+    float_tensors,
+    model_content,
+)
 from edgessd.lower.catalog import load_lowering
 from edgessd.lower.lowering import InputDType, LoweringOptions, Postprocess
-from edgessd.quantize.quant_graph import QuantGraph, save_quant_graph
+from edgessd.quantize.quant_graph import QuantGraph, quant_metadata
 from edgessd.target.spec import TargetSpec
 
 # Jetson's GPUs aren't among those that TensorRT-RTX compiles for. This one is Ampere, as Orin's is.
@@ -56,13 +57,9 @@ def make_engine(
     """
     if target.engine.format == "tensorrt":
         return _tensorrt(target, graph, postprocess)
-    if isinstance(graph, FloatGraph):
-        content = _file_content(lambda path: save_graph(graph, path))
-        return _onnx(content, graph.contract)
-    if target.engine.format == "tflite":
+    if target.engine.format == "tflite" and isinstance(graph, QuantGraph):
         return _tflite(target, graph, postprocess)
-    content = _file_content(lambda path: save_quant_graph(graph, path))
-    return _onnx(content, graph.contract)
+    return _onnx(graph)
 
 
 def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: Postprocess) -> Engine:
@@ -119,23 +116,7 @@ def _tensorrt(
     # TensorRT-RTX lacks the NMS layer, so what it checks for the other is suppression by operators.
     checked = graphs if here or postprocess == "raw" else lower(provider="tensorrt_rtx")
     compiled = compile_ahead_of_time(checked, compiler, capabilities) if compiler else None
-    tools = {compiler.name: compiler.version_text} if compiler else {}
-    if compiled is not None and not target.engine.compiled_on_device:
-        return Engine(
-            file=describe_engine(
-                "engine.plan",
-                compiled.content,
-                format="tensorrt",
-                inputs=graphs.engine_inputs,
-                outputs=graphs.engine_outputs,
-            ),
-            content=compiled.content,
-            companions={weak: graphs.weak, strong: graphs.strong},
-            finish=finish,
-            tools=tools,
-            advice=graphs.advice,
-        )
-    return Engine(
+    engine = Engine(
         file=describe_engine(
             weak,
             graphs.weak,
@@ -147,32 +128,31 @@ def _tensorrt(
         companions={strong: graphs.strong},
         finish=finish,
         needs_finish=True,
-        tools=tools,
+        tools={compiler.name: compiler.version_text} if compiler else {},
         advice=graphs.advice,
     )
-
-
-def _onnx(content: bytes, contract: Contract) -> Engine:
-    size, anchors = contract.preprocess, contract.anchors.count
-    shapes = ((1, anchors, 4), (1, anchors, contract.columns))
-    image = TensorSpec(
-        name=INPUT, shape=(1, 3, size.height, size.width), dtype="float32", layout="NCHW"
-    )
-    file = describe_engine(
-        "engine.onnx",
-        content,
-        format="onnx",
-        inputs=(image,),
-        outputs=tuple(
-            TensorSpec(name=output, shape=shape, dtype="float32")
-            for output, shape in zip(OUTPUTS, shapes, strict=True)
+    if compiled is None or target.engine.compiled_on_device:
+        return engine
+    return replace(
+        engine,
+        file=describe_engine(
+            "engine.plan",
+            compiled.content,
+            format="tensorrt",
+            inputs=finish.inputs,
+            outputs=finish.outputs,
         ),
+        content=compiled.content,
+        companions={weak: graphs.weak, strong: graphs.strong},
+        needs_finish=False,
+    )
+
+
+def _onnx(graph: FloatGraph | QuantGraph) -> Engine:
+    metadata = float_metadata(graph) if isinstance(graph, FloatGraph) else quant_metadata(graph)
+    content = model_content(graph.model, metadata)
+    tensors = float_tensors(graph.contract)
+    file = describe_engine(
+        "engine.onnx", content, format="onnx", inputs=tensors.inputs, outputs=tensors.outputs
     )
     return Engine(file=file, content=content)
-
-
-def _file_content(save: Callable[[Path], None]) -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "engine.onnx"
-        save(path)
-        return path.read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ from edgessd.core.errors import BackendError
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.runtime.backend import Tensor, image_layout, require_tensor
 from edgessd.runtime.native_log import without_info_lines
-from edgessd.target.packages import install_command
+from edgessd.target.packages import install_command, installed_version
 
 # The same Interpreter under its new and its old name: (module, distribution).
 LIBRARIES = (
@@ -93,7 +93,8 @@ def load_library() -> tuple[ModuleType, str, str]:
         except ImportError as error:
             problems.append(f"{distribution}: {error}")
             continue
-        return module, distribution, _version(distribution)
+        # A system package has no Python metadata.
+        return module, distribution, installed_version(distribution) or "unknown"
     raise BackendError(
         "LiteRT, which runs .tflite files, isn't usable here",
         expected=" or ".join(distribution for _, distribution in LIBRARIES),
@@ -106,13 +107,6 @@ def library_version() -> str:
     """E.g. "ai-edge-litert 2.3.0"; raises BackendError as `load_library` does."""
     _, library, version = load_library()
     return f"{library} {version}"
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:  # a system package without Python metadata
-        return "unknown"
 
 
 def _make_interpreter(

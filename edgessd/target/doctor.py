@@ -13,8 +13,8 @@ from edgessd.target.doctor_nvidia import gather, gpu_checks, jetson_checks
 from edgessd.target.findings import Check, State
 from edgessd.target.jetson import release_numbers
 from edgessd.target.load import load_target
-from edgessd.target.opencv import find_opencv, installed_version
-from edgessd.target.packages import install_command
+from edgessd.target.opencv import find_opencv
+from edgessd.target.packages import install_command, installed_version
 from edgessd.target.spec import JetPack
 
 # (distribution, what it is for). The first group runs detectors, the second makes them.

@@ -17,7 +17,8 @@ from pathlib import Path
 from edgessd.target.detect import Machine
 from edgessd.target.findings import Check
 from edgessd.target.jetson import jetpack_here, release_numbers
-from edgessd.target.opencv import OpenCv, find_opencv, installed_version
+from edgessd.target.opencv import OpenCv, find_opencv
+from edgessd.target.packages import installed_version
 from edgessd.target.spec import JetPack
 
 OLDEST_PYTHON = (3, 10)

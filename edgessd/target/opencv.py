@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import metadata
+
+from edgessd.target.packages import installed_version
 
 # OpenCV from a package index comes under several names; a system's own often has no Python metadata.
 WHEELS = (
@@ -62,11 +63,3 @@ def installed_wheel() -> str:
     """Name and version of the OpenCV distribution of this environment, "" for none."""
     found = (f"{name} {version}" for name in WHEELS if (version := installed_version(name)))
     return next(found, "")
-
-
-def installed_version(distribution: str) -> str:
-    """Version of a distribution in this environment, "" where it isn't installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -1,9 +1,10 @@
-"""The command that installs what is missing, on the machine that lacks it."""
+"""Which packages are installed, and the command that installs what is missing."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from importlib import metadata
 
 # What a package is for, by the names that errors and `doctor` use.
 _PACKAGES = {
@@ -37,3 +38,11 @@ def install_command(
             )
         return 'python -m pip install tflite-runtime "numpy<2"'
     return f"python -m pip install {distribution}"
+
+
+def installed_version(distribution: str) -> str:
+    """Version of a distribution in this environment, "" where it isn't installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

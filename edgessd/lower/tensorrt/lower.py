@@ -16,10 +16,15 @@ from typing import Literal
 import msgspec
 import onnx
 
-from edgessd.core.contract import Contract
 from edgessd.core.errors import LoweringError
 from edgessd.core.tensors import TENSORS_KEY, EngineTensors, TensorSpec
-from edgessd.graph.float_graph import CONTRACT_KEY, INPUT, OUTPUTS, FloatGraph, model_content
+from edgessd.graph.float_graph import (
+    OUTPUTS,
+    FloatGraph,
+    float_metadata,
+    float_tensors,
+    model_content,
+)
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.lower.lowering import Postprocess
@@ -35,9 +40,9 @@ from edgessd.lower.tensorrt.relu import clip_to_relu
 from edgessd.lower.tensorrt.tail import PREFIX
 from edgessd.quantize.placement import advise_placement, check_placement
 from edgessd.quantize.quant_graph import QuantGraph, quant_metadata
+from edgessd.target.precision import Precision
 
 Append = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, tuple[TensorSpec, ...]]]
-Precision = Literal["int8", "fp16"]
 Provider = Literal["tensorrt", "tensorrt_rtx"]
 
 
@@ -139,18 +144,17 @@ def _lower_quantized(graph: QuantGraph, append: Append | None) -> TensorRtGraphs
 
 def _lower_float(graph: FloatGraph, append: Append | None) -> TensorRtGraphs:
     model = graph.model
-    image = GraphView(model).shape(INPUT)
-    inputs = (TensorSpec(name=INPUT, shape=image, dtype="float32", layout="NCHW"),)
-    outputs = _raw_outputs(graph.contract)
+    tensors = float_tensors(graph.contract)
+    outputs = tensors.outputs
     if append is not None:
         model, outputs = append(model)
     model = checked(model, after="append_detection")
     strong = checked(to_float16(model, float32_nodes=_float32_nodes(model)), after="to_float16")
     return _graphs(
         (model, strong),
-        {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()},
+        float_metadata(graph),
         precision="fp16",
-        inputs=inputs,
+        inputs=tensors.inputs,
         outputs=outputs,
         decoded=append is not None,
     )
@@ -194,15 +198,6 @@ def _float16_specs(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     return tuple(
         msgspec.structs.replace(spec, dtype="float16") if spec.dtype == "float32" else spec
         for spec in specs
-    )
-
-
-def _raw_outputs(contract: Contract) -> tuple[TensorSpec, ...]:
-    count = contract.anchors.count
-    shapes = ((1, count, 4), (1, count, contract.columns))
-    return tuple(
-        TensorSpec(name=name, shape=shape, dtype="float32")
-        for name, shape in zip(OUTPUTS, shapes, strict=True)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import urllib.error
 import urllib.request
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgessd.core.errors import CheckpointError
-from edgessd.core.files import replacing, sha256_of
+from edgessd.core.files import cache_directory, replacing, sha256_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +32,6 @@ MOBILENET_V2_IMAGENET = PublishedFile(
     sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
     size=14212972,
 )
-
-
-def cache_directory() -> Path:
-    """$EDGESSD_CACHE, else the user's cache folder."""
-    if chosen := os.environ.get("EDGESSD_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgessd"
 
 
 def fetch(file: PublishedFile, *, timeout: float = 30.0) -> Path:

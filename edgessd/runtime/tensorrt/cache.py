@@ -19,7 +19,7 @@ import msgspec
 
 from edgessd import __version__
 from edgessd.core.errors import BackendError, EdgessdError
-from edgessd.core.files import sha256_of
+from edgessd.core.files import cache_directory, sha256_of
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.tensorrt.compile import CompiledEngine
 from edgessd.runtime.tensorrt.layer_report import LayerReport
@@ -97,11 +97,7 @@ class CachedEngine:
 
 def default_cache() -> Path:
     """$EDGESSD_CACHE/engines, else $XDG_CACHE_HOME/edgessd/engines, else ~/.cache/edgessd/engines."""
-    own = os.environ.get("EDGESSD_CACHE")
-    if own:
-        return Path(own) / "engines"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "edgessd" / "engines"
+    return cache_directory() / "engines"
 
 
 def record_path(plan: Path) -> Path:
