@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgessd.core.detections import Detections
+    from edgessd.pipeline.run import Pipeline
     from edgessd.runtime.detector import Detector
 
 __version__ = "0.1.0"
-__all__ = ["Detections", "Detector", "__version__"]
+__all__ = ["Detections", "Detector", "Pipeline", "__version__"]
 
 _HOMES = {
     "Detector": "edgessd.runtime.detector",
     "Detections": "edgessd.core.detections",
+    "Pipeline": "edgessd.pipeline.run",
 }
 
 

@@ -1,36 +1,36 @@
-"""`edgessd run`: a detector over a camera, a video or images."""
+"""`edgessd run`: a detector over cameras, videos or images."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
-from edgessd.core.errors import SourceError
+from edgessd.cli.run_sinks import SinkOptions, open_sinks
+from edgessd.cli.run_sources import SourceOptions, open_sources
+from edgessd.core.errors import EdgessdError, SinkError, SourceError
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.run import Pipeline, Result
-    from edgessd.pipeline.sinks.sink import Sink
-
-# How fast a recording of a folder of photos plays: slow enough to look at each.
-_IMAGES_PER_SECOND = 2.0
+    from edgessd.pipeline.result import Result
+    from edgessd.pipeline.run import Pipeline
 
 
 def command(
     camera: Annotated[
-        int | None, typer.Option(help="Number of a Video4Linux camera.", metavar="N")
+        list[int] | None,
+        typer.Option(help="Number of a Video4Linux camera. Repeatable.", metavar="N"),
     ] = None,
     source: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="A video, image, folder, glob pattern or URL; csi:0 is a Jetson's own camera, "
-            "gst:PIPELINE is GStreamer's."
+            "gst:PIPELINE is GStreamer's. Repeatable."
         ),
     ] = None,
     model: Annotated[
@@ -49,10 +49,20 @@ def command(
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score shown. Default: the bundle's.", min=0, max=1)
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Look for these classes only, separated by commas.", metavar="LABELS"),
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Print each stage's time and the age of results.")
+    ] = False,
     max_frames: Annotated[
         int | None, typer.Option(help="Stop after so many frames.", min=1)
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the engine.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each engine.", min=1)] = None,
+    engines: Annotated[
+        int, typer.Option(help="Engines that share the frames, such as one a core.", min=1)
+    ] = 1,
     backend: Annotated[str | None, typer.Option(help="Run on this backend only.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
@@ -61,12 +71,12 @@ def command(
     height: Annotated[int | None, typer.Option(help="Wished camera height.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run a detector over a camera, a video or images.
+    """Run a detector over cameras, videos or images.
 
     Example: edgessd run --source film.mp4 --record out.mp4 --jsonl out.jsonl
     """
-    if (camera is None) == (source is None):
-        raise typer.BadParameter("give either --camera N or --source FILE")
+    if not camera and not source:
+        raise typer.BadParameter("give --camera N or --source FILE")
     if as_json and jsonl == "-":
         raise typer.BadParameter("--json and --jsonl - both want stdout")
 
@@ -79,54 +89,35 @@ def command(
     from edgessd.runtime.starter import default_bundle
 
     chosen = model or default_bundle(Path.cwd())
-    with Detector(chosen, backend=backend, threads=threads, labels=labels) as detector:
+    sinks = SinkOptions(record=record, jsonl=jsonl, display=display)
+    sources = SourceOptions(
+        cameras=tuple(camera or ()), sources=tuple(source or ()), width=width, height=height
+    )
+    with ExitStack() as closing:
+        detectors = [
+            closing.enter_context(Detector(chosen, backend=backend, threads=threads, labels=labels))
+            for _ in range(engines)
+        ]
+        pipeline = closing.enter_context(Pipeline(open_sources(sources), detectors))
         if threshold is not None:
-            detector.score_threshold = threshold
-        opened = _open(camera, source, width, height)
-        pipeline = Pipeline(opened, detector)
-        with pipeline:
-            for sink in _sinks(record, jsonl, display, pipeline):
-                pipeline.add_sink(sink)
-            previous = _stop_on_signals(pipeline)
-            try:
-                found, error = _show(pipeline, str(chosen), max_frames)
-            finally:
-                for number, handler in previous.items():
-                    signal.signal(number, handler)
+            pipeline.controls.score_threshold = threshold
+        if classes is not None:
+            pipeline.controls.classes = frozenset(name.strip() for name in classes.split(","))
+        for sink in open_sinks(sinks, pipeline):
+            pipeline.add_sink(sink)
+        previous = _stop_on_signals(pipeline)
+        try:
+            found, error = _show(pipeline, str(chosen), max_frames)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
     summary = _summary(pipeline, str(chosen), found)
     if as_json:
         print_json(summary)
-    _print_summary(pipeline, summary, record, jsonl)
+    _print_summary(pipeline, summary, sinks, latency=latency)
+    error = error or _first_failed(pipeline)
     if error is not None:
         raise error
-
-
-def _open(camera: int | None, source: str | None, width: int | None, height: int | None) -> Any:
-    if camera is not None:
-        from edgessd.pipeline.sources.camera import CameraSource
-
-        return CameraSource(camera, width=width, height=height)
-    from edgessd.pipeline.sources.catalog import open_source
-
-    return open_source(str(source))
-
-
-def _sinks(
-    record: Path | None, jsonl: str | None, display: bool, pipeline: Pipeline
-) -> Iterator[Sink]:
-    """Open the sinks one by one, so that the pipeline closes those already open if one refuses."""
-    if record is not None:
-        from edgessd.pipeline.sinks.recorder import Recorder
-
-        yield Recorder(record, fps=pipeline.source.fps or _IMAGES_PER_SECOND)
-    if jsonl is not None:
-        from edgessd.pipeline.sinks.json_lines import JsonLinesSink
-
-        yield JsonLinesSink(jsonl)
-    if display:
-        from edgessd.pipeline.sinks.window import WindowSink
-
-        yield WindowSink(pipeline.stop)
 
 
 def _stop_on_signals(pipeline: Pipeline) -> dict[int, Any]:
@@ -141,7 +132,7 @@ def _stop_on_signals(pipeline: Pipeline) -> dict[int, Any]:
 
 def _show(
     pipeline: Pipeline, model: str, max_frames: int | None
-) -> tuple[Counter[str], SourceError | None]:
+) -> tuple[Counter[str], EdgessdError | None]:
     """Drain the pipeline under a progress line; a source that breaks off still gets its summary."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -153,18 +144,18 @@ def _show(
         TimeElapsedColumn(),
         TextColumn("{task.fields[status]}"),
     )
-    total = min((n for n in (pipeline.source.length, max_frames) if n is not None), default=None)
+    names = ", ".join(source.name for source in pipeline.sources)
     with Progress(*columns, console=people(), transient=True) as progress:
         task = progress.add_task(
-            f"{Path(model).name} on {pipeline.source.name}", total=total, status=""
+            f"{Path(model).name} on {names}", total=_expected(pipeline, max_frames), status=""
         )
         try:
             for result in pipeline:
                 found.update(result.detections.labels[i] for i in result.detections.class_ids)
                 if pipeline.meter.frames % 5 == 1:
                     progress.update(task, status=_status(pipeline, result))
-                progress.update(task, completed=pipeline.meter.frames)
-                if max_frames is not None and pipeline.meter.frames >= max_frames:
+                progress.advance(task)
+                if max_frames is not None and progress.tasks[0].completed >= max_frames:
                     break
         except SourceError as error:
             if pipeline.meter.frames == 0:
@@ -173,32 +164,72 @@ def _show(
     return found, None
 
 
+def _expected(pipeline: Pipeline, max_frames: int | None) -> int | None:
+    """Frames there will be, where that is known."""
+    lengths = [source.length for source in pipeline.sources]
+    known = None if None in lengths else sum(length or 0 for length in lengths)
+    return min((n for n in (known, max_frames) if n is not None), default=None)
+
+
 def _status(pipeline: Pipeline, result: Result) -> str:
     milliseconds = result.seconds.total * 1e3
-    return f"{pipeline.meter.fps:.1f} FPS  {milliseconds:.1f} ms  {len(result.detections)} found"
+    return (
+        f"{pipeline.meter.fps_lately:.1f} FPS  {milliseconds:.1f} ms  "
+        f"{len(result.detections)} found"
+    )
+
+
+def _first_failed(pipeline: Pipeline) -> SinkError | None:
+    """An output that ended early leaves something undone: the command must not end with 0."""
+    for sink in pipeline.status().sinks:
+        if sink.failed is not None:
+            return SinkError(f"{sink.name} ended early", found=sink.failed)
+    return None
 
 
 def _summary(pipeline: Pipeline, model: str, found: Counter[str]) -> dict[str, Any]:
-    latencies = pipeline.meter.latencies()
+    status = pipeline.status()
     return {
         "model": model,
-        "source": pipeline.source.name,
-        "decoder": getattr(pipeline.source, "decoder", None),
+        "source": pipeline.sources[0].name,
+        "decoder": getattr(pipeline.sources[0], "decoder", None),
         "frames": pipeline.meter.frames,
         "dropped": pipeline.dropped,
-        "skipped": [{"image": name, "reason": why} for name, why in pipeline.source.skipped],
+        "skipped": [
+            {"image": name, "reason": why}
+            for source in pipeline.sources
+            for name, why in source.skipped
+        ],
         "fps": round(pipeline.meter.fps, 2),
         "latency_ms": {
             stage: {"p50": round(value.p50_ms, 3), "p95": round(value.p95_ms, 3)}
-            for stage, value in latencies.items()
+            for stage, value in status.stages.items()
         },
+        "streams": [
+            {
+                "source": stream.name,
+                "frames": stream.frames,
+                "dropped": stream.dropped,
+                "reconnects": stream.reconnects,
+                "fps": round(meter.fps, 2),
+                "delay_ms": {
+                    "p50": round(stream.delay.p50_ms, 3),
+                    "p95": round(stream.delay.p95_ms, 3),
+                },
+            }
+            for stream, meter in zip(status.streams, pipeline.meters, strict=True)
+        ],
+        "sinks": [
+            {"sink": sink.name, "written": sink.written, "lost": sink.lost, "failed": sink.failed}
+            for sink in status.sinks
+        ],
         "detections": dict(found.most_common()),
         "engine": pipeline.detector.details,
     }
 
 
 def _print_summary(
-    pipeline: Pipeline, summary: dict[str, Any], record: Path | None, jsonl: str | None
+    pipeline: Pipeline, summary: dict[str, Any], sinks: SinkOptions, *, latency: bool
 ) -> None:
     console = people()
     total = summary["latency_ms"]["total"]
@@ -207,10 +238,19 @@ def _print_summary(
         f"{total['p50']:.1f} ms (p95 {total['p95']:.1f} ms) a frame"
         + (f", {summary['dropped']} dropped" if summary["dropped"] else "")
     )
+    if latency:
+        from edgessd.cli.run_tables import latency_table, stream_table
+
+        console.print(latency_table(pipeline.status()))
+        if len(pipeline.sources) > 1:
+            console.print(stream_table(pipeline))
     names = ", ".join(f"{count} {label}" for label, count in summary["detections"].items())
     console.print(f"found {names or 'nothing'}")
     for entry in summary["skipped"]:
         console.print(f"skipped {entry['image']}: {entry['reason']}", style="yellow")
-    for path in (record, jsonl):
-        if path is not None and str(path) != "-" and Path(path).exists():
+    for entry in summary["sinks"]:
+        if entry["lost"]:
+            console.print(f"{entry['sink']}: {entry['lost']} results lost", style="yellow")
+    for path in sinks.files:
+        if path.exists():
             console.print(f"wrote {path}")

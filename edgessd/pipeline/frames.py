@@ -20,7 +20,9 @@ class Frame:
         index: Counts from 0, dropped frames included.
         timestamp: Seconds. Unix time of capture for a camera and for images, the position in the
             file for a video.
-        captured_at: `time.perf_counter()` when the picture was there, for latency.
+        captured_at: `time.perf_counter()` at capture, for how old a result is: when the driver had the
+            picture where it tells, else when it was read.
+        stream: Number of the source among those that the pipeline reads.
     """
 
     image: Image
@@ -28,6 +30,7 @@ class Frame:
     index: int
     timestamp: float
     captured_at: float
+    stream: int = 0
 
     @property
     def width(self) -> int:

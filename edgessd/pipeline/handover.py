@@ -1,80 +1,66 @@
-"""Reading ahead: the next frame is decoded on its own thread while this one is being looked at."""
+"""A bounded queue between two stages."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from typing import Generic, TypeVar
 
-from edgessd.pipeline.frames import Frame
-from edgessd.pipeline.sources.source import Source
+T = TypeVar("T")
 
 
-class ReadAhead:
-    """Frames of a source, read on a thread of their own.
+class Handover(Generic[T]):
+    """Items from one stage to the next, in order, until one side ends it, with or without an error.
 
-    A live source never waits: a frame that nobody took in time is replaced by the next, and counted.
-    A file waits: none of its frames is lost.
+    Several threads may give: each item then has a ticket, and is taken in the order of the tickets.
 
     Args:
-        source: Read until it ends or `close` is called. Its errors are raised again from iteration.
-        depth: Frames of a file that are read ahead.
+        depth: Items that may wait.
     """
 
-    def __init__(self, source: Source, *, depth: int = 2) -> None:
-        self.dropped = 0
-        self._source = source
-        self._depth = 1 if source.live else depth
-        self._frames: deque[Frame] = deque()
+    def __init__(self, depth: int = 1) -> None:
+        self._depth = depth
+        self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._ended = False
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._read, name="edgessd-read", daemon=True)
-        self._thread.start()
+        self._next_ticket = 0
 
-    def __iter__(self) -> Iterator[Frame]:
-        while True:
-            with self._changed:
-                while not self._frames and not self._ended:
-                    self._changed.wait()
-                if not self._frames:
-                    break
-                frame = self._frames.popleft()
+    def put(self, item: T, ticket: int | None = None) -> bool:
+        """Wait for room, and for every smaller ticket; False if nobody takes anything any more."""
+        with self._changed:
+            while not self._ended and (
+                len(self._items) >= self._depth
+                or (ticket is not None and ticket != self._next_ticket)
+            ):
+                self._changed.wait()
+            if self._ended:
+                return False
+            self._next_ticket += 1
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def take(self, *, wait: bool = True) -> T | None:
+        """The next item; None after the last, or if there is none yet and `wait` is false.
+
+        Raises:
+            Exception: What the giving side failed with, after its last item, to whoever waits for more.
+        """
+        with self._changed:
+            while wait and not self._items and not self._ended:
+                self._changed.wait()
+            if self._items:
+                item = self._items.popleft()
                 self._changed.notify_all()
-            yield frame
-        if self._error is not None:
-            raise self._error
+                return item
+            if wait and self._error is not None:
+                raise self._error
+            return None
 
-    def end(self) -> None:
-        """Give no further frame. Safe in a signal handler: the condition's lock is re-entrant."""
+    def end(self, error: Exception | None = None) -> None:
+        """Give nothing more; what waits can still be taken. The first error counts."""
         with self._changed:
             self._ended = True
-            self._frames.clear()
+            self._error = self._error or error
             self._changed.notify_all()
-
-    def close(self) -> None:
-        """Stop reading, wait for the thread, free the source."""
-        self.end()
-        # A camera that hangs in the driver must not keep the program from ending.
-        self._thread.join(timeout=5)
-        self._source.close()
-
-    def _read(self) -> None:
-        try:
-            for frame in self._source:
-                with self._changed:
-                    if self._source.live and len(self._frames) == self._depth:
-                        self._frames.popleft()
-                        self.dropped += 1
-                    while len(self._frames) == self._depth and not self._ended:
-                        self._changed.wait()
-                    if self._ended:
-                        return
-                    self._frames.append(frame)
-                    self._changed.notify_all()
-        except Exception as error:  # noqa: BLE001 - raised again in the reader of the frames
-            self._error = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()

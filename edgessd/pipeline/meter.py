@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+# Columns of a meter's table, one row a frame.
+_COLUMNS = ("prepare", "infer", "finish", "delay", "finished_at")
+_LATELY = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,12 +44,12 @@ class StageSeconds:
 
     @property
     def total(self) -> float:
-        """From the picture in memory to its detections."""
+        """From the picture in memory to its detections, waiting left out."""
         return self.prepare + self.infer + self.finish
 
 
 class Meter:
-    """Collects the stage times of the newest frames; memory stays flat however long it runs.
+    """Keeps the times of the newest frames; memory stays flat however long it runs.
 
     Args:
         window: Frames that the percentiles look back on.
@@ -54,25 +57,46 @@ class Meter:
 
     def __init__(self, window: int = 10_000) -> None:
         self.frames = 0
-        self._times: deque[StageSeconds] = deque(maxlen=window)
-        self._finished: deque[float] = deque(maxlen=window)
+        self._table = np.zeros((window, len(_COLUMNS)))
 
-    def add(self, seconds: StageSeconds, finished_at: float) -> None:
-        """Record one frame, done at `time.perf_counter()` = `finished_at`."""
+    def add(self, seconds: StageSeconds, finished_at: float, delay: float = 0.0) -> None:
+        """Record one frame.
+
+        Args:
+            seconds: Time in each stage.
+            finished_at: `time.perf_counter()` when it was done.
+            delay: Seconds since its capture.
+        """
+        row = (seconds.prepare, seconds.infer, seconds.finish, delay, finished_at)
+        self._table[self.frames % len(self._table)] = row
         self.frames += 1
-        self._times.append(seconds)
-        self._finished.append(finished_at)
 
     @property
     def fps(self) -> float:
         """Frames a second over the window, whatever held the pipeline up included."""
-        if len(self._finished) < 2:
-            return 0.0
-        return (len(self._finished) - 1) / (self._finished[-1] - self._finished[0])
+        return self._rate(len(self._table))
+
+    @property
+    def fps_lately(self) -> float:
+        """Frames a second over the last few frames."""
+        return self._rate(_LATELY)
 
     def latencies(self) -> dict[str, Latency]:
-        """Percentiles of each stage and of all three together."""
-        return {
-            stage: Latency.of(getattr(times, stage) for times in self._times)
-            for stage in ("prepare", "infer", "finish", "total")
-        }
+        """Percentiles of each stage, of their `total`, and of the `delay` from capture to result."""
+        rows = self._table[: min(self.frames, len(self._table))].copy()
+        columns = dict(zip(_COLUMNS, rows.T, strict=True))
+        del columns["finished_at"]
+        columns["total"] = columns["prepare"] + columns["infer"] + columns["finish"]
+        return {stage: Latency.of(column) for stage, column in columns.items()}
+
+    def _rate(self, count: int) -> float:
+        """Frames a second from the oldest to the newest of the last `count`."""
+        known = min(self.frames, len(self._table), count)
+        if known < 2:
+            return 0.0
+        newest, oldest = (
+            (self.frames - 1) % len(self._table),
+            (self.frames - known) % len(self._table),
+        )
+        seconds = self._table[newest, -1] - self._table[oldest, -1]
+        return float((known - 1) / seconds) if seconds > 0 else 0.0

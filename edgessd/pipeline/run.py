@@ -2,102 +2,213 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgessd.core.detections import Detections
-from edgessd.pipeline.frames import Frame
-from edgessd.pipeline.handover import ReadAhead
+from edgessd.pipeline.controls import Controls
+from edgessd.pipeline.handover import Handover
 from edgessd.pipeline.meter import Meter, StageSeconds
+from edgessd.pipeline.result import Result
 from edgessd.pipeline.sinks.sink import Sink
-from edgessd.pipeline.sources.source import Source
+from edgessd.pipeline.sinks.worker import SinkWorker
+from edgessd.pipeline.sources.source import Reconnecting, Source
 from edgessd.pipeline.stages import Inferred, Stages
+from edgessd.pipeline.status import PipelineStatus, StreamStatus
+from edgessd.pipeline.streams import Streams
 
 if TYPE_CHECKING:
+    from edgessd.pipeline.tracking import Tracking
     from edgessd.runtime.detector import Detector
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """One frame and what was found in it."""
-
-    frame: Frame
-    detections: Detections
-    seconds: StageSeconds
-
-
 class Pipeline:
-    """Runs a detector over a source and hands each result to the sinks.
+    """Runs a detector over one source or several and hands each result to the sinks.
 
-    Reading, preparing, inference and what comes after it overlap, see `pipeline.stages`. Iterating
-    yields each `Result` after the sinks had it. Use it as a context manager: leaving it closes sinks
-    and source, also after an error or Ctrl-C, so that a recording is always playable.
+    Reading, preparing, inference, what comes after it, and every sink overlap, see `pipeline.stages`.
+    Iterating drives it, and yields each `Result` after the sinks were handed it. Use it as a context
+    manager: leaving it drains and closes sinks and sources, also after an error or Ctrl-C, so that a
+    recording is always playable.
 
     Args:
-        source: Where frames come from.
-        detector: What looks at them.
+        sources: What `open_source` takes as text (`film.mp4`, `rtsp://…`, `camera:0`), or opened
+            sources; one, or a sequence of them.
+        detectors: A bundle, .tflite or .onnx, or opened detectors. Several, of the same model, share
+            the frames: one for each Edge TPU, say. Detectors opened here are closed here.
         sinks: Where results go, in order.
+        tracking: Makes the tracking of one stream; None for none.
+
+    Attributes:
+        sources: As opened.
+        detector: The first.
+        controls: Threshold and classes, which may change while it runs.
+        meter: Times of all streams' frames.
+        meters: Times of each stream's.
+
+    Raises:
+        SourceError: A source that can't be opened.
+        BundleError, BackendError: A model that can't.
 
     Example:
-        with Pipeline(open_source("film.mp4"), Detector("dist/codes-host")) as pipeline:
-            for result in pipeline:
-                print(len(result.detections))
+        >>> with Pipeline("film.mp4", "dist/codes-host") as pipeline:  # doctest: +SKIP
+        ...     for result in pipeline:
+        ...         print(result.frame.index, len(result.detections))
     """
 
-    def __init__(self, source: Source, detector: Detector, sinks: Sequence[Sink] = ()) -> None:
-        self.source = source
-        self.detector = detector
+    def __init__(
+        self,
+        sources: str | Source | Sequence[str | Source],
+        detectors: str | Path | Detector | Sequence[Detector],
+        sinks: Sequence[Sink] = (),
+        *,
+        tracking: Callable[[], Tracking] | None = None,
+    ) -> None:
+        self._closing = ExitStack()
+        with ExitStack() as undo:
+            self._detectors = _opened_detectors(detectors, undo)
+            self.sources = _opened_sources(sources, undo)
+            self._closing = undo.pop_all()
+        self.detector = self._detectors[0]
+        self.controls = Controls(self.detector)
         self.meter = Meter()
-        self._sinks = list(sinks)
-        self._reader = ReadAhead(source)
-        self._stages = Stages(self._reader, detector, live=source.live)
+        self.meters = tuple(Meter() for _ in self.sources)
+        self._started = time.perf_counter()
+        self._tracking = [tracking() for _ in self.sources] if tracking else None
+        self._streams = Streams(self.sources)
+        self._stages = Stages(self._streams, self._detectors)
+        self._workers = [SinkWorker(sink, live=self._streams.live) for sink in sinks]
+        self._results: Handover[Result] = Handover()
+        self._finishing = threading.Thread(
+            target=self._finish_each, name="edgessd-finish", daemon=True
+        )
+        self._finishing.start()
         self._stopped = False
 
     @property
+    def live(self) -> bool:
+        """Whether any source sets its own pace."""
+        return self._streams.live
+
+    @property
     def dropped(self) -> int:
-        """Frames of a live source that came while the detector was busy."""
-        return self._reader.dropped
+        """Frames of live sources that came while the detector was busy."""
+        return sum(self._streams.dropped(stream) for stream in range(len(self.sources)))
 
     def add_sink(self, sink: Sink) -> None:
         """Hand every further result to this sink too, and close it at the end."""
-        self._sinks.append(sink)
+        self._workers.append(SinkWorker(sink, live=self.live))
 
     def stop(self) -> None:
         """End after the frame in hand. Safe to call from a signal handler."""
         self._stopped = True
-        self._reader.end()
+        self._streams.end()
+
+    def status(self) -> PipelineStatus:
+        """How it is doing now. Any thread may ask."""
+        return PipelineStatus(
+            uptime_seconds=time.perf_counter() - self._started,
+            frames=self.meter.frames,
+            fps=self.meter.fps_lately,
+            stages=self.meter.latencies(),
+            streams=tuple(self._stream_status(number) for number in range(len(self.sources))),
+            sinks=tuple(worker.status for worker in self._workers),
+        )
 
     def __enter__(self) -> Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with ExitStack() as closing:
-            for sink in self._sinks:
-                closing.callback(sink.close)
-            closing.callback(self._reader.close)
+        # In reverse: first nothing more comes in, then each stage ends, and sinks write what they have.
+        with self._closing as closing:
+            for worker in self._workers:
+                closing.callback(worker.close)
+            closing.callback(self._streams.close)
+            closing.callback(self._finishing.join, 5)
             closing.callback(self._stages.close)
-            closing.callback(self._reader.end)
+            closing.callback(self._results.end)
+            closing.callback(self._streams.end)
 
     def __iter__(self) -> Iterator[Result]:
-        for inferred in self._stages:
-            result = self._finish(inferred)
-            for sink in self._sinks:
-                sink.write(result)
+        while (result := self._results.take()) is not None:
+            for worker in self._workers:
+                worker.put(result)
             yield result
             if self._stopped:
                 break
 
+    def _finish_each(self) -> None:
+        try:
+            for inferred in self._stages:
+                if not self._results.put(self._finish(inferred)):
+                    return
+        except Exception as error:  # noqa: BLE001 - raised again in the iteration
+            self._results.end(error)
+        else:
+            self._results.end()
+
     def _finish(self, inferred: Inferred) -> Result:
         start = time.perf_counter()
+        frame = inferred.frame
         detections = self.detector.finish(inferred.outputs, inferred.placement)
+        detections = self.controls.choose(detections)
         finished = time.perf_counter()
         seconds = StageSeconds(
             prepare=inferred.prepare_seconds,
             infer=inferred.infer_seconds,
             finish=finished - start,
         )
-        self.meter.add(seconds, finished)
-        return Result(frame=inferred.frame, detections=detections, seconds=seconds)
+        delay = finished - frame.captured_at
+        self.meter.add(seconds, finished, delay)
+        self.meters[frame.stream].add(seconds, finished, delay)
+        result = Result(frame=frame, detections=detections, seconds=seconds, delay=delay)
+        if self._tracking is None:
+            return result
+        tracked, events, regions = self._tracking[frame.stream].update(frame, detections)
+        return replace(result, detections=tracked, events=events, regions=regions)
+
+    def _stream_status(self, number: int) -> StreamStatus:
+        source, meter = self.sources[number], self.meters[number]
+        # Typed apart from `source`, whose name and kind it doesn't promise.
+        link: object = source
+        reconnecting = link if isinstance(link, Reconnecting) else None
+        return StreamStatus(
+            name=source.name,
+            live=source.live,
+            connected=reconnecting.connected if reconnecting else True,
+            frames=meter.frames,
+            dropped=self._streams.dropped(number),
+            skipped=len(source.skipped),
+            reconnects=reconnecting.reconnects if reconnecting else 0,
+            fps=meter.fps_lately,
+            delay=meter.latencies()["delay"],
+        )
+
+
+def _opened_sources(
+    sources: str | Source | Sequence[str | Source], undo: ExitStack
+) -> tuple[Source, ...]:
+    """Sources as given, opened where they are text; those already opened are closed if one refuses."""
+    from edgessd.pipeline.sources.catalog import open_source
+
+    given = (sources,) if isinstance(sources, str) or not isinstance(sources, Sequence) else sources
+    opened = []
+    for source in given:
+        opened.append(open_source(source) if isinstance(source, str) else source)
+        undo.callback(opened[-1].close)
+    return tuple(opened)
+
+
+def _opened_detectors(
+    detectors: str | Path | Detector | Sequence[Detector], undo: ExitStack
+) -> tuple[Detector, ...]:
+    from edgessd.runtime.detector import Detector
+
+    if isinstance(detectors, str | Path):
+        opened = Detector(detectors)
+        undo.callback(opened.close)
+        return (opened,)
+    return (detectors,) if isinstance(detectors, Detector) else tuple(detectors)

@@ -1,10 +1,11 @@
 """Stages that overlap: while the engine looks at one frame, the next is prepared, the last is finished.
 
-    source ─▶ ReadAhead ─▶ prepare ─▶ engine ─▶ finish and sinks (the caller's thread)
+    Streams ─▶ prepare ─▶ engine ─▶ finish and track ─▶ sinks, and whoever iterates
 
 Each arrow is a bounded hand-over, so a slow stage holds up those before it and memory stays flat. A live
 source is prepared on the engine's own thread, at the moment the engine is free: a frame that was prepared
-ahead would only wait and grow old.
+ahead would only wait and grow old. Several engines (more than one Edge TPU, or one engine a core) share
+the frames, and their results come out in the frames' order.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from edgessd.core.preprocess import Placement
 from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.handover import Handover
+from edgessd.pipeline.streams import Streams, Taken
 from edgessd.runtime.backend import Overlapping, Tensor
 
 if TYPE_CHECKING:
@@ -25,14 +30,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The engine may still read the first buffer while the second waits and the third is being filled.
-_BUFFERS = 3
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
     """A frame as the engine wants it."""
 
+    ticket: int
     frame: Frame
     tensor: Tensor
     placement: Placement
@@ -50,77 +53,33 @@ class Inferred:
     infer_seconds: float
 
 
-class Handover(Generic[T]):
-    """A bounded queue between two threads that ends, with or without an error.
-
-    Args:
-        depth: Items that may wait.
-    """
-
-    def __init__(self, depth: int = 1) -> None:
-        self._depth = depth
-        self._items: deque[T] = deque()
-        self._changed = threading.Condition()
-        self._ended = False
-        self._error: Exception | None = None
-
-    def put(self, item: T) -> bool:
-        """Wait for room and hand over; False if nobody takes anything any more."""
-        with self._changed:
-            while len(self._items) >= self._depth and not self._ended:
-                self._changed.wait()
-            if self._ended:
-                return False
-            self._items.append(item)
-            self._changed.notify_all()
-            return True
-
-    def take(self, *, wait: bool = True) -> T | None:
-        """The next item; None after the last, or if there is none yet and `wait` is false.
-
-        Raises:
-            Exception: What the giving side failed with, after its last item, to whoever waits for more.
-        """
-        with self._changed:
-            while wait and not self._items and not self._ended:
-                self._changed.wait()
-            if self._items:
-                item = self._items.popleft()
-                self._changed.notify_all()
-                return item
-            if wait and self._error is not None:
-                raise self._error
-            return None
-
-    def end(self, error: Exception | None = None) -> None:
-        """Give nothing more; what waits can still be taken. The first error counts."""
-        with self._changed:
-            self._ended = True
-            self._error = self._error or error
-            self._changed.notify_all()
+Numbered = tuple[int, Inferred]
 
 
 class Stages:
     """Frames in, `Inferred` out, each stage on a thread of its own.
 
     Args:
-        frames: Ends when the source does; its errors come out of the iteration.
-        detector: Prepares and infers.
-        live: Whether frames grow old while they wait.
+        streams: Where frames come from; their errors come out of the iteration.
+        detectors: Prepare and infer; several of the same model share the work.
     """
 
-    def __init__(self, frames: Iterable[Frame], detector: Detector, *, live: bool) -> None:
-        self._frames = frames
-        self._detector = detector
+    def __init__(self, streams: Streams, detectors: Sequence[Detector]) -> None:
+        self._streams = streams
         self._prepared: Handover[Prepared] = Handover()
         self._inferred: Handover[Inferred] = Handover()
-        if live:
-            stages = {"edgessd-engine": self._infer_live}
-        else:
-            stages = {"edgessd-prepare": self._prepare_ahead, "edgessd-engine": self._infer_ahead}
+        self._working = len(detectors)
+        self._error: Exception | None = None
+        self._leaving = threading.Lock()
+        # One buffer waits, each engine may still read its own, and one is being filled. Results leave
+        # in order, so no engine gets further ahead of another than that.
+        self._buffers = len(detectors) + 2
         self._threads = [
-            threading.Thread(target=stage, name=name, daemon=True) for name, stage in stages.items()
+            _thread(f"edgessd-engine {number}", self._infer_each, detector)
+            for number, detector in enumerate(detectors)
         ]
+        if not streams.live:
+            self._threads.append(_thread("edgessd-prepare", self._prepare_ahead, detectors[0]))
         for thread in self._threads:
             thread.start()
 
@@ -129,96 +88,121 @@ class Stages:
             yield inferred
 
     def close(self) -> None:
-        """Stop and wait for the frame that the engine is at. The frames must have been ended before."""
+        """Stop and wait for the frame that the engine is at. The streams must have been ended before."""
         self._prepared.end()
         self._inferred.end()
         for thread in self._threads:
             # An accelerator that hangs in its driver must not keep the program from ending.
             thread.join(timeout=5)
 
-    def _prepare_ahead(self) -> None:
-        def give() -> None:
-            for prepared in self._prepare_each():
+    def _prepare_ahead(self, detector: Detector) -> None:
+        buffers: deque[Tensor] = deque()
+        try:
+            while (taken := self._streams.take()) is not None:
+                out = buffers.popleft() if len(buffers) == self._buffers else None
+                prepared = _prepare(taken, detector, out)
+                buffers.append(prepared.tensor)
                 if not self._prepared.put(prepared):
                     return
+        except Exception as error:  # noqa: BLE001  # whatever it is, `take` raises it again
+            self._prepared.end(error)
+        else:
+            self._prepared.end()
 
-        _until_done(give, self._prepared)
-
-    def _infer_ahead(self) -> None:
-        def give() -> None:
-            engine = self._detector.backend
-            if isinstance(engine, Overlapping):
-                self._infer_overlapping(engine)
-                return
-            while (prepared := self._prepared.take()) is not None:
-                if not self._inferred.put(self._infer(prepared)):
-                    return
-
-        _until_done(give, self._inferred)
-
-    def _infer_live(self) -> None:
-        def give() -> None:
-            for prepared in self._prepare_each():
-                if not self._inferred.put(self._infer(prepared)):
-                    return
-
-        _until_done(give, self._inferred)
-
-    def _prepare_each(self) -> Iterator[Prepared]:
-        buffers: deque[Tensor] = deque()
-        for frame in self._frames:
-            start = time.perf_counter()
-            out = buffers.popleft() if len(buffers) == _BUFFERS else None
-            tensor, placement = self._detector.prepare(frame.image, out)
-            buffers.append(tensor)
-            yield Prepared(
-                frame=frame,
-                tensor=tensor,
-                placement=placement,
-                seconds=time.perf_counter() - start,
+    def _infer_each(self, detector: Detector) -> None:
+        engine = detector.backend
+        if self._streams.live:
+            buffer = np.empty(engine.input.shape, engine.input.numpy_dtype)
+            self._work(
+                self._streams.take,
+                lambda taken: _infer(_prepare(taken, detector, buffer), detector),
             )
+        elif isinstance(engine, Overlapping):
+            overlap = _Overlap(engine, self._prepared)
+            self._work(overlap.submit_next, overlap.collect)
+        else:
+            self._work(self._prepared.take, lambda prepared: _infer(prepared, detector))
 
-    def _infer(self, prepared: Prepared) -> Inferred:
-        start = time.perf_counter()
-        # The backend may write its next outputs into the same memory while these are decoded.
-        outputs = {
-            name: output.copy() for name, output in self._detector.infer(prepared.tensor).items()
-        }
-        return _inferred(prepared, outputs, since=start)
+    def _work(self, take: Callable[[], T | None], infer: Callable[[T], Numbered]) -> None:
+        """What one engine does, until there is nothing more. The last one to leave passes the end on.
 
-    def _infer_overlapping(self, engine: Overlapping) -> None:
-        """Submit a frame that is ready before the outputs of the last one are collected."""
-        waiting: deque[tuple[Prepared, float]] = deque()
+        An error of the source waits until the other engines' frames are through. One of an engine can't:
+        its frame's turn would never come.
+        """
+        error: Exception | None = None
         while True:
-            prepared = self._prepared.take(wait=not waiting)
-            if prepared is not None:
-                waiting.append((prepared, time.perf_counter()))
-                engine.submit(prepared.tensor)
-                if len(waiting) < engine.in_flight:
-                    continue
-            if not waiting:
-                return
-            oldest, start = waiting.popleft()
-            outputs = {name: output.copy() for name, output in engine.collect().items()}
-            if not self._inferred.put(_inferred(oldest, outputs, since=start)):
-                return
+            try:
+                item = take()
+            except Exception as of_the_source:  # noqa: BLE001  # raised again in the caller's thread
+                error = of_the_source
+                break
+            if item is None:
+                break
+            try:
+                ticket, inferred = infer(item)
+            except Exception as of_the_engine:  # noqa: BLE001  # raised again in the caller's thread
+                self._inferred.end(of_the_engine)
+                break
+            if not self._inferred.put(inferred, ticket):
+                break
+        with self._leaving:
+            self._error = self._error or error
+            self._working -= 1
+            if self._working == 0:
+                self._inferred.end(self._error)
 
 
-def _inferred(prepared: Prepared, outputs: dict[str, Tensor], *, since: float) -> Inferred:
-    return Inferred(
+class _Overlap:
+    """An engine that takes a frame while it is still at another."""
+
+    def __init__(self, engine: Overlapping, frames: Handover[Prepared]) -> None:
+        self._engine = engine
+        self._frames = frames
+        self._waiting: deque[tuple[Prepared, float]] = deque()
+
+    def submit_next(self) -> tuple[Prepared, float] | None:
+        """Submit every frame that is ready, and give the oldest that is under way; None at the end."""
+        while len(self._waiting) < self._engine.in_flight:
+            prepared = self._frames.take(wait=not self._waiting)
+            if prepared is None:
+                break
+            self._waiting.append((prepared, time.perf_counter()))
+            self._engine.submit(prepared.tensor)
+        return self._waiting.popleft() if self._waiting else None
+
+    def collect(self, oldest: tuple[Prepared, float]) -> Numbered:
+        """Wait for the oldest frame's outputs."""
+        prepared, start = oldest
+        return _numbered(prepared, self._engine.collect(), since=start)
+
+
+def _prepare(taken: Taken, detector: Detector, out: Tensor | None = None) -> Prepared:
+    start = time.perf_counter()
+    tensor, placement = detector.prepare(taken.frame.image, out)
+    return Prepared(
+        ticket=taken.ticket,
+        frame=taken.frame,
+        tensor=tensor,
+        placement=placement,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _infer(prepared: Prepared, detector: Detector) -> Numbered:
+    start = time.perf_counter()
+    return _numbered(prepared, detector.infer(prepared.tensor), since=start)
+
+
+def _numbered(prepared: Prepared, outputs: dict[str, Tensor], *, since: float) -> Numbered:
+    return prepared.ticket, Inferred(
         frame=prepared.frame,
-        outputs=outputs,
+        # The backend may write its next outputs into the same memory while these are decoded.
+        outputs={name: output.copy() for name, output in outputs.items()},
         placement=prepared.placement,
         prepare_seconds=prepared.seconds,
         infer_seconds=time.perf_counter() - since,
     )
 
 
-def _until_done(give: Callable[[], None], to: Handover[T]) -> None:
-    """Run a stage; its end and its error reach the next one, which raises it in the caller's thread."""
-    try:
-        give()
-    except Exception as error:  # noqa: BLE001  # whatever it is, `take` raises it again
-        to.end(error)
-    else:
-        to.end()
+def _thread(name: str, stage: Callable[[Detector], None], detector: Detector) -> threading.Thread:
+    return threading.Thread(target=stage, args=(detector,), name=name, daemon=True)

@@ -16,8 +16,8 @@ import pytest
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError, SourceError
 from edgessd.pipeline.frames import Frame, Image
-from edgessd.pipeline.run import Pipeline, Result
-from edgessd.pipeline.stages import Handover
+from edgessd.pipeline.result import Result
+from edgessd.pipeline.run import Pipeline
 from edgessd.runtime.backend import Overlapping, Tensor
 from edgessd.runtime.detector import Detector
 
@@ -98,6 +98,19 @@ def detector(tiny_bundles: dict[str, Bundle]) -> Iterator[Detector]:
         yield opened
 
 
+def count_calls(detector: Detector) -> list[float]:
+    """When the engine was run, from now on."""
+    calls: list[float] = []
+    infer = detector.backend.infer
+
+    def counted(tensor: Tensor) -> dict[str, Tensor]:
+        calls.append(time.perf_counter())
+        return infer(tensor)
+
+    detector.backend.infer = counted  # type: ignore[method-assign]
+    return calls
+
+
 def run(source: PhotoSource, detector: Detector) -> list[Result]:
     with Pipeline(source, detector) as pipeline:
         return list(pipeline)
@@ -116,6 +129,47 @@ def test_a_file_gives_the_detections_of_each_frame_in_order(
     pictures: list[Image], detector: Detector
 ) -> None:
     require_same(run(PhotoSource(pictures), detector), pictures, detector)
+
+
+def test_several_engines_share_the_frames_and_keep_their_order(
+    pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector
+) -> None:
+    with Detector(tiny_bundles["host"].directory, threads=1) as second:
+        second.score_threshold = detector.score_threshold
+        calls = [count_calls(detector), count_calls(second)]
+        with Pipeline(PhotoSource(pictures), [detector, second]) as pipeline:
+            results = list(pipeline)
+    assert len(calls[0]) + len(calls[1]) == len(pictures)
+    assert min(map(len, calls)) > len(pictures) // 5
+    require_same(results, pictures, detector)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_an_error_of_one_engine_of_two_ends_all(
+    pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector, live: bool
+) -> None:
+    second = Detector(tiny_bundles["host"].directory, threads=1)
+    second.close()
+    source = PhotoSource(pictures * 5, live=live, period=0.002)
+    with (
+        pytest.raises(BackendError, match="closed"),
+        Pipeline(source, [detector, second]) as pipeline,
+    ):
+        list(pipeline)
+
+
+def test_an_error_of_the_source_waits_for_every_engine(
+    pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector
+) -> None:
+    source = PhotoSource(pictures[:9], fails=True)
+    with (
+        Detector(tiny_bundles["host"].directory, threads=1) as second,
+        Pipeline(source, [detector, second]) as pipeline,
+    ):
+        results = iter(pipeline)
+        assert [next(results).frame.index for _ in range(9)] == list(range(9))
+        with pytest.raises(SourceError, match="the cable moved"):
+            next(results)
 
 
 def test_an_engine_that_overlaps_gets_a_frame_during_another(
@@ -178,31 +232,3 @@ def test_stop_ends_after_the_frame_in_hand(pictures: list[Image], detector: Dete
             if seen == 3:
                 pipeline.stop()
     assert seen == 3
-
-
-def test_a_handover_holds_no_more_than_its_depth() -> None:
-    handover: Handover[int] = Handover(depth=2)
-    given = []
-
-    def give() -> None:
-        for number in range(5):
-            handover.put(number)
-            given.append(number)
-        handover.end()
-
-    thread = threading.Thread(target=give)
-    thread.start()
-    time.sleep(0.05)
-    assert given == [0, 1]
-    assert [handover.take() for _ in range(6)] == [0, 1, 2, 3, 4, None]
-    thread.join()
-
-
-def test_a_handover_says_at_once_that_nothing_waits() -> None:
-    handover: Handover[int] = Handover()
-    assert handover.take(wait=False) is None
-    handover.end(ValueError("broken"))
-    assert handover.take(wait=False) is None
-    with pytest.raises(ValueError, match="broken"):
-        handover.take()
-    assert not handover.put(1)

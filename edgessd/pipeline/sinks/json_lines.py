@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from edgessd.core.errors import SinkError
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.run import Result
+    from edgessd.pipeline.result import Result
 
 
 def json_record(result: Result) -> dict[str, Any]:
@@ -47,7 +47,11 @@ class JsonLinesSink:
         SinkError: The file can't be written.
     """
 
+    lossless = True
+    own_thread = True
+
     def __init__(self, path: str) -> None:
+        self.name = f"JSON lines to {path}"
         self._path = path
         self._file: TextIO
         if path == "-":

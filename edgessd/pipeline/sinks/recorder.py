@@ -9,7 +9,7 @@ from edgessd.core.errors import SinkError
 from edgessd.pipeline.annotate import annotate, draw_status
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.run import Result
+    from edgessd.pipeline.result import Result
 
 # H.264 plays everywhere, but the OpenCV of many systems can't write it; MPEG-4 part 2 always can.
 _CODECS = {".mp4": ("avc1", "mp4v"), ".avi": ("MJPG",), ".mkv": ("avc1", "mp4v")}
@@ -26,7 +26,11 @@ class Recorder:
         SinkError: The suffix isn't known, the folder can't be written, or no codec opens.
     """
 
+    lossless = True
+    own_thread = True
+
     def __init__(self, path: Path, *, fps: float) -> None:
+        self.name = f"recording {path}"
         if path.suffix.lower() not in _CODECS:
             raise SinkError(
                 f"A recording can't be named {path.name}",

@@ -5,11 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.run import Result
+    from edgessd.pipeline.result import Result
 
 
 class Sink(Protocol):
-    """Takes results one after the other. Opening happens in the constructor, which raises SinkError."""
+    """Takes results one after the other. Opening happens in the constructor, which raises SinkError.
+
+    A SinkError of `write` or `close` ends this sink alone: it is said once, and the pipeline goes on.
+
+    Attributes:
+        name: For people, as in `recording out.mp4`.
+        lossless: Whether a file's frames wait for it. Otherwise, and always behind a live source, what
+            waits longest is lost and counted.
+        own_thread: Whether it is written on a thread of its own; False for what belongs to the thread
+            that iterates, as windows do.
+    """
+
+    name: str
+    lossless: bool
+    own_thread: bool
 
     def write(self, result: Result) -> None:
         """Take one result."""

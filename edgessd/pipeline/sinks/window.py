@@ -11,7 +11,7 @@ from edgessd.pipeline.annotate import annotate, draw_status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgessd.pipeline.run import Result
+    from edgessd.pipeline.result import Result
 
 
 class WindowSink:
@@ -23,6 +23,10 @@ class WindowSink:
     Raises:
         SinkError: There is no display, or this OpenCV was built without windows.
     """
+
+    name = "window"
+    lossless = True
+    own_thread = False
 
     def __init__(self, on_quit: Callable[[], None]) -> None:
         import cv2

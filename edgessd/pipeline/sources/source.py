@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgessd.pipeline.frames import Frame
 
@@ -30,3 +30,16 @@ class Source(Protocol):
     def close(self) -> None:
         """Free the device or file. Calling it twice is fine."""
         ...
+
+
+@runtime_checkable
+class Reconnecting(Protocol):
+    """A live source that comes back by itself.
+
+    Attributes:
+        reconnects: Times that the connection was made anew.
+        connected: False while it is being tried.
+    """
+
+    reconnects: int
+    connected: bool

@@ -1,0 +1,56 @@
+"""Sinks of `edgessd run`, from its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.sinks.sink import Sink
+
+# How fast a recording of a folder of photos plays: slow enough to look at each.
+_IMAGES_PER_SECOND = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SinkOptions:
+    """What the command line says of outputs.
+
+    Attributes:
+        record: A video to write.
+        jsonl: A file for JSON lines, `-` is stdout.
+        display: Show a window.
+    """
+
+    record: Path | None
+    jsonl: str | None
+    display: bool
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is there to be looked at afterwards."""
+        named = (self.record, Path(self.jsonl) if self.jsonl not in (None, "-") else None)
+        return tuple(path for path in named if path is not None)
+
+
+def open_sinks(options: SinkOptions, pipeline: Pipeline) -> Iterator[Sink]:
+    """Open the sinks one by one, so that the pipeline closes those already open if one refuses.
+
+    Raises:
+        SinkError: What refuses.
+    """
+    if options.record is not None:
+        from edgessd.pipeline.sinks.recorder import Recorder
+
+        yield Recorder(options.record, fps=pipeline.sources[0].fps or _IMAGES_PER_SECOND)
+    if options.jsonl is not None:
+        from edgessd.pipeline.sinks.json_lines import JsonLinesSink
+
+        yield JsonLinesSink(options.jsonl)
+    if options.display:
+        from edgessd.pipeline.sinks.window import WindowSink
+
+        yield WindowSink(pipeline.stop)

@@ -1,0 +1,144 @@
+"""Reading ahead: files lose nothing, live sources keep the newest, every source gets its turn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from edgessd.core.errors import SourceError
+from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.streams import Streams
+
+
+class CountingSource:
+    """Gives numbered frames; optionally at a pace, or until it breaks."""
+
+    fps = None
+    length = None
+
+    def __init__(
+        self, count: int, *, live: bool = False, period: float = 0.0, fails: bool = False
+    ) -> None:
+        self.name = "counting"
+        self.live = live
+        self.skipped: list[tuple[str, str]] = []
+        self.closed = False
+        self.given = 0
+        self._count, self._period, self._fails = count, period, fails
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self._count):
+            time.sleep(self._period)
+            self.given += 1
+            yield Frame(
+                image=np.zeros((2, 2, 3), np.uint8),
+                source=self.name,
+                index=index,
+                timestamp=0.0,
+                captured_at=time.perf_counter(),
+            )
+        if self._fails:
+            raise SourceError("the cable moved")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def frames_of(streams: Streams) -> Iterator[Frame]:
+    while (taken := streams.take()) is not None:
+        yield taken.frame
+
+
+def test_file_loses_no_frame_to_a_slow_reader() -> None:
+    source = CountingSource(60)
+    streams = Streams([source])
+    seen = []
+    for frame in frames_of(streams):
+        time.sleep(0.001)
+        seen.append(frame.index)
+    streams.close()
+    assert seen == list(range(60))
+    assert streams.dropped(0) == 0
+    assert source.closed
+
+
+def test_file_is_read_no_further_ahead_than_asked() -> None:
+    source = CountingSource(1000)
+    streams = Streams([source], depth=3)
+    time.sleep(0.2)
+    # Three wait in the queue and one in the reading thread's hand.
+    assert source.given <= 4
+    streams.close()
+
+
+def test_live_source_keeps_the_newest_frame_and_counts_the_lost() -> None:
+    streams = Streams([CountingSource(200, live=True, period=0.001)])
+    seen = []
+    for frame in frames_of(streams):
+        time.sleep(0.02)
+        seen.append(frame.index)
+    streams.close()
+    assert seen == sorted(seen)
+    assert seen[-1] == 199
+    assert streams.dropped(0) == 200 - len(seen) > 0
+
+
+def test_error_of_the_source_reaches_the_reader_after_its_frames() -> None:
+    streams = Streams([CountingSource(3, fails=True)])
+    frames = frames_of(streams)
+    assert [next(frames).index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(SourceError, match="the cable moved"):
+        next(frames)
+    streams.close()
+
+
+def test_end_wakes_a_waiting_reader() -> None:
+    streams = Streams([CountingSource(2, live=True, period=30)])
+    threading.Timer(0.1, streams.end).start()
+    start = time.perf_counter()
+    assert list(frames_of(streams)) == []
+    assert time.perf_counter() - start < 10
+
+
+def test_a_fast_source_does_not_starve_a_slow_one() -> None:
+    fast = CountingSource(10_000, live=True, period=0.0005)
+    slow = CountingSource(20, live=True, period=0.03)
+    streams = Streams([fast, slow])
+    seen: list[Frame] = []
+    for frame in frames_of(streams):
+        time.sleep(0.02)  # slower than either
+        seen.append(frame)
+        if len(seen) == 40:
+            break
+    streams.close()
+    of_the_slow = [frame.index for frame in seen if frame.stream == 1]
+    assert of_the_slow == sorted(of_the_slow)
+    assert 12 <= len(of_the_slow) <= 20
+    assert streams.dropped(0) > streams.dropped(1)
+
+
+def test_two_files_are_read_to_their_ends() -> None:
+    streams = Streams([CountingSource(30), CountingSource(7)])
+    seen = [(frame.stream, frame.index) for frame in frames_of(streams)]
+    streams.close()
+    assert sorted(seen) == [(0, i) for i in range(30)] + [(1, i) for i in range(7)]
+    assert {stream for stream, _ in seen[:6]} == {0, 1}
+
+
+def test_the_others_go_on_when_one_fails_and_its_error_comes_last(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    streams = Streams([CountingSource(5, fails=True), CountingSource(40, period=0.001)])
+    frames = frames_of(streams)
+    assert len(list(islice(frames, 45))) == 45
+    with pytest.raises(SourceError, match="the cable moved"):
+        next(frames)
+    streams.close()
+    assert [record.message for record in caplog.records] == [
+        "counting ended, the others go on. the cable moved."
+    ]
