@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from edgessd.pipeline.frames import Frame
@@ -96,7 +97,7 @@ class Streams:
     def _next(self) -> Frame | None:
         """The oldest frame of the first stream that has one, beginning after the one served last."""
         count = len(self._readers)
-        for stream in (*range(self._turn, count), *range(self._turn)):
+        for stream in chain(range(self._turn, count), range(self._turn)):
             if self._readers[stream].frames:
                 self._turn = (stream + 1) % count
                 return self._readers[stream].frames.popleft()
