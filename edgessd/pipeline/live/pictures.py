@@ -1,0 +1,238 @@
+"""The newest picture of each stream as a JPEG: made once for all viewers, and only while somebody looks.
+
+The pipeline's thread leaves results here and goes on at once. A viewer asks for the next picture when it
+has drawn the last, so one that is slow, or stalled, gets fewer pictures and holds up nobody. Results that
+nobody asked for are never drawn nor encoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgessd.pipeline.annotate import annotate
+from edgessd.pipeline.sinks.json_lines import json_record
+
+if TYPE_CHECKING:
+    from edgessd.core.detections import Detections
+    from edgessd.pipeline.events import RegionState
+    from edgessd.pipeline.frames import Image
+    from edgessd.pipeline.result import Result
+
+# More than a browser shows of a film that somebody looks at; the rest of the time is the engine's.
+_MOST_A_SECOND = 30.0
+_LONGEST_SIDE = 1280
+_JPEG_QUALITY = 80
+
+
+class PicturesEnded(Exception):
+    """There will be no further picture: the pipeline has ended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """An annotated picture, ready to be sent.
+
+    Attributes:
+        stream: Number of the source.
+        sequence: Counts the results of this stream from 1.
+        record: What `run --jsonl` writes of this frame, with `stream`, `latency_ms` and `regions`.
+        jpeg: At most 1280 pixels wide or high.
+    """
+
+    stream: int
+    sequence: int
+    record: dict[str, Any]
+    jpeg: bytes
+
+    def message(self) -> bytes:
+        """Length of the record (4 bytes, big-endian), the record as JSON, the JPEG."""
+        record = json.dumps(self.record).encode()
+        return len(record).to_bytes(4, "big") + record + self.jpeg
+
+
+class Pictures:
+    """Takes results from the pipeline's thread, gives pictures to viewers on an event loop.
+
+    Args:
+        streams: How many sources there are.
+    """
+
+    def __init__(self, streams: int) -> None:
+        self.encoded = 0
+        self._streams = [_Stream() for _ in range(streams)]
+        self._changed = threading.Condition()
+        self._ended = False
+        self._bug: Exception | None = None
+        self._thread = threading.Thread(target=self._encode, name="edgessd-live jpeg", daemon=True)
+        self._thread.start()
+
+    def offer(self, result: Result) -> None:
+        """Leave the newest result of a stream. Never waits for a viewer.
+
+        Raises:
+            Exception: What drawing or encoding an earlier picture failed with: a bug.
+        """
+        if self._bug is not None:
+            raise self._bug
+        with self._changed:
+            stream = self._streams[result.frame.stream]
+            stream.newest = result
+            stream.sequence += 1
+            if stream.waiting:
+                self._changed.notify_all()
+
+    async def after(self, number: int, seen: int) -> Picture:
+        """The newest picture of a stream, as soon as there is one that the viewer hasn't seen.
+
+        Args:
+            number: Of the stream.
+            seen: `sequence` of the last picture that this viewer got, 0 for none.
+
+        Raises:
+            PicturesEnded: There will be none.
+        """
+        stream = self._streams[number]
+        with self._changed:
+            if self._ended:
+                raise PicturesEnded
+            ready = stream.picture
+            if ready is not None and ready.sequence == stream.sequence > seen:
+                return ready
+            future: asyncio.Future[Picture] = asyncio.get_running_loop().create_future()
+            stream.waiting.append(future)
+            self._changed.notify_all()
+        try:
+            return await future
+        finally:
+            with self._changed:
+                if future in stream.waiting:
+                    stream.waiting.remove(future)
+
+    def close(self) -> None:
+        """Encode nothing more and send every waiting viewer away. Calling it twice is fine."""
+        with self._changed:
+            self._ended = True
+            waiting = [future for stream in self._streams for future in stream.take_waiting()]
+            self._changed.notify_all()
+        _settle(waiting, None)
+        self._thread.join(timeout=5)
+
+    def _encode(self) -> None:
+        try:
+            while (job := self._next_job()) is not None:
+                stream, sequence, result = job
+                picture = _picture(result, sequence)
+                with self._changed:
+                    self.encoded += 1
+                    stream.picture = picture
+                    waiting = stream.take_waiting()
+                _settle(waiting, picture)
+        except Exception as bug:  # noqa: BLE001 - raised again by `offer`
+            self._bug = bug
+
+    def _next_job(self) -> tuple[_Stream, int, Result] | None:
+        """Wait for a result that somebody wants to see and that isn't too early; None at the end."""
+        with self._changed:
+            while not self._ended:
+                now = time.monotonic()
+                wanted = [stream for stream in self._streams if stream.wanted()]
+                for stream in sorted(wanted, key=lambda stream: stream.due):
+                    if stream.due <= now and stream.newest is not None:
+                        # From the time it was due, not from now: or each wake-up's lateness adds up.
+                        stream.due = max(stream.due, now - 1 / _MOST_A_SECOND) + 1 / _MOST_A_SECOND
+                        return stream, stream.sequence, stream.newest
+                early = min((stream.due - now for stream in wanted), default=None)
+                self._changed.wait(early)
+            return None
+
+
+class _Stream:
+    """One stream's newest result and picture, and who waits for the next."""
+
+    def __init__(self) -> None:
+        self.newest: Result | None = None
+        self.sequence = 0
+        self.picture: Picture | None = None
+        self.waiting: list[asyncio.Future[Picture]] = []
+        self.due = 0.0
+
+    def wanted(self) -> bool:
+        """Whether somebody waits, and there is a result that isn't a picture yet."""
+        return bool(self.waiting) and self.sequence > (self.picture.sequence if self.picture else 0)
+
+    def take_waiting(self) -> list[asyncio.Future[Picture]]:
+        taken, self.waiting = self.waiting, []
+        return taken
+
+
+def _settle(waiting: list[asyncio.Future[Picture]], picture: Picture | None) -> None:
+    """Give a picture, or None for the end, to futures of event loops in other threads."""
+    for future in waiting:
+        loop = future.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, future, picture)
+
+
+def _resolve(future: asyncio.Future[Picture], picture: Picture | None) -> None:
+    if future.done():
+        return  # its viewer has left meanwhile
+    if picture is None:
+        future.set_exception(PicturesEnded())
+    else:
+        future.set_result(picture)
+
+
+def _picture(result: Result, sequence: int) -> Picture:
+    import cv2
+
+    image, detections, regions = _shrunk(result)
+    canvas = annotate(image, detections, regions) if regions else annotate(image, detections)
+    done, jpeg = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise RuntimeError(f"no JPEG could be made of a picture of {canvas.shape}")
+    record = {
+        **json_record(result),
+        "stream": result.frame.stream,
+        "latency_ms": round(result.seconds.total * 1e3, 2),
+        "delay_ms": round(result.delay * 1e3, 2),
+        "regions": [region_record(region) for region in result.regions],
+    }
+    return Picture(
+        stream=result.frame.stream, sequence=sequence, record=record, jpeg=jpeg.tobytes()
+    )
+
+
+def region_record(region: RegionState) -> dict[str, Any]:
+    """A line or zone with its counts, as JSON has it."""
+    return {
+        "name": region.name,
+        "kind": region.kind,
+        "inside": dict(region.inside),
+        "entered": dict(region.entered),
+        "left": dict(region.left),
+    }
+
+
+def _shrunk(result: Result) -> tuple[Image, Detections, tuple[RegionState, ...]]:
+    """A 4K frame is shrunk before anything is drawn: lines and letters stay sharp, and it costs less."""
+    import cv2
+
+    image, detections = result.frame.image, result.detections
+    ratio = _LONGEST_SIDE / max(image.shape[:2])
+    if ratio >= 1:
+        return image, detections, result.regions
+    size = max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    boxes = (detections.boxes * ratio).astype(np.float32)
+    regions = tuple(
+        replace(region, points=tuple((x * ratio, y * ratio) for x, y in region.points))
+        for region in result.regions
+    )
+    return small, replace(detections, boxes=boxes), regions

@@ -1,0 +1,124 @@
+"""uvicorn on a thread of its own, on a socket that was bound before anything else started."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from edgessd.core.errors import SinkError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_START_SECONDS = 10.0
+# What a stalled viewer may leave unread in the kernel: a few pictures, not megabytes of old ones.
+_SEND_BUFFER = 256 * 1024
+
+
+def bind(host: str, port: int, *, stall_seconds: float) -> socket.socket:
+    """A socket that is bound to one address; connections made on it end when they stall.
+
+    Raises:
+        SinkError: The port is taken or reserved, or this machine hasn't that address.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise SinkError(
+            f"The live page can't be served on {host}",
+            expected="an address or name of this machine; 0.0.0.0 is all of them",
+            found=error.strerror,
+            fix="Give --host 0.0.0.0, or leave --host out for this machine alone.",
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # The kernel itself ends a connection whose other side reads nothing for so long.
+            listener.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stall_seconds * 1e3)
+            )
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise _cannot_bind(host, port, error) from error
+    return listener
+
+
+def _cannot_bind(host: str, port: int, error: OSError) -> SinkError:
+    problem = f"The live page can't be served on {host}, port {port}"
+    if error.errno == errno.EADDRINUSE:
+        return SinkError(
+            problem,
+            found="another program that listens there",
+            fix=f"Give another one with --port, for example --port {port + 1}; `ss -ltnp` tells who has it.",
+        )
+    if error.errno == errno.EACCES:
+        return SinkError(
+            problem,
+            found="a port that only root may open",
+            fix="Give one from 1024 on, for example --port 8080.",
+        )
+    return SinkError(
+        problem,
+        expected="an address of this machine (`ip address` lists them)",
+        found=error.strerror or str(error),
+        fix="Give --host 0.0.0.0 for all addresses.",
+    )
+
+
+class Server:
+    """Serves an application until `close`.
+
+    Args:
+        app: The application.
+        listener: Bound, not listening yet.
+
+    Raises:
+        SinkError: It didn't start.
+    """
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        import uvicorn
+
+        # Only what goes wrong inside is news; each request isn't.
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        config = uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=64 * 1024,
+            ws_per_message_deflate=False,  # JPEGs don't get smaller, the processor only warmer
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = uvicorn.Server(config)
+        self._listener = listener
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="edgessd-live", daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.close()
+                raise SinkError(
+                    "The live page's server didn't start",
+                    fix="Start it again with `edgessd --debug run …`.",
+                )
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Let go of every viewer and end. Calling it twice is fine."""
+        self._server.should_exit = True
+        self._thread.join(timeout=5)
+        self._listener.close()

@@ -1,0 +1,136 @@
+// The threshold and the classes. They are everyone's: whoever moves them, all viewers see it.
+
+const FEW = 12;
+
+export class Controls {
+  constructor(byId) {
+    this.slider = byId("threshold");
+    this.value = byId("threshold-value");
+    this.chips = byId("classes");
+    this.search = byId("class-search");
+    this.more = byId("more-classes");
+    this.problem = byId("problem");
+    this.labels = [];
+    this.seen = [];
+    this.wanted = null; // null: all classes
+    this.all = false;
+    this.dragging = false;
+    this.waiting = null; // what is to be sent once the request under way has been answered
+    this.busy = false;
+
+    this.slider.addEventListener("input", () => {
+      this.dragging = true;
+      this.showThreshold(Number(this.slider.value));
+      this.change({ score_threshold: Number(this.slider.value) });
+    });
+    this.slider.addEventListener("change", () => (this.dragging = false));
+    this.search.addEventListener("input", () => this.render());
+    this.more.addEventListener("click", () => {
+      this.all = !this.all;
+      this.render();
+    });
+  }
+
+  async load() {
+    const answer = await fetch("api/controls");
+    if (!answer.ok) return;
+    const values = await answer.json();
+    this.labels = values.labels;
+    this.colors = new Map(values.labels.map(({ name, color }) => [name, color]));
+    this.search.hidden = this.labels.length <= FEW;
+    this.slider.disabled = false;
+    this.follow(values, {});
+    this.render();
+  }
+
+  color(label) {
+    return this.colors?.get(label) ?? "gray";
+  }
+
+  follow(values, framesWith) {
+    if (!this.dragging && !this.busy && !this.waiting) {
+      this.slider.value = values.score_threshold;
+      this.showThreshold(values.score_threshold);
+      const before = JSON.stringify(this.wanted && [...this.wanted]);
+      this.wanted = values.classes && new Set(values.classes);
+      if (JSON.stringify(this.wanted && [...this.wanted]) !== before) this.render();
+    }
+    const fresh = Object.keys(framesWith).filter((label) => !this.seen.includes(label));
+    if (fresh.length) {
+      this.seen.push(...fresh); // in the order of their first coming, so that no chip jumps
+      this.render();
+    }
+  }
+
+  showThreshold(value) {
+    this.value.textContent = value.toFixed(2);
+  }
+
+  render() {
+    const words = this.search.value.trim().toLowerCase();
+    const rest = this.labels.map(({ name }) => name).filter((name) => !this.seen.includes(name));
+    let names = [...this.seen, ...rest];
+    if (words) names = names.filter((name) => name.toLowerCase().includes(words));
+    const cut = !words && !this.all && names.length > FEW;
+    const chosen = names.filter((name) => this.wanted?.has(name));
+    this.more.hidden = Boolean(words) || this.labels.length <= FEW;
+    this.more.textContent = this.all ? "Fewer" : `All ${this.labels.length} classes`;
+    if (cut) names = [...new Set([...names.slice(0, FEW), ...chosen])];
+    this.chips.replaceChildren(
+      this.chip("All", null, this.wanted === null, () => this.choose(null)),
+      ...names.map((name) =>
+        this.chip(name, this.color(name), this.wanted?.has(name) ?? false, () => this.toggle(name)),
+      ),
+    );
+  }
+
+  chip(name, color, pressed, act) {
+    const chip = document.createElement("button");
+    chip.type = "button";
+    chip.className = "chip";
+    chip.setAttribute("aria-pressed", pressed);
+    if (color) {
+      const dot = document.createElement("i");
+      dot.style.background = color;
+      chip.append(dot);
+    }
+    chip.append(name);
+    chip.addEventListener("click", act);
+    return chip;
+  }
+
+  // The first class that is chosen stands alone; without any, all are shown again.
+  toggle(name) {
+    const wanted = new Set(this.wanted ?? []);
+    if (!wanted.delete(name)) wanted.add(name);
+    this.choose(wanted.size ? wanted : null);
+  }
+
+  choose(wanted) {
+    this.wanted = wanted;
+    this.render();
+    this.change({ classes: wanted && [...wanted] });
+  }
+
+  // One request at a time; while it is under way, the newest wish replaces the one before it.
+  async change(values) {
+    this.waiting = { ...this.waiting, ...values };
+    if (this.busy) return;
+    this.busy = true;
+    while (this.waiting) {
+      const body = JSON.stringify(this.waiting);
+      this.waiting = null;
+      try {
+        const headers = { "Content-Type": "application/json" };
+        const answer = await fetch("api/controls", { method: "POST", headers, body });
+        const said = await answer.json();
+        this.problem.hidden = answer.ok;
+        if (!answer.ok) this.problem.textContent = said.error.problem;
+      } catch {
+        this.problem.hidden = false;
+        this.problem.textContent = "The board doesn't answer; nothing was changed.";
+      }
+    }
+    this.busy = false;
+  }
+}

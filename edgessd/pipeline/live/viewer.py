@@ -1,0 +1,193 @@
+"""One browser that looks at the live page: pictures as fast as it draws them, figures once a second.
+
+Messages of a viewer: `{"type": "watch", "streams": [0, 1]}`, and `{"type": "drawn", "stream": 0}` for each
+picture that it has drawn. Messages to a viewer: JSON texts with a `type` (`history` once, then `status`),
+and binary pictures as `Picture.message` puts them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from edgessd.pipeline.live.pictures import PicturesEnded
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+    from starlette.websockets import WebSocket
+
+    from edgessd.pipeline.live.hub import Hub
+
+# One picture on its way while the last is drawn: enough to fill the line, too few to grow old in it.
+_IN_FLIGHT = 2
+
+
+class Viewer:
+    """Serves one WebSocket until it closes, the pipeline ends, or the browser stops reading.
+
+    Args:
+        websocket: Not accepted yet.
+        hub: What is to be shown.
+    """
+
+    def __init__(self, websocket: WebSocket, hub: Hub) -> None:
+        self._websocket = websocket
+        self._hub = hub
+        self._sending = anyio.Lock()
+        self._shows = [_Show() for _ in range(hub.stream_count)]
+        self._told_event = 0
+
+    async def serve(self) -> None:
+        """Run until the viewer has gone."""
+        await self._websocket.accept()
+        async with anyio.create_task_group() as tasks:
+            for task in (
+                self._listen,
+                self._tell,
+                *(self._shower(number) for number in range(len(self._shows))),
+            ):
+                tasks.start_soon(self._until_gone, task, tasks.cancel_scope)
+
+    async def _until_gone(
+        self, task: Callable[[], Awaitable[None]], others: anyio.CancelScope
+    ) -> None:
+        """Run one of the tasks; when it ends, for whatever reason a viewer has, so do the others."""
+        from starlette.websockets import WebSocketDisconnect
+
+        try:
+            await task()
+        except (WebSocketDisconnect, PicturesEnded):
+            pass
+        except TimeoutError:
+            self._hub.say_stalled(self._websocket)
+        others.cancel()
+
+    async def _listen(self) -> None:
+        async for text in self._websocket.iter_text():
+            try:
+                self._obey(json.loads(text))
+            except (ValueError, KeyError, TypeError, IndexError):
+                await self._websocket.close(1008, "not a message of this page")
+                return
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        if message["type"] == "watch":
+            wanted = {int(number) for number in message["streams"]}
+            for number, show in enumerate(self._shows):
+                show.watch(number in wanted)
+        elif message["type"] == "drawn":
+            number = int(message["stream"])
+            if number < 0:
+                raise IndexError(number)
+            self._shows[number].drawn()
+        else:
+            raise ValueError(message["type"])
+
+    async def _tell(self) -> None:
+        await self._send_text({"type": "history", "samples": self._hub.history.samples()})
+        while True:
+            tick = self._hub.tick  # before the status is made, so that no change is missed
+            events = self._hub.history.events_after(self._told_event)
+            if events:
+                self._told_event = events[-1]["number"]
+            await self._send_text({"type": "status", **await self._hub.status(), "events": events})
+            await tick.wait()
+
+    def _shower(self, number: int) -> Callable[[], Awaitable[None]]:
+        async def show_pictures() -> None:
+            show, seen = self._shows[number], 0
+            while True:
+                await show.ready()
+                picture = await self._hub.pictures.after(number, seen)
+                seen = picture.sequence
+                if show.take():
+                    with anyio.fail_after(self._hub.stall_seconds):
+                        async with self._sending:
+                            await self._websocket.send_bytes(picture.message())
+
+        return show_pictures
+
+    async def _send_text(self, message: dict[str, Any]) -> None:
+        with anyio.fail_after(self._hub.stall_seconds):
+            async with self._sending:
+                await self._websocket.send_text(json.dumps(message))
+
+
+class _Show:
+    """Whether a viewer wants a stream's next picture."""
+
+    def __init__(self) -> None:
+        self._watched = False
+        self._room = _IN_FLIGHT
+        self._changed = anyio.Event()
+
+    def watch(self, watched: bool) -> None:
+        self._watched, self._room = watched, _IN_FLIGHT
+        self._tell()
+
+    def drawn(self) -> None:
+        self._room = min(self._room + 1, _IN_FLIGHT)
+        self._tell()
+
+    async def ready(self) -> None:
+        while not (self._watched and self._room):
+            await self._changed.wait()
+
+    def take(self) -> bool:
+        """Use one place; False if the viewer has looked away meanwhile."""
+        if not (self._watched and self._room):
+            return False
+        self._room -= 1
+        return True
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+class MjpegResponse:
+    """Pictures one after the other as `multipart/x-mixed-replace`: for VLC, Home Assistant, an <img>.
+
+    Args:
+        hub: What is to be shown.
+        stream: Number of the source.
+    """
+
+    def __init__(self, hub: Hub, stream: int) -> None:
+        self._hub = hub
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [
+            (b"content-type", b"multipart/x-mixed-replace; boundary=frame"),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with anyio.create_task_group() as tasks:
+
+            async def until_gone() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(until_gone)
+            try:
+                await self._send_pictures(send)
+            except PicturesEnded:
+                await send({"type": "http.response.body", "body": b"--frame--\r\n"})
+            except TimeoutError:
+                self._hub.say_stalled(None)
+            tasks.cancel_scope.cancel()
+
+    async def _send_pictures(self, send: Send) -> None:
+        seen = 0
+        while True:
+            picture = await self._hub.pictures.after(self._stream, seen)
+            seen = picture.sequence
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
+            body = head.encode() + picture.jpeg + b"\r\n"
+            with anyio.fail_after(self._hub.stall_seconds):
+                await send({"type": "http.response.body", "body": body, "more_body": True})
