@@ -59,10 +59,14 @@ def command(
     max_frames: Annotated[
         int | None, typer.Option(help="Stop after so many frames.", min=1)
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of each engine.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the engines.", min=1)] = None,
     engines: Annotated[
-        int, typer.Option(help="Engines that share the frames, such as one a core.", min=1)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Engines that share the frames. Default: one for a camera, one a thread for a file.",
+            min=1,
+        ),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="Run on this backend only.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
@@ -84,6 +88,7 @@ def command(
     # when OpenCV first calls it.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
+    from edgessd.pipeline.engines import open_detectors
     from edgessd.pipeline.run import Pipeline
     from edgessd.runtime.detector import Detector
     from edgessd.runtime.starter import default_bundle
@@ -94,11 +99,18 @@ def command(
         cameras=tuple(camera or ()), sources=tuple(source or ()), width=width, height=height
     )
     with ExitStack() as closing:
-        detectors = [
-            closing.enter_context(Detector(chosen, backend=backend, threads=threads, labels=labels))
-            for _ in range(engines)
-        ]
-        pipeline = closing.enter_context(Pipeline(open_sources(sources), detectors))
+        opened = open_sources(sources)
+        for each in opened:
+            closing.callback(each.close)
+        detectors = open_detectors(
+            lambda count: Detector(chosen, backend=backend, threads=count, labels=labels),
+            live=any(each.live for each in opened),
+            threads=threads,
+            engines=engines,
+        )
+        for detector in detectors:
+            closing.callback(detector.close)
+        pipeline = closing.enter_context(Pipeline(opened, detectors))
         if threshold is not None:
             pipeline.controls.score_threshold = threshold
         if classes is not None:
@@ -225,6 +237,7 @@ def _summary(pipeline: Pipeline, model: str, found: Counter[str]) -> dict[str, A
         ],
         "detections": dict(found.most_common()),
         "engine": pipeline.detector.details,
+        "engines": pipeline.engines,
     }
 
 

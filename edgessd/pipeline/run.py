@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgessd.pipeline.controls import Controls
+from edgessd.pipeline.engines import open_detectors
+from edgessd.pipeline.events import Event, RegionState
 from edgessd.pipeline.handover import Handover
 from edgessd.pipeline.meter import Meter, StageSeconds
 from edgessd.pipeline.result import Result
@@ -30,9 +32,9 @@ class Pipeline:
     """Runs a detector over one source or several and hands each result to the sinks.
 
     Reading, preparing, inference, what comes after it, and every sink overlap, see `pipeline.stages`.
-    Iterating drives it, and yields each `Result` after the sinks were handed it. Use it as a context
-    manager: leaving it drains and closes sinks and sources, also after an error or Ctrl-C, so that a
-    recording is always playable.
+    Iterating begins and drives it, and yields each `Result` after the sinks were handed it. Use it as a
+    context manager: leaving it drains and closes sinks and sources, also after an error or Ctrl-C, so
+    that a recording is always playable.
 
     Args:
         sources: What `open_source` takes as text (`film.mp4`, `rtsp://…`, `camera:0`), or opened
@@ -69,8 +71,9 @@ class Pipeline:
     ) -> None:
         self._closing = ExitStack()
         with ExitStack() as undo:
-            self._detectors = _opened_detectors(detectors, undo)
             self.sources = _opened_sources(sources, undo)
+            live = any(source.live for source in self.sources)
+            self._detectors = _opened_detectors(detectors, undo, live=live)
             self._closing = undo.pop_all()
         self.detector = self._detectors[0]
         self.controls = Controls(self.detector)
@@ -85,8 +88,12 @@ class Pipeline:
         self._finishing = threading.Thread(
             target=self._finish_each, name="edgessd-finish", daemon=True
         )
-        self._finishing.start()
-        self._stopped = False
+        self._running = self._stopped = False
+
+    @property
+    def engines(self) -> int:
+        """How many share the frames."""
+        return len(self._detectors)
 
     @property
     def live(self) -> bool:
@@ -127,18 +134,29 @@ class Pipeline:
             for worker in self._workers:
                 closing.callback(worker.close)
             closing.callback(self._streams.close)
-            closing.callback(self._finishing.join, 5)
+            if self._running:
+                closing.callback(self._finishing.join, 5)
             closing.callback(self._stages.close)
             closing.callback(self._results.end)
             closing.callback(self._streams.end)
 
     def __iter__(self) -> Iterator[Result]:
+        self._start()
         while (result := self._results.take()) is not None:
+            self._count(result)
             for worker in self._workers:
                 worker.put(result)
             yield result
             if self._stopped:
                 break
+
+    def _start(self) -> None:
+        if not self._running:
+            self._running = True
+            self._started = time.perf_counter()
+            self._streams.start()
+            self._stages.start()
+            self._finishing.start()
 
     def _finish_each(self) -> None:
         try:
@@ -155,20 +173,29 @@ class Pipeline:
         frame = inferred.frame
         detections = self.detector.finish(inferred.outputs, inferred.placement)
         detections = self.controls.choose(detections)
+        events: tuple[Event, ...] = ()
+        regions: tuple[RegionState, ...] = ()
+        if self._tracking is not None:
+            detections, events, regions = self._tracking[frame.stream].update(frame, detections)
         finished = time.perf_counter()
         seconds = StageSeconds(
             prepare=inferred.prepare_seconds,
             infer=inferred.infer_seconds,
             finish=finished - start,
         )
-        delay = finished - frame.captured_at
-        self.meter.add(seconds, finished, delay)
-        self.meters[frame.stream].add(seconds, finished, delay)
-        result = Result(frame=frame, detections=detections, seconds=seconds, delay=delay)
-        if self._tracking is None:
-            return result
-        tracked, events, regions = self._tracking[frame.stream].update(frame, detections)
-        return replace(result, detections=tracked, events=events, regions=regions)
+        return Result(
+            frame=frame,
+            detections=detections,
+            seconds=seconds,
+            delay=finished - frame.captured_at,
+            events=events,
+            regions=regions,
+        )
+
+    def _count(self, result: Result) -> None:
+        finished_at = result.frame.captured_at + result.delay
+        for meter in (self.meter, self.meters[result.frame.stream]):
+            meter.add(result.seconds, finished_at, result.delay)
 
     def _stream_status(self, number: int) -> StreamStatus:
         source, meter = self.sources[number], self.meters[number]
@@ -203,12 +230,22 @@ def _opened_sources(
 
 
 def _opened_detectors(
-    detectors: str | Path | Detector | Sequence[Detector], undo: ExitStack
+    detectors: str | Path | Detector | Sequence[Detector], undo: ExitStack, *, live: bool
 ) -> tuple[Detector, ...]:
+    """Detectors as given, or opened as `pipeline.engines` has it."""
     from edgessd.runtime.detector import Detector
 
-    if isinstance(detectors, str | Path):
-        opened = Detector(detectors)
-        undo.callback(opened.close)
-        return (opened,)
-    return (detectors,) if isinstance(detectors, Detector) else tuple(detectors)
+    if isinstance(detectors, Detector):
+        return (detectors,)
+    if not isinstance(detectors, str | Path):
+        return tuple(detectors)
+    opened = open_detectors(partial(_open, detectors), live=live)
+    for detector in opened:
+        undo.callback(detector.close)
+    return opened
+
+
+def _open(model: str | Path, threads: int | None) -> Detector:
+    from edgessd.runtime.detector import Detector
+
+    return Detector(model, threads=threads)

@@ -80,6 +80,9 @@ class Stages:
         ]
         if not streams.live:
             self._threads.append(_thread("edgessd-prepare", self._prepare_ahead, detectors[0]))
+
+    def start(self) -> None:
+        """Begin to take frames."""
         for thread in self._threads:
             thread.start()
 
@@ -92,8 +95,9 @@ class Stages:
         self._prepared.end()
         self._inferred.end()
         for thread in self._threads:
-            # An accelerator that hangs in its driver must not keep the program from ending.
-            thread.join(timeout=5)
+            if thread.ident is not None:
+                # An accelerator that hangs in its driver must not keep the program from ending.
+                thread.join(timeout=5)
 
     def _prepare_ahead(self, detector: Detector) -> None:
         buffers: deque[Tensor] = deque()

@@ -32,8 +32,8 @@ class Streams:
     """Reads ahead on every source.
 
     Args:
-        sources: Read until they end or `close` is called. Of several, one that fails is left out and
-            the others go on; its error comes at the end.
+        sources: Read from `start` until they end or `close` is called. Of several, one that fails is
+            left out and the others go on; its error comes at the end.
         depth: Frames of a file that are read ahead.
     """
 
@@ -52,6 +52,9 @@ class Streams:
             )
             for number in range(len(sources))
         ]
+
+    def start(self) -> None:
+        """Begin to read."""
         for thread in self._threads:
             thread.start()
 
@@ -89,8 +92,9 @@ class Streams:
         """Stop reading, wait for the threads, free the sources."""
         self.end()
         for thread in self._threads:
-            # A camera that hangs in the driver must not keep the program from ending.
-            thread.join(timeout=5)
+            if thread.ident is not None:
+                # A camera that hangs in the driver must not keep the program from ending.
+                thread.join(timeout=5)
         for source in self.sources:
             source.close()
 

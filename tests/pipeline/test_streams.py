@@ -49,6 +49,12 @@ class CountingSource:
         self.closed = True
 
 
+def started(sources: list[CountingSource], **options: int) -> Streams:
+    streams = Streams(sources, **options)
+    streams.start()
+    return streams
+
+
 def frames_of(streams: Streams) -> Iterator[Frame]:
     while (taken := streams.take()) is not None:
         yield taken.frame
@@ -56,7 +62,7 @@ def frames_of(streams: Streams) -> Iterator[Frame]:
 
 def test_file_loses_no_frame_to_a_slow_reader() -> None:
     source = CountingSource(60)
-    streams = Streams([source])
+    streams = started([source])
     seen = []
     for frame in frames_of(streams):
         time.sleep(0.001)
@@ -69,7 +75,7 @@ def test_file_loses_no_frame_to_a_slow_reader() -> None:
 
 def test_file_is_read_no_further_ahead_than_asked() -> None:
     source = CountingSource(1000)
-    streams = Streams([source], depth=3)
+    streams = started([source], depth=3)
     time.sleep(0.2)
     # Three wait in the queue and one in the reading thread's hand.
     assert source.given <= 4
@@ -77,7 +83,7 @@ def test_file_is_read_no_further_ahead_than_asked() -> None:
 
 
 def test_live_source_keeps_the_newest_frame_and_counts_the_lost() -> None:
-    streams = Streams([CountingSource(200, live=True, period=0.001)])
+    streams = started([CountingSource(200, live=True, period=0.001)])
     seen = []
     for frame in frames_of(streams):
         time.sleep(0.02)
@@ -89,7 +95,7 @@ def test_live_source_keeps_the_newest_frame_and_counts_the_lost() -> None:
 
 
 def test_error_of_the_source_reaches_the_reader_after_its_frames() -> None:
-    streams = Streams([CountingSource(3, fails=True)])
+    streams = started([CountingSource(3, fails=True)])
     frames = frames_of(streams)
     assert [next(frames).index for _ in range(3)] == [0, 1, 2]
     with pytest.raises(SourceError, match="the cable moved"):
@@ -98,7 +104,7 @@ def test_error_of_the_source_reaches_the_reader_after_its_frames() -> None:
 
 
 def test_end_wakes_a_waiting_reader() -> None:
-    streams = Streams([CountingSource(2, live=True, period=30)])
+    streams = started([CountingSource(2, live=True, period=30)])
     threading.Timer(0.1, streams.end).start()
     start = time.perf_counter()
     assert list(frames_of(streams)) == []
@@ -108,7 +114,7 @@ def test_end_wakes_a_waiting_reader() -> None:
 def test_a_fast_source_does_not_starve_a_slow_one() -> None:
     fast = CountingSource(10_000, live=True, period=0.0005)
     slow = CountingSource(20, live=True, period=0.03)
-    streams = Streams([fast, slow])
+    streams = started([fast, slow])
     seen: list[Frame] = []
     for frame in frames_of(streams):
         time.sleep(0.02)  # slower than either
@@ -123,7 +129,7 @@ def test_a_fast_source_does_not_starve_a_slow_one() -> None:
 
 
 def test_two_files_are_read_to_their_ends() -> None:
-    streams = Streams([CountingSource(30), CountingSource(7)])
+    streams = started([CountingSource(30), CountingSource(7)])
     seen = [(frame.stream, frame.index) for frame in frames_of(streams)]
     streams.close()
     assert sorted(seen) == [(0, i) for i in range(30)] + [(1, i) for i in range(7)]
@@ -133,7 +139,7 @@ def test_two_files_are_read_to_their_ends() -> None:
 def test_the_others_go_on_when_one_fails_and_its_error_comes_last(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    streams = Streams([CountingSource(5, fails=True), CountingSource(40, period=0.001)])
+    streams = started([CountingSource(5, fails=True), CountingSource(40, period=0.001)])
     frames = frames_of(streams)
     assert len(list(islice(frames, 45))) == 45
     with pytest.raises(SourceError, match="the cable moved"):
