@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import colorsys
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.detections import Detections
+from edgessd.pipeline.events import RegionState
 
 Color = tuple[int, int, int]
 _WHITE: Color = (255, 255, 255)
 _BLACK: Color = (20, 20, 20)
+_REGION: Color = (60, 220, 255)
+_OCCUPIED: Color = (80, 110, 255)
 
 
 def class_color(class_id: int) -> Color:
@@ -21,8 +26,10 @@ def class_color(class_id: int) -> Color:
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
-def annotate(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
-    """Draw detections on a copy of a BGR image.
+def annotate(
+    image: NDArray[np.uint8], detections: Detections, regions: Sequence[RegionState] = ()
+) -> NDArray[np.uint8]:
+    """Draw detections, and lines and zones with their counts, on a copy of a BGR image.
 
     Lines and letters grow with the image, so that a 320-pixel and a 4K frame look alike. Weak boxes
     are drawn first and never cover strong ones.
@@ -30,11 +37,13 @@ def annotate(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uin
     canvas: NDArray[np.uint8] = image.copy()
     unit = max(image.shape[0], image.shape[1]) / 640
     thickness = max(1, round(1.6 * unit))
+    for region in regions:
+        _draw_region(canvas, region, thickness, unit)
     tracks = detections.track_ids
     for index in range(len(detections) - 1, -1, -1):
         class_id = int(detections.class_ids[index])
         caption = f"{detections.labels[class_id]} {detections.scores[index]:.2f}"
-        if tracks is not None:
+        if tracks is not None and tracks[index] >= 0:
             caption = f"#{tracks[index]} {caption}"
         _draw_box(canvas, detections.boxes[index], caption, class_color(class_id), thickness, unit)
     return canvas
@@ -61,6 +70,43 @@ def _draw_box(
     cv2.rectangle(canvas, (left, top), (right, bottom), _BLACK, thickness + 2, cv2.LINE_AA)
     cv2.rectangle(canvas, (left, top), (right, bottom), color, thickness, cv2.LINE_AA)
     _caption(canvas, caption, (left, top), color, unit, above=True)
+
+
+def _draw_region(
+    canvas: NDArray[np.uint8], region: RegionState, thickness: int, unit: float
+) -> None:
+    """A line with an arrow inwards, or a zone that is filled while somebody is in it."""
+    import cv2
+
+    points = np.array([[round(x), round(y)] for x, y in region.points], np.int32)
+    entered, left = sum(region.entered.values()), sum(region.left.values())
+    if region.kind == "zone":
+        inside = sum(region.inside.values())
+        color = _OCCUPIED if inside else _REGION
+        if inside:
+            filled = canvas.copy()
+            cv2.fillPoly(filled, [points], color)
+            cv2.addWeighted(filled, 0.15, canvas, 0.85, 0, dst=canvas)
+        cv2.polylines(canvas, [points], True, _BLACK, thickness + 2, cv2.LINE_AA)
+        cv2.polylines(canvas, [points], True, color, thickness, cv2.LINE_AA)
+        text = f"{region.name}: {inside} inside, {entered} came, {left} left"
+        corner = points[points.sum(axis=1).argmin()]
+        _caption(canvas, text, (int(corner[0]), int(corner[1])), color, unit)
+        return
+    start, end = points.tolist()
+    middle = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
+    length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
+    reach = 26 * max(unit, 0.8) / length
+    tip = (
+        round(middle[0] - (end[1] - start[1]) * reach),
+        round(middle[1] + (end[0] - start[0]) * reach),
+    )
+    for color, width in ((_BLACK, thickness + 2), (_REGION, thickness)):
+        cv2.line(canvas, start, end, color, width, cv2.LINE_AA)
+        cv2.arrowedLine(canvas, middle, tip, color, width, cv2.LINE_AA, tipLength=0.4)
+    upper = min(start, end, key=lambda point: (point[1], point[0]))
+    text = f"{region.name}: {entered} in, {left} out"
+    _caption(canvas, text, (upper[0], upper[1]), _REGION, unit)
 
 
 def _caption(

@@ -1,0 +1,183 @@
+"""Counting who crosses a line and who is in a zone, one region of one stream.
+
+A tracked object is a point: the middle of its box's lower edge unless the file says otherwise. It has
+crossed a border once it is more than a margin beyond it, so one that trembles on the border counts once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from edgessd.pipeline.events import Box, EventKind, RegionState
+from edgessd.pipeline.regions import LineSpec, ZoneSpec
+
+Point = tuple[float, float]
+Direction = Literal["in", "out"]
+
+
+class Crossing(NamedTuple):
+    """What an object did at a region."""
+
+    kind: EventKind
+    region: str | None
+    direction: Direction | None
+    label: str
+
+
+def point_of(box: Box, where: str) -> Point:
+    """The point of an xyxy box that regions look at."""
+    left, top, right, bottom = box
+    return (left + right) / 2, {"bottom": bottom, "center": (top + bottom) / 2, "top": top}[where]
+
+
+class LineCounter:
+    """Counts crossings of one line.
+
+    Args:
+        spec: The line.
+    """
+
+    def __init__(self, spec: LineSpec) -> None:
+        self.spec = spec
+        self._last: dict[int, Point] = {}
+        self._in: Counter[str] = Counter()
+        self._out: Counter[str] = Counter()
+
+    def see(
+        self, track: int, label: str, box: Box, points: Sequence[Point], margin: float
+    ) -> list[Crossing]:
+        """Look at where a track is now.
+
+        Args:
+            track: Its number.
+            label: Its class.
+            box: xyxy.
+            points: The line's ends in the same pixels.
+            margin: Pixels.
+        """
+        if self.spec.classes is not None and label not in self.spec.classes:
+            return []
+        start, end = points
+        point = point_of(box, self.spec.point)
+        side = _side(point, start, end)
+        if abs(side) <= margin:
+            return []
+        # The last point outside the band around the line: on the way through it no side is taken.
+        last = self._last.get(track)
+        self._last[track] = point
+        if last is None or (_side(last, start, end) > 0) == (side > 0):
+            return []
+        if not _passes_between(last, point, start, end):
+            return []
+        direction: Direction = "in" if side > 0 else "out"
+        (self._in if direction == "in" else self._out)[label] += 1
+        return [Crossing("line_crossed", self.spec.name, direction, label)]
+
+    def forget(self, track: int) -> list[Crossing]:
+        """A track is gone."""
+        self._last.pop(track, None)
+        return []
+
+    def state(self, points: Sequence[Point]) -> RegionState:
+        """Counts so far."""
+        return RegionState(
+            name=self.spec.name,
+            kind="line",
+            points=tuple(points),
+            inside={},
+            entered=dict(self._in),
+            left=dict(self._out),
+        )
+
+
+class ZoneCounter:
+    """Counts who enters and leaves one zone. Always: inside = entered - left.
+
+    Who appears inside has entered, and who is gone while inside has left.
+
+    Args:
+        spec: The zone.
+    """
+
+    def __init__(self, spec: ZoneSpec) -> None:
+        self.spec = spec
+        # With the label it entered as: what leaves must be what came, even if its class is seen
+        # differently by then.
+        self._inside: dict[int, str] = {}
+        self._entered: Counter[str] = Counter()
+        self._left: Counter[str] = Counter()
+
+    def see(
+        self, track: int, label: str, box: Box, points: Sequence[Point], margin: float
+    ) -> list[Crossing]:
+        """Look at where a track is now, see `LineCounter.see`."""
+        known = track in self._inside
+        if not known and self.spec.classes is not None and label not in self.spec.classes:
+            return []
+        depth = _depth(point_of(box, self.spec.point), points)
+        if known and depth < -margin:
+            return self.forget(track)
+        if not known and depth > margin:
+            self._inside[track] = label
+            self._entered[label] += 1
+            return [Crossing("zone_entered", self.spec.name, None, label)]
+        return []
+
+    def forget(self, track: int) -> list[Crossing]:
+        """A track is gone, and with that out of the zone."""
+        label = self._inside.pop(track, None)
+        if label is None:
+            return []
+        self._left[label] += 1
+        return [Crossing("zone_left", self.spec.name, None, label)]
+
+    def state(self, points: Sequence[Point]) -> RegionState:
+        """Counts so far."""
+        return RegionState(
+            name=self.spec.name,
+            kind="zone",
+            points=tuple(points),
+            inside=dict(Counter(self._inside.values())),
+            entered=dict(self._entered),
+            left=dict(self._left),
+        )
+
+
+def _side(point: Point, start: Point, end: Point) -> float:
+    """Pixels to the right hand of who looks from start to end; y grows downwards, so right is positive."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    return (dx * (point[1] - start[1]) - dy * (point[0] - start[0])) / math.hypot(dx, dy)
+
+
+def _passes_between(before: Point, after: Point, start: Point, end: Point) -> bool:
+    """Whether the way from `before` to `after`, on both sides of the line, meets it between its ends."""
+    first, second = _side(before, start, end), _side(after, start, end)
+    share = first / (first - second)
+    x = before[0] + share * (after[0] - before[0])
+    y = before[1] + share * (after[1] - before[1])
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    along = ((x - start[0]) * dx + (y - start[1]) * dy) / (dx * dx + dy * dy)
+    return 0 <= along <= 1
+
+
+def _depth(point: Point, polygon: Sequence[Point]) -> float:
+    """Pixels inside a polygon, negative outside: the distance to its nearest edge."""
+    x, y = point
+    inside, nearest = False, math.inf
+    for (x1, y1), (x2, y2) in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
+        if (y1 > y) != (y2 > y) and x < (x2 - x1) * (y - y1) / (y2 - y1) + x1:
+            inside = not inside
+        nearest = min(nearest, _distance(point, (x1, y1), (x2, y2)))
+    return nearest if inside else -nearest
+
+
+def _distance(point: Point, start: Point, end: Point) -> float:
+    """From a point to a line segment."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    length = dx * dx + dy * dy
+    share = ((point[0] - start[0]) * dx + (point[1] - start[1]) * dy) / length if length else 0.0
+    share = min(1.0, max(0.0, share))
+    return math.hypot(point[0] - start[0] - share * dx, point[1] - start[1] - share * dy)
