@@ -1,0 +1,76 @@
+"""A text file that grows by lines, or stdout: what JSON lines and CSV are written to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from edgessd.core.errors import SinkError
+
+
+class TextFile:
+    """Lines that a reader can follow with `tail -f`.
+
+    Args:
+        path: A file, replaced if it exists; `-` is stdout.
+        what: For people, as in `JSON lines`.
+        on_closed: Called when whoever reads stdout has gone, as `head` does.
+
+    Raises:
+        SinkError: The file can't be written.
+    """
+
+    def __init__(
+        self, path: str, *, what: str, on_closed: Callable[[], None] | None = None
+    ) -> None:
+        self._path, self._what, self._on_closed = path, what, on_closed
+        self._file: TextIO
+        if path == "-":
+            self._file = sys.stdout
+            return
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._file = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - closed in close()
+        except OSError as error:
+            raise SinkError(
+                f"The {what} can't be written to {path}",
+                found=error.strerror or str(error),
+                fix="Name a file in a folder that you may write to, or - for stdout.",
+            ) from error
+
+    def write(self, text: str) -> None:
+        """Write whole lines.
+
+        Raises:
+            SinkError: The disk is full, or nobody reads stdout any more.
+        """
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except BrokenPipeError as error:
+            # What is still buffered can't be written at exit either, and Python would say so.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
+            if self._on_closed is not None:
+                self._on_closed()
+            raise SinkError("Nobody reads stdout any more") from error
+        except OSError as error:
+            raise SinkError(
+                f"The {self._what} can't be written to {self._path} any more",
+                found=error.strerror or str(error),
+                fix="What was written before is there. Make room, or name a file on another disk.",
+            ) from error
+
+    def close(self) -> None:
+        """Close the file. Calling it twice is fine."""
+        if self._path == "-" or self._file.closed:
+            return
+        try:
+            self._file.close()
+        except OSError as error:
+            raise SinkError(
+                f"The {self._what} in {self._path} may lack their end",
+                found=error.strerror or str(error),
+            ) from error
