@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 from edgessd.core.errors import EdgessdError
 from edgessd.pipeline.live.access import Guard
-from edgessd.pipeline.live.pictures import PicturesEnded
+from edgessd.pipeline.live.pictures import PicturesEndedError
 from edgessd.pipeline.live.viewer import MjpegResponse, Viewer
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ControlChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     score_threshold: float | msgspec.UnsetType = msgspec.UNSET
-    classes: list[str] | None | msgspec.UnsetType = msgspec.UNSET
+    classes: list[str] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def make_app(hub: Hub, *, token: str | None, cookie: str) -> Starlette:
@@ -134,7 +134,7 @@ async def _picture(request: Request, hub: Hub) -> Response:
         picture = await asyncio.wait_for(
             hub.pictures.after(request.path_params["stream"], 0), hub.stall_seconds
         )
-    except (PicturesEnded, asyncio.TimeoutError):
+    except (PicturesEndedError, asyncio.TimeoutError):
         return _refusal("This stream gives no picture", status=503)
     return Response(picture.jpeg, media_type="image/jpeg", headers=_FRESH)
 
@@ -143,7 +143,9 @@ async def _mjpeg(request: Request, hub: Hub) -> Response:
     if (missing := _missing_stream(request, hub)) is not None:
         return missing
     if hub.viewers >= MOST_VIEWERS:
-        return _refusal("There are too many viewers", expected=f"at most {MOST_VIEWERS}", status=503)
+        return _refusal(
+            "There are too many viewers", expected=f"at most {MOST_VIEWERS}", status=503
+        )
     return _Counted(MjpegResponse(hub, request.path_params["stream"]), hub)
 
 
@@ -192,9 +194,7 @@ def _with(hub: Hub, answer: Callable[[Request, Hub], Awaitable[Response]]) -> Ha
 def _missing_stream(request: Request, hub: Hub) -> Response | None:
     if request.path_params["stream"] < hub.stream_count:
         return None
-    return _refusal(
-        "There is no such stream", expected=f"0 to {hub.stream_count - 1}", status=404
-    )
+    return _refusal("There is no such stream", expected=f"0 to {hub.stream_count - 1}", status=404)
 
 
 def _refusal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edgessd.core.errors import SinkError
@@ -11,6 +12,8 @@ from edgessd.pipeline.live.access import choose_token, is_loopback
 if TYPE_CHECKING:
     from edgessd.pipeline.live.hub import Extras, Watched
     from edgessd.pipeline.result import Result
+
+_LIBRARIES = ("starlette", "uvicorn", "websockets")
 
 
 class LivePage:
@@ -57,16 +60,14 @@ class LivePage:
         extras: Extras | None = None,
         stall_seconds: float = 20.0,
     ) -> None:
-        try:
-            import starlette
-            import uvicorn
-            import websockets  # noqa: F401
-        except ImportError as error:
+        missing = [name for name in _LIBRARIES if find_spec(name) is None]
+        if missing:
             raise SinkError(
                 "The live page needs a web server that isn't installed",
-                found=str(error),
+                expected=", ".join(_LIBRARIES),
+                found="no " + ", no ".join(missing),
                 fix="Run `pip install 'edgessd[live]'`.",
-            ) from error
+            )
         from edgessd.pipeline.live.app import make_app
         from edgessd.pipeline.live.hub import Extras, Hub
         from edgessd.pipeline.live.server import Server, bind

@@ -31,7 +31,7 @@ _LONGEST_SIDE = 1280
 _JPEG_QUALITY = 80
 
 
-class PicturesEnded(Exception):
+class PicturesEndedError(Exception):
     """There will be no further picture: the pipeline has ended."""
 
 
@@ -96,12 +96,12 @@ class Pictures:
             seen: `sequence` of the last picture that this viewer got, 0 for none.
 
         Raises:
-            PicturesEnded: There will be none.
+            PicturesEndedError: There will be none.
         """
         stream = self._streams[number]
         with self._changed:
             if self._ended:
-                raise PicturesEnded
+                raise PicturesEndedError
             ready = stream.picture
             if ready is not None and ready.sequence == stream.sequence > seen:
                 return ready
@@ -184,7 +184,7 @@ def _resolve(future: asyncio.Future[Picture], picture: Picture | None) -> None:
     if future.done():
         return  # its viewer has left meanwhile
     if picture is None:
-        future.set_exception(PicturesEnded())
+        future.set_exception(PicturesEndedError())
     else:
         future.set_result(picture)
 

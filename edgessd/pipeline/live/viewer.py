@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from edgessd.pipeline.live.pictures import PicturesEnded
+from edgessd.pipeline.live.pictures import PicturesEndedError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -59,7 +59,7 @@ class Viewer:
 
         try:
             await task()
-        except (WebSocketDisconnect, PicturesEnded):
+        except (WebSocketDisconnect, PicturesEndedError):
             pass
         except TimeoutError:
             self._hub.say_stalled(self._websocket)
@@ -176,7 +176,7 @@ class MjpegResponse:
             tasks.start_soon(until_gone)
             try:
                 await self._send_pictures(send)
-            except PicturesEnded:
+            except PicturesEndedError:
                 await send({"type": "http.response.body", "body": b"--frame--\r\n"})
             except TimeoutError:
                 self._hub.say_stalled(None)
