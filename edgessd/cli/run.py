@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections import Counter
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
+from edgessd.cli.logs import LogForm, seconds_between_lines, start_logging
+from edgessd.cli.run_live import LiveOptions
 from edgessd.cli.run_sinks import SinkOptions, open_sinks
 from edgessd.cli.run_sources import SourceOptions, open_sources
 from edgessd.core.errors import EdgessdError, SinkError, SourceError
@@ -19,6 +22,8 @@ from edgessd.core.errors import EdgessdError, SinkError, SourceError
 if TYPE_CHECKING:
     from edgessd.pipeline.result import Result
     from edgessd.pipeline.run import Pipeline
+
+_log = logging.getLogger(__name__)
 
 
 def command(
@@ -71,6 +76,22 @@ def command(
     labels: Annotated[
         Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve a page with the stream, plots and controls.")
+    ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the live page. Default: this machine alone. With another, such as "
+            "0.0.0.0, viewers need a token."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the live page. Default: 8080.", min=0, max=65535)
+    ] = None,
+    log: Annotated[
+        LogForm, typer.Option(help="Messages as text, or as one JSON object a line.")
+    ] = LogForm.text,
     width: Annotated[int | None, typer.Option(help="Wished camera width.")] = None,
     height: Annotated[int | None, typer.Option(help="Wished camera height.")] = None,
     as_json: JsonFlag = False,
@@ -83,18 +104,24 @@ def command(
         raise typer.BadParameter("give --camera N or --source FILE")
     if as_json and jsonl == "-":
         raise typer.BadParameter("--json and --jsonl - both want stdout")
+    if not live and (host is not None or port is not None):
+        raise typer.BadParameter("--host and --port belong to --live")
+    start_logging(log)
 
     # FFmpeg tells of every codec it tries; what matters is said in edgessd's own errors. It reads this
     # when OpenCV first calls it.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
     from edgessd.pipeline.engines import open_detectors
+    from edgessd.pipeline.heartbeat import Heartbeat
+    from edgessd.pipeline.notify import Notifier
     from edgessd.pipeline.run import Pipeline
     from edgessd.runtime.detector import Detector
     from edgessd.runtime.starter import default_bundle
 
     chosen = model or default_bundle(Path.cwd())
-    sinks = SinkOptions(record=record, jsonl=jsonl, display=display)
+    page = LiveOptions(host=host, port=port, model=str(chosen)) if live else None
+    sinks = SinkOptions(record=record, jsonl=jsonl, display=display, live=page)
     sources = SourceOptions(
         cameras=tuple(camera or ()), sources=tuple(source or ()), width=width, height=height
     )
@@ -118,8 +145,12 @@ def command(
         for sink in open_sinks(sinks, pipeline):
             pipeline.add_sink(sink)
         previous = _stop_on_signals(pipeline)
+        heartbeat = Heartbeat(
+            pipeline, Notifier.from_environment(), log_seconds=seconds_between_lines(log)
+        )
         try:
-            found, error = _show(pipeline, str(chosen), max_frames)
+            with heartbeat:
+                found, error = _show(pipeline, str(chosen), max_frames)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -127,6 +158,7 @@ def command(
     if as_json:
         print_json(summary)
     _print_summary(pipeline, summary, sinks, latency=latency)
+    _log.info("%s ended", chosen, extra={"edgessd": {"event": "finished", **summary}})
     error = error or _first_failed(pipeline)
     if error is not None:
         raise error
@@ -157,7 +189,8 @@ def _show(
         TextColumn("{task.fields[status]}"),
     )
     names = ", ".join(source.name for source in pipeline.sources)
-    with Progress(*columns, console=people(), transient=True) as progress:
+    console = people()
+    with Progress(*columns, console=console, transient=True, disable=console.quiet) as progress:
         task = progress.add_task(
             f"{Path(model).name} on {names}", total=_expected(pipeline, max_frames), status=""
         )

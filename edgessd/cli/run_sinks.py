@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgessd.cli.run_live import LiveOptions, open_live
+
 if TYPE_CHECKING:
     from edgessd.pipeline.run import Pipeline
     from edgessd.pipeline.sinks.sink import Sink
@@ -23,11 +25,13 @@ class SinkOptions:
         record: A video to write.
         jsonl: A file for JSON lines, `-` is stdout.
         display: Show a window.
+        live: Serve the live page.
     """
 
     record: Path | None
     jsonl: str | None
     display: bool
+    live: LiveOptions | None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -54,3 +58,5 @@ def open_sinks(options: SinkOptions, pipeline: Pipeline) -> Iterator[Sink]:
         from edgessd.pipeline.sinks.window import WindowSink
 
         yield WindowSink(pipeline.stop)
+    if options.live is not None:
+        yield open_live(options.live, pipeline)

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgessd.pipeline.meter import Latency
+from edgessd.pipeline.records import event_record
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.events import Event
     from edgessd.pipeline.result import Result
 
 _SECONDS = 600
@@ -116,16 +116,3 @@ class History:
         """In how many results each label was found so far."""
         with self._lock:
             return dict(self._seen)
-
-
-def event_record(event: Event) -> dict[str, Any]:
-    """An event, as JSON has it."""
-    return {
-        "kind": event.kind,
-        "region": event.region,
-        "direction": event.direction,
-        "label": event.label,
-        "track_id": event.track_id,
-        "timestamp": round(event.timestamp, 3),
-        "stream": event.stream,
-    }

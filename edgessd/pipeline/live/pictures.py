@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgessd.pipeline.annotate import annotate
-from edgessd.pipeline.sinks.json_lines import json_record
+from edgessd.pipeline.records import json_record
 
 if TYPE_CHECKING:
     from edgessd.core.detections import Detections
@@ -42,7 +42,7 @@ class Picture:
     Attributes:
         stream: Number of the source.
         sequence: Counts the results of this stream from 1.
-        record: What `run --jsonl` writes of this frame, with `stream`, `latency_ms` and `regions`.
+        record: What `run --jsonl` writes of this frame.
         jpeg: At most 1280 pixels wide or high.
     """
 
@@ -193,31 +193,16 @@ def _picture(result: Result, sequence: int) -> Picture:
     import cv2
 
     image, detections, regions = _shrunk(result)
-    canvas = annotate(image, detections, regions) if regions else annotate(image, detections)
+    canvas = annotate(image, detections, regions)
     done, jpeg = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not done:
         raise RuntimeError(f"no JPEG could be made of a picture of {canvas.shape}")
-    record = {
-        **json_record(result),
-        "stream": result.frame.stream,
-        "latency_ms": round(result.seconds.total * 1e3, 2),
-        "delay_ms": round(result.delay * 1e3, 2),
-        "regions": [region_record(region) for region in result.regions],
-    }
     return Picture(
-        stream=result.frame.stream, sequence=sequence, record=record, jpeg=jpeg.tobytes()
+        stream=result.frame.stream,
+        sequence=sequence,
+        record=json_record(result),
+        jpeg=jpeg.tobytes(),
     )
-
-
-def region_record(region: RegionState) -> dict[str, Any]:
-    """A line or zone with its counts, as JSON has it."""
-    return {
-        "name": region.name,
-        "kind": region.kind,
-        "inside": dict(region.inside),
-        "entered": dict(region.entered),
-        "left": dict(region.left),
-    }
 
 
 def _shrunk(result: Result) -> tuple[Image, Detections, tuple[RegionState, ...]]:

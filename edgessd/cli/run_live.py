@@ -1,0 +1,86 @@
+"""`edgessd run --live`: open the page and say where it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgessd.cli.console import people
+
+if TYPE_CHECKING:
+    from edgessd.pipeline.live.page import LivePage
+    from edgessd.pipeline.run import Pipeline
+
+_log = logging.getLogger(__name__)
+_MOST_ADDRESSES = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveOptions:
+    """What the command line says of the live page.
+
+    Attributes:
+        host: Address to listen on, None for this machine alone.
+        port: None for 8080.
+        model: As the user named it.
+    """
+
+    host: str | None
+    port: int | None
+    model: str
+
+
+def open_live(options: LiveOptions, pipeline: Pipeline) -> LivePage:
+    """Serve the page and print its address, once.
+
+    Raises:
+        SinkError: See `LivePage`.
+    """
+    from edgessd.bench.sensors import read_sensors
+    from edgessd.pipeline.live.access import TOKEN_VARIABLE
+    from edgessd.pipeline.live.hub import Extras
+    from edgessd.pipeline.live.page import LivePage
+
+    given = os.environ.get(TOKEN_VARIABLE)
+    page = LivePage(
+        pipeline,
+        host=options.host or "127.0.0.1",
+        port=8080 if options.port is None else options.port,
+        token=given,
+        extras=Extras(model=Path(options.model).name, celsius=lambda: read_sensors().celsius),
+    )
+    # A token of the user's own is known to them, and stays out of terminals and journals.
+    urls = page.urls(with_token=not given)[:_MOST_ADDRESSES]
+    hint = f" (with the token of {TOKEN_VARIABLE})" if given else ""
+    console = people()
+    if console.quiet:
+        _log.info(
+            "Live page: %s%s",
+            urls[0],
+            hint,
+            extra={"edgessd": {"event": "live_page", "urls": urls}},
+        )
+    for url in urls:
+        console.print(f"Live page: [bold]{url}[/bold]{hint}", soft_wrap=True)
+    if console.is_terminal and page.token and not given:
+        _print_qr_code(urls[0])
+    return page
+
+
+def _print_qr_code(url: str) -> None:
+    """For a phone's camera: nobody types a token there."""
+    import cv2
+    import numpy as np
+
+    dark = cv2.QRCodeEncoder.create().encode(url) == 0
+    dark = np.pad(dark, 2)
+    if dark.shape[0] % 2:
+        dark = np.pad(dark, ((0, 1), (0, 0)))
+    glyphs = {(True, True): " ", (True, False): "▄", (False, True): "▀", (False, False): "█"}
+    for upper, lower in zip(dark[::2], dark[1::2], strict=True):
+        line = "".join(glyphs[bool(a), bool(b)] for a, b in zip(upper, lower, strict=True))
+        # White on black, whatever the terminal's colours are.
+        people().print(line, style="bright_white on black", soft_wrap=True)
