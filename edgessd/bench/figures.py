@@ -18,14 +18,18 @@ class PipelineFigures:
     Attributes:
         source: What was shown.
         frames: How many.
+        engines: How many shared the frames.
         fps: Frames a second, reading the source and handing over included.
-        stages: Latency of `prepare`, `infer`, `finish` and `total`.
+        stages: Latency of `prepare`, `infer`, `finish`, of their `total`, and the `delay` from capture.
+        of_engine: `fps` over that of the bare engine in a loop with the same threads, before and after.
     """
 
     source: str
     frames: int
+    engines: int
     fps: float
     stages: dict[str, Latency]
+    of_engine: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +99,9 @@ class BenchFigures:
             "pipeline": {
                 "source": self.pipeline.source,
                 "frames": self.pipeline.frames,
+                "engines": self.pipeline.engines,
                 "fps": round(self.pipeline.fps, 2),
+                "of_engine": round(self.pipeline.of_engine, 4),
                 **{
                     f"{stage}_{name}": round(getattr(value, name), 4)
                     for stage, value in self.pipeline.stages.items()

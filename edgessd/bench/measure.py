@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from edgessd.bench.figures import BenchFigures, ModelFacts, PipelineFigures
@@ -11,6 +13,7 @@ from edgessd.bench.frames import LoopSource
 from edgessd.bench.latency import time_engine
 from edgessd.bench.machine import this_machine
 from edgessd.bench.sensors import peak_resident_mb, resident_mb
+from edgessd.pipeline.engines import open_detectors
 from edgessd.pipeline.frames import Image
 from edgessd.pipeline.run import Pipeline
 from edgessd.pipeline.sources.source import Source
@@ -18,30 +21,35 @@ from edgessd.runtime.detector import Detector
 
 
 def measure(
-    open_detector: Callable[[], Detector],
+    open_detector: Callable[[int | None], Detector],
     *,
     path: Path,
     images: Sequence[Image],
     images_name: str,
     source: Source | None = None,
     seconds: float = 5.0,
+    threads: int | None = None,
+    engines: int | None = None,
 ) -> tuple[BenchFigures, Detector]:
     """Measure everything but accuracy.
 
     Args:
-        open_detector: Loads the model; its duration and one run make up the load time.
+        open_detector: Loads the model on so many threads, None stands for the target's own number; its
+            duration and one run make up the load time.
         path: Of the model, for the record.
         images: Pictures for the engine's input, and for the pipeline where there is no `source`.
         images_name: What the pictures are, for the record.
         source: A video or folder to run the pipeline over, each frame once.
         seconds: Least duration of the engine's run and, without a source, of the pipeline's.
+        threads: Of the bare engine, and of the pipeline's engines in all.
+        engines: Of the pipeline; None is what `edgessd run` takes for a file.
 
     Returns:
         The figures, and the loaded detector for further use.
     """
     rss_before = resident_mb()
     start = time.perf_counter()
-    detector = open_detector()
+    detector = open_detector(threads)
     tensor, placement = detector.prepare(images[0])
     detector.finish(detector.infer(tensor), placement)
     load_ms = (time.perf_counter() - start) * 1e3
@@ -51,28 +59,36 @@ def measure(
     engine = time_engine(detector.infer, tensor, seconds=seconds)
     frames = max(50, int(seconds * engine.fps * 0.8))
     pipeline = time_pipeline(
-        detector, source or LoopSource(images, frames=frames, name=images_name)
+        open_detectors(open_detector, live=False, threads=threads, engines=engines),
+        source or LoopSource(images, frames=frames, name=images_name),
     )
+    # A board slows down as it warms up: the bare engine before and after is what the pipeline between
+    # them is held against.
+    after = time_engine(detector.infer, tensor, seconds=seconds / 2)
     figures = BenchFigures(
         model=model_facts(detector, path),
         machine=this_machine(),
         load_ms=load_ms,
         engine=engine,
-        pipeline=pipeline,
+        pipeline=replace(pipeline, of_engine=2 * pipeline.fps / (engine.fps + after.fps)),
         rss_before_mb=rss_before,
         peak_rss_mb=peak_resident_mb(),
     )
     return figures, detector
 
 
-def time_pipeline(detector: Detector, source: Source) -> PipelineFigures:
-    """Run a pipeline without sinks over every frame of a source."""
-    with Pipeline(source, detector) as pipeline:
+def time_pipeline(detectors: Sequence[Detector], source: Source) -> PipelineFigures:
+    """Run a pipeline without sinks over every frame of a source, and close its detectors."""
+    with ExitStack() as closing:
+        for detector in detectors:
+            closing.callback(detector.close)
+        pipeline = closing.enter_context(Pipeline(source, detectors))
         for _ in pipeline:
             pass
     return PipelineFigures(
         source=source.name,
         frames=pipeline.meter.frames,
+        engines=pipeline.engines,
         fps=pipeline.meter.fps,
         stages=pipeline.meter.latencies(),
     )

@@ -37,7 +37,11 @@ def command(
     seconds: Annotated[
         float, typer.Option(help="Least duration of each measurement.", min=0.1)
     ] = 5.0,
-    threads: Annotated[int | None, typer.Option(help="Threads of the engine.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the engine.", min=1)] = None,
+    engines: Annotated[
+        int | None,
+        typer.Option(help="Engines of the pipeline. Default: one a thread, as in `run`.", min=1),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="Run on this backend only.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
@@ -61,12 +65,14 @@ def command(
     chosen = model or default_bundle(Path.cwd())
     images, images_name = bench_images(source)
     figures, detector = measure(
-        lambda: Detector(chosen, backend=backend, threads=threads, labels=labels),
+        lambda count: Detector(chosen, backend=backend, threads=count, labels=labels),
         path=chosen,
         images=images,
         images_name=images_name,
         source=open_source(source) if source else None,
         seconds=seconds,
+        threads=threads,
+        engines=engines,
     )
     with detector:
         pictures = found_in(detector, images[:6]) if report else ()
@@ -143,6 +149,7 @@ def _rows(all_figures: list[BenchFigures]) -> list[tuple[str, list[str]]]:
         row("engine p99, ms", lambda f: f"{f.engine.latency.p99_ms:.2f}"),
         row("engine FPS", lambda f: f"{f.engine.fps:.1f}"),
         row("pipeline FPS", lambda f: f"{f.pipeline.fps:.1f}"),
+        row("pipeline / engine", lambda f: f"{f.pipeline.of_engine:.2f}"),
         row("load, ms", lambda f: f"{f.load_ms:.0f}"),
         row("engine file, MB", lambda f: f"{f.model.file_bytes / 1e6:.2f}"),
         row("peak memory, MB", lambda f: f"{f.peak_rss_mb:.0f}"),

@@ -182,7 +182,7 @@ def _bench(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...
     backend = "onnxruntime" if read_manifest(bundle).needs_finish else None
     images, images_name = bench_images(str(scenes / "images/test"))
     figures, detector = measure(
-        lambda: Detector(bundle, backend=backend),
+        lambda threads: Detector(bundle, backend=backend, threads=threads),
         path=bundle,
         images=images,
         images_name=images_name,
