@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from edgessd.pipeline.run import Pipeline
     from edgessd.pipeline.sinks.sink import Sink
 
-# How fast a recording of a folder of photos plays: slow enough to look at each.
-_IMAGES_PER_SECOND = 2.0
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SinkOptions:
@@ -49,7 +46,7 @@ def open_sinks(options: SinkOptions, pipeline: Pipeline) -> Iterator[Sink]:
     if options.record is not None:
         from edgessd.pipeline.sinks.recorder import Recorder
 
-        yield Recorder(options.record, fps=pipeline.sources[0].fps or _IMAGES_PER_SECOND)
+        yield Recorder(options.record, sources=pipeline.sources)
     if options.jsonl is not None:
         from edgessd.pipeline.sinks.json_lines import JsonLinesSink
 

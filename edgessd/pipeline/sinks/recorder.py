@@ -2,101 +2,237 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.annotate import annotate, draw_status
+from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.sinks.video_writers import CODECS, VideoWriter, open_video_writer
 
 if TYPE_CHECKING:
     from edgessd.pipeline.result import Result
+    from edgessd.pipeline.sources.source import Source
 
-# H.264 plays everywhere, but the OpenCV of many systems can't write it; MPEG-4 part 2 always can.
-_CODECS = {".mp4": ("avc1", "mp4v"), ".avi": ("MJPG",), ".mkv": ("avc1", "mp4v")}
+_log = logging.getLogger(__name__)
+
+# How fast a recording of a folder of photos plays: slow enough to look at each.
+_IMAGES_PER_SECOND = 2.0
+# What a camera that doesn't say it is taken for.
+_USUAL_FPS = 30.0
+# A camera that was away leaves a still picture of one second behind, not of an hour.
+_LONGEST_PAUSE, _SHORTENED_PAUSE = 10.0, 1.0
+# A system with no room at all can't even log why.
+_RESERVED_BYTES = 16 << 20
+_LOOK_AT_DISK_EVERY = 1.0
 
 
 class Recorder:
-    """Writes an annotated video under a temporary name and gives it its name on `close`.
+    """Writes annotated videos, one a source.
+
+    While a video is being written its name has `.part` before the suffix; it gets its own name when it is
+    complete. A camera's film runs at the pace of the camera, frames that were dropped or not.
 
     Args:
-        path: `.mp4`, `.mkv` or `.avi`.
-        fps: Playback rate.
+        path: `.mp4`, `.mkv` or `.avi`. With several sources they are numbered: `out-1.mp4`.
+        sources: What the results come from, in the pipeline's order.
+        minutes: Begin a new file after so long, each with its time in the name.
+
+    Attributes:
+        files: What is complete so far.
 
     Raises:
-        SinkError: The suffix isn't known, the folder can't be written, or no codec opens.
+        SinkError: The suffix isn't known or the folder can't be written. From `write`: no codec opens, or
+            the disk is full; what was recorded until then is complete and plays.
     """
 
     lossless = True
     own_thread = True
 
-    def __init__(self, path: Path, *, fps: float) -> None:
-        self.name = f"recording {path}"
-        if path.suffix.lower() not in _CODECS:
+    def __init__(
+        self, path: Path, *, sources: Sequence[Source], minutes: float | None = None
+    ) -> None:
+        if path.suffix.lower() not in CODECS:
             raise SinkError(
                 f"A recording can't be named {path.name}",
-                expected="a name that ends in " + ", ".join(_CODECS),
+                expected="a name that ends in " + ", ".join(CODECS),
                 found=path.suffix or "no suffix",
                 fix="For example --record out.mp4.",
             )
-        self.codec: str | None = None
-        self._path = path
-        self._part = path.with_name(f".{path.stem}.part{path.suffix}")
-        self._fps = fps
-        self._writer: Any = None
-        self._size = (0, 0)
+        self.name = f"recording {path}"
+        self.files: list[Path] = []
+        _require_writable(path)
+        self._takes = [
+            _Take(
+                path if len(sources) == 1 else path.with_stem(f"{path.stem}-{number}"),
+                source,
+                None if minutes is None else minutes * 60,
+                self.files,
+            )
+            for number, source in enumerate(sources, 1)
+        ]
 
     def write(self, result: Result) -> None:
-        import cv2
-
-        canvas = annotate(result.frame.image, result.detections)
+        canvas = annotate(result.frame.image, result.detections, result.regions)
         seconds = result.seconds.total
         draw_status(canvas, f"{seconds * 1e3:.1f} ms  {1 / max(seconds, 1e-9):.0f} FPS")
-        if self._writer is None:
-            self._open((canvas.shape[1], canvas.shape[0]))
-        if (canvas.shape[1], canvas.shape[0]) != self._size:
-            # A folder of photos has many sizes, a video has one: the first picture's.
-            self._writer.write(cv2.resize(canvas, self._size, interpolation=cv2.INTER_AREA))
-        else:
-            self._writer.write(canvas)
+        self._takes[result.frame.stream].write(result.frame, canvas)
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            self._part.replace(self._path)
+        errors = [error for take in self._takes if (error := take.finish()) is not None]
+        if errors:
+            raise errors[0]
 
-    def _open(self, size: tuple[int, int]) -> None:
 
+class _Take:
+    """The film of one source, in one file or several."""
+
+    def __init__(
+        self, path: Path, source: Source, segment_seconds: float | None, files: list[Path]
+    ) -> None:
+        self._path, self._live, self._fps = path, source.live, source.fps
+        self._segment_seconds, self._files = segment_seconds, files
+        self._writer: VideoWriter | None = None
+        self._target = self._part = path
+        self._size = (0, 0)
+        self._frames = 0
+        self._time = 0.0  # of the film
+        self._begin = 0.0  # of this file
+        self._clock: float | None = None
+        self._looked_at_disk = -_LOOK_AT_DISK_EVERY
+
+    def write(self, frame: Frame, canvas: Image) -> None:
+        self._advance(frame)
+        if self._segment_seconds is not None and self._time - self._begin >= self._segment_seconds:
+            error = self.finish()
+            if error is not None:
+                raise error
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._part.touch()
+            self._require_room()
+            if self._writer is None:
+                self._writer = self._open((canvas.shape[1], canvas.shape[0]))
+            self._writer.write(_fitted(canvas, self._size), self._time - self._begin)
         except OSError as error:
+            self.finish()  # the reason is this one, whatever else goes wrong now
             raise SinkError(
-                f"The recording can't be written to {self._path}",
+                f"The recording stopped: {self._part.parent} takes no more",
                 found=error.strerror or str(error),
-                fix="Name a file in a folder that you may write to.",
+                fix=f"Make room. {self._target} holds what was recorded before.",
             ) from error
-        for codec in _CODECS[self._path.suffix.lower()]:
-            writer = _try_codec(str(self._part), codec, self._fps, size)
-            if writer is not None:
-                self._writer, self._size, self.codec = writer, size, codec
-                return
-        self._part.unlink(missing_ok=True)
+
+    def finish(self) -> SinkError | None:
+        """Complete the file; what went wrong, if anything."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return None
+        failed: SinkError | None = None
+        try:
+            writer.close()
+        except OSError as error:
+            failed = SinkError(
+                f"The end of the recording {self._target} could not be written",
+                found=error.strerror or str(error),
+                fix="Make room. What is there plays.",
+            )
+        self._part.replace(self._target)
+        self._files.append(self._target)
+        return failed
+
+    def _advance(self, frame: Frame) -> None:
+        """Set the film's time: a camera's own pace, a file's positions, or two photos a second."""
+        if self._live:
+            clock, usual = frame.captured_at, 1 / _USUAL_FPS
+        elif self._fps:
+            clock, usual = frame.timestamp, 1 / self._fps
+        else:
+            clock, usual = self._frames / _IMAGES_PER_SECOND, 1 / _IMAGES_PER_SECOND
+        if self._clock is not None:
+            step = clock - self._clock
+            if step <= 0:  # a film that starts anew
+                step = usual
+            self._time += step if step <= _LONGEST_PAUSE else _SHORTENED_PAUSE
+        self._clock = clock
+        self._frames += 1
+
+    def _require_room(self) -> None:
+        if time.monotonic() - self._looked_at_disk < _LOOK_AT_DISK_EVERY:
+            return
+        self._looked_at_disk = time.monotonic()
+        disk = os.statvfs(self._path.parent)
+        if disk.f_bavail * disk.f_frsize < _RESERVED_BYTES:
+            raise OSError(
+                f"less than {_RESERVED_BYTES >> 20} MiB of the disk are left, which the system needs"
+            )
+
+    def _open(self, size: tuple[int, int]) -> VideoWriter:
+        stamp = time.strftime("-%Y%m%d-%H%M%S") if self._segment_seconds is not None else ""
+        self._target = _unused(self._path.with_stem(self._path.stem + stamp), self._files)
+        self._part = self._target.with_stem(self._target.stem + ".part")
+        self._size = max(2, size[0] & ~1), max(2, size[1] & ~1)
+        self._begin = self._time
+        usual = _USUAL_FPS if self._live else _IMAGES_PER_SECOND
+        writer = open_video_writer(self._part, self._size, self._fps or usual)
+        if writer is None:
+            self._part.unlink(missing_ok=True)
+            raise SinkError(
+                f"No codec here can write {self._path.name}",
+                expected="H.264 or MPEG-4",
+                fix="`pip install 'edgessd[video]'`, or record to a .avi file, which needs only MJPEG.",
+            )
+        if not self._files and writer.codec == "MPEG-4 part 2":
+            _log.warning(
+                "%s is MPEG-4 part 2, which browsers and phones don't play; for H.264: "
+                "pip install 'edgessd[video]'.",
+                self._target,
+                extra={"edgessd": {"event": "recording_codec", "codec": writer.codec}},
+            )
+        return writer
+
+
+def _require_writable(path: Path) -> None:
+    """Refuse before the first frame, not after the detector was loaded and the camera opened."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.with_stem(path.stem + ".part")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
         raise SinkError(
-            f"No codec of this OpenCV can write {self._path.name}",
-            expected="one of " + ", ".join(_CODECS[self._path.suffix.lower()]),
-            fix="Record to a .avi file, which needs only MJPEG.",
-        )
+            f"The recording can't be written to {path}",
+            found=error.strerror or str(error),
+            fix="Name a file in a folder that you may write to.",
+        ) from error
 
 
-def _try_codec(path: str, codec: str, fps: float, size: tuple[int, int]) -> Any:
-    """An open writer, or None: a codec that isn't there is no news, so nothing is said of it."""
+def _unused(path: Path, files: Sequence[Path]) -> Path:
+    """The path, numbered if this run has written it already: clocks are set back, segments are short."""
+    number, unused = 2, path
+    while unused in files:
+        unused = path.with_stem(f"{path.stem}-{number}")
+        number += 1
+    return unused
+
+
+def _fitted(canvas: Image, size: tuple[int, int]) -> Image:
+    """A picture in the film's size: the first one's, made even. Others are fitted in, on black."""
     import cv2
 
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*codec), fps, size)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    return writer if writer.isOpened() else None
+    height, width = canvas.shape[:2]
+    if (width, height) == size:
+        return canvas
+    if 0 <= width - size[0] <= 1 and 0 <= height - size[1] <= 1:
+        return np.ascontiguousarray(canvas[: size[1], : size[0]])
+    ratio = min(size[0] / width, size[1] / height)
+    inner = max(1, round(width * ratio)), max(1, round(height * ratio))
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    fitted = np.zeros((size[1], size[0], 3), np.uint8)
+    fitted[top : top + inner[1], left : left + inner[0]] = cv2.resize(
+        canvas, inner, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    )
+    return fitted

@@ -49,7 +49,7 @@ class WindowSink:
     def write(self, result: Result) -> None:
         import cv2
 
-        canvas = annotate(result.frame.image, result.detections)
+        canvas = annotate(result.frame.image, result.detections, result.regions)
         draw_status(canvas, f"{result.seconds.total * 1e3:.1f} ms")
         cv2.imshow("edgessd", canvas)
         if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
