@@ -38,6 +38,9 @@ COMMANDS: dict[str, Entry] = {
     ),
     "build": Entry("build", "Build a quantized bundle for a device, or finish one on the device."),
     "run": Entry("run", "Run a detector over a camera, a video or images."),
+    "service": Entry(
+        "service", "Run a camera as a service of systemd: install, status, uninstall."
+    ),
     "bench": Entry(
         "bench", "Measure latency, FPS, memory and, with --data, accuracy on this machine."
     ),
