@@ -2,77 +2,246 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from edgessd.core.errors import SourceError
 from edgessd.core.images import IMAGE_SUFFIXES
+from edgessd.pipeline.sources.credentials import masked, with_credentials
+from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.source import Source
 
 if TYPE_CHECKING:
+    from edgessd.pipeline.sources.network import NetworkSource
+    from edgessd.pipeline.sources.video import VideoSource
     from edgessd.target.spec import CameraWish
 
+_WISHES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "width": lambda value: {"width": int(value)},
+    "height": lambda value: {"height": int(value)},
+    "fps": lambda value: {"fps": float(value)},
+    "format": lambda value: {"pixel_format": value or None},
+}
 
-def open_source(text: str) -> Source:
-    """Open a file, folder, glob pattern, URL or camera.
+
+def open_source(text: str, options: OpenOptions | None = None) -> Source:
+    """Open a camera, file, folder, glob pattern, URL, pipeline or test pattern.
 
     Args:
-        text: `photo.jpg`, `folder/`, `folder/*.png`, `film.mp4`, `rtsp://…`, `camera:N`, `csi:N`,
-            `csi:N?width=1280&height=720&fps=30`, or `gst:… ! appsink`.
+        text: `photo.jpg`, `folder/`, `folder/*.png`, `film.mp4`, `rtsp://…`, `http://…`, `camera:N`,
+            `camera:N?width=1280&height=720&fps=30&format=MJPG`, `csi:N`,
+            `csi:N?width=1280&height=720&fps=30`, `gst:… ! appsink`, `pattern:` or `pattern:640x480@30`.
+        options: Wishes; None for none. Live sources come back by themselves unless they say otherwise.
 
     Raises:
         SourceError: Nothing there, or nothing that can be decoded.
     """
-    if text.startswith("camera:"):
-        from edgessd.pipeline.sources.camera import CameraSource
+    options = options or OpenOptions()
+    kind, colon, _ = text.partition(":")
+    if colon and kind == "pattern":
+        from edgessd.pipeline.sources.pattern import PatternSource
 
-        return CameraSource(int(text.removeprefix("camera:")))
-    if text.startswith("csi:"):
-        from edgessd.pipeline.sources.csi import open_csi
+        return PatternSource(text)
+    if colon and kind == "camera":
+        return _open_camera(text, options)
+    if colon and kind == "csi":
+        return _open_csi(text, options)
+    if colon and kind == "gst":
+        return _open_gstreamer(text.removeprefix("gst:"), options)
+    if "://" in text:
+        return _open_stream(text, _this_machine()[1], options)
+    return _open_file(text, options)
 
-        here, camera = _this_machine()
-        return open_csi(text, camera, here=here)
-    if text.startswith("gst:"):
-        from edgessd.pipeline.sources.gstreamer import GStreamerSource
 
-        return GStreamerSource(text.removeprefix("gst:"))
+def _open_camera(text: str, options: OpenOptions) -> Source:
+    from edgessd.pipeline.sources.camera import CameraSource
 
-    if "://" not in text and _is_images(text):
+    number, wishes = _camera_wishes(text, options)
+    return _kept_up(
+        lambda: CameraSource(
+            number,
+            width=wishes.width,
+            height=wishes.height,
+            fps=wishes.fps,
+            pixel_format=wishes.pixel_format,
+        ),
+        name=f"camera {number}",
+        options=wishes,
+    )
+
+
+def _open_csi(text: str, options: OpenOptions) -> Source:
+    from edgessd.pipeline.sources.csi import open_csi
+
+    here, camera = _this_machine()
+    return _kept_up(
+        lambda: open_csi(text, camera, here=here, options=options),
+        name=text.split("?")[0],
+        options=options,
+    )
+
+
+def _open_gstreamer(pipeline: str, options: OpenOptions) -> Source:
+    from edgessd.pipeline.sources.gstreamer import GStreamerSource, is_endless
+
+    endless = is_endless(pipeline)
+    if not endless:
+        return GStreamerSource(pipeline)
+    words = pipeline.split()
+    return _kept_up(
+        lambda: GStreamerSource(pipeline, endless=True),
+        name=masked(f"gst:{words[0] if words else ''}"),
+        options=options,
+    )
+
+
+def _open_stream(url: str, camera: CameraWish, options: OpenOptions) -> Source:
+    """A stream that never ends is kept up; a file that lies on a server isn't a stream."""
+    first: list[Source] = []
+    try:
+        first.append(open_video(url, camera, options))
+    except SourceError:
+        if not options.wait:
+            raise
+    if first and not first[0].live:
+        return _played(lambda: first.pop() if first else open_video(url, camera, options), options)
+    return _kept_up(
+        lambda: first.pop() if first else open_video(url, camera, options),
+        name=masked(url),
+        options=options,
+    )
+
+
+def _open_file(text: str, options: OpenOptions) -> Source:
+    if is_images(text):
         from edgessd.pipeline.sources.images import ImageSource
 
-        return ImageSource(text, _matching_images(text))
-    return open_video(text, _this_machine()[1])
+        return _played(lambda: ImageSource(text, _matching_images(text)), options)
+    camera = _this_machine()[1]
+    return _played(lambda: open_video(text, camera), options)
 
 
-def open_video(location: str, camera: CameraWish) -> Source:
+def open_video(location: str, camera: CameraWish, options: OpenOptions | None = None) -> Source:
     """A video file or URL, decoded by the device's hardware where it has a pipeline for that.
 
     The hardware doesn't know every codec, and OpenCV may lack GStreamer: FFmpeg takes what is left, and
     the source's `decoder` says which of them it was.
     """
     from edgessd.pipeline.sources.gstreamer import GStreamerSource, gstreamer_usable, quoted
-    from edgessd.pipeline.sources.video import VideoSource
 
+    options = options or OpenOptions()
     live = "://" in location
     pipeline = camera.stream if live else camera.file
+    refused = ""
     if pipeline and (live or Path(location).is_file()) and gstreamer_usable():
+        filled = (
+            stream_pipeline(pipeline, location, options)
+            if live
+            else pipeline.format(path=quoted(location))
+        )
         try:
-            return GStreamerSource(
-                pipeline.format(uri=quoted(location), path=quoted(location)),
-                name=location,
-                live=live,
-            )
+            return GStreamerSource(filled, name=location, live=live, endless=live)
         except SourceError as error:
-            source = VideoSource(location)
-            source.decoder = f"FFmpeg; GStreamer refused: {error.found or error.problem}"
-            return source
-    return VideoSource(location)
+            refused = f"; GStreamer refused: {error.found or error.problem}"
+    source = _with_ffmpeg(location, options, live=live)
+    source.decoder += refused
+    return source
 
 
-def _is_images(text: str) -> bool:
+def stream_pipeline(pipeline: str, url: str, options: OpenOptions) -> str:
+    """A device's pipeline for this URL.
+
+    RTSP gets a reader of its own: the one that `uridecodebin` makes holds every frame back for two
+    seconds.
+    """
+    from edgessd.pipeline.sources.gstreamer import quoted
+
+    uri = quoted(with_credentials(url))
+    if url.startswith(("rtsp://", "rtsps://")):
+        rtsp = (
+            f"rtspsrc location={uri} protocols={options.transport} latency=100 drop-on-latency=true "
+            "! application/x-rtp,media=video ! decodebin"
+        )
+        pipeline = pipeline.replace("uridecodebin uri={uri}", rtsp)
+    return pipeline.replace("{uri}", uri)
+
+
+def is_images(text: str) -> bool:
+    """Whether a path or pattern means images: a folder, an image's suffix, or a pattern that no file has
+    as its name."""
     path = Path(text)
-    return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or any(c in text for c in "*?[")
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    return any(character in text for character in "*?[") and not path.exists()
+
+
+def _with_ffmpeg(location: str, options: OpenOptions, *, live: bool) -> VideoSource | NetworkSource:
+    if not live:
+        from edgessd.pipeline.sources.video import VideoSource
+
+        return VideoSource(location)
+    from edgessd.pipeline.sources.network import NetworkSource
+
+    return NetworkSource(
+        location,
+        transport=options.transport,
+        open_seconds=options.open_seconds,
+        read_seconds=options.stall_seconds,
+        catch_up=options.reconnect,
+    )
+
+
+def _kept_up(open_it: Callable[[], Source], *, name: str, options: OpenOptions) -> Source:
+    """A live source that comes back by itself, unless the user doesn't want that."""
+    if not options.reconnect:
+        return open_it()
+    from edgessd.pipeline.sources.reconnect import ReconnectingSource
+
+    return ReconnectingSource(
+        open_it,
+        name=name,
+        stall_seconds=options.stall_seconds,
+        frozen_seconds=options.frozen_seconds,
+        open_seconds=2 * options.open_seconds,
+        wait=options.wait,
+    )
+
+
+def _played(open_it: Callable[[], Source], options: OpenOptions) -> Source:
+    """A file as fast as it is asked for and once, unless the user wants otherwise."""
+    if not (options.pace or options.loop):
+        return open_it()
+    from edgessd.pipeline.sources.playback import PlaybackSource
+
+    return PlaybackSource(open_it, pace=options.pace, loop=options.loop, fps=options.fps)
+
+
+def _camera_wishes(text: str, options: OpenOptions) -> tuple[int, OpenOptions]:
+    """Number and wishes of `camera:N?…`; what it doesn't name comes from the options."""
+    number, question, query = text.removeprefix("camera:").partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if not number.isdecimal() or (question and not pairs):
+        raise _wrong_camera(text, query if number.isdecimal() else number)
+    wishes = options
+    for key, value in pairs:
+        try:
+            wishes = replace(wishes, **_WISHES[key](value))
+        except (KeyError, ValueError) as error:  # noqa: PERF203 - four keys at most
+            raise _wrong_camera(text, f"{key}={value}") from error
+    return int(number), wishes
+
+
+def _wrong_camera(text: str, found: str) -> SourceError:
+    return SourceError(
+        f"{text} isn't a camera",
+        expected="camera:N, or camera:N?width=1280&height=720&fps=30&format=MJPG",
+        found=found or "nothing",
+        fix="`edgessd run --list` shows the cameras of this machine.",
+    )
 
 
 def _this_machine() -> tuple[str, CameraWish]:

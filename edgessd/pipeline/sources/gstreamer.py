@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ import numpy as np
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.sources.clock import moment
+from edgessd.pipeline.sources.credentials import masked
 from edgessd.pipeline.sources.native_words import held_stderr
 from edgessd.target.detect import l4t_release
 from edgessd.target.opencv import find_opencv
@@ -33,6 +34,7 @@ _PACKAGES = (
     ("h265parse", "gstreamer1.0-plugins-bad"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
     ("rtsp", "gstreamer1.0-plugins-good"),
+    ("souphttpsrc", "gstreamer1.0-plugins-good"),
     ("rtp", "gstreamer1.0-plugins-good"),
     ("v4l2", "gstreamer1.0-plugins-good"),
     ("qtdemux", "gstreamer1.0-plugins-good"),
@@ -67,8 +69,8 @@ class GStreamerSource:
         endless: bool = False,
     ) -> None:
         text = " ".join(pipeline.split())
-        self.live = _is_live(text) if live is None else live
-        self.name = name or f"gst:{text.split()[0] if text else ''}"
+        self.live = is_live(text) if live is None else live
+        self.name = masked(name or f"gst:{text.split()[0] if text else ''}")
         self.decoder = "GStreamer"
         self.skipped: list[tuple[str, str]] = []
         self._endless = endless
@@ -83,12 +85,13 @@ class GStreamerSource:
             found, image = self._capture.read()
             if not found:
                 break
+            at = moment()
             yield Frame(
                 image=_as_bgr(self.name, np.asarray(image, np.uint8)),
                 source=self.name,
                 index=index,
-                timestamp=time.time() if self.live or not self.fps else index / self.fps,
-                captured_at=time.perf_counter(),
+                timestamp=at.timestamp if self.live or not self.fps else index / self.fps,
+                captured_at=at.captured_at,
             )
             index += 1
         if index == 0 or self._endless:
@@ -167,8 +170,14 @@ def missing_elements(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _is_live(pipeline: str) -> bool:
+def is_live(pipeline: str) -> bool:
+    """Whether a pipeline reads something that sets its own pace: anything but a file."""
     return not re.search(r"(?:^|\s)(?:multi)?filesrc\b|\buri=\"?file:", pipeline)
+
+
+def is_endless(pipeline: str) -> bool:
+    """Whether the end of a pipeline's pictures is a failure, as it is of a camera."""
+    return is_live(pipeline) and not re.search(r"\bnum-buffers=\"?\d", pipeline)
 
 
 def _require_gstreamer(name: str) -> None:
@@ -201,7 +210,7 @@ def _require_elements(name: str, pipeline: str) -> None:
         raise SourceError(
             f"{name} has no appsink, from which OpenCV takes the frames",
             expected="a pipeline that ends in ! videoconvert ! video/x-raw,format=BGR ! appsink",
-            found=pipeline or "nothing",
+            found=masked(pipeline) or "nothing",
         )
     missing = missing_elements(elements_of(pipeline))
     if not missing:
@@ -248,8 +257,8 @@ def _open(name: str, pipeline: str) -> cv2.VideoCapture:
         return capture
     raise SourceError(
         f"{name} doesn't start",
-        found=_reason(lines),
-        fix=f"Try it by itself: gst-launch-1.0 {_for_launch(pipeline)}",
+        found=masked(_reason(lines)),
+        fix=f"Try it by itself: gst-launch-1.0 {masked(_for_launch(pipeline))}",
     )
 
 

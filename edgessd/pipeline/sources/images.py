@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgessd.core.errors import DataError, SourceError
+from edgessd.core.images import IMAGE_SUFFIXES, read_header, read_image
 from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.sources.clock import moment
+
+# The picture itself, and what its decoder and drawing on it need beside it.
+_COPIES = 2
+_ALWAYS_READ = 64_000_000
 
 
 class ImageSource:
-    """Pictures in the order given. A broken one is named in `skipped` and left out.
+    """Pictures in the order given. A broken one, or one too large for this machine, is named in
+    `skipped` and left out.
 
     Args:
         name: What the user asked for.
@@ -29,8 +35,8 @@ class ImageSource:
         if not paths:
             raise SourceError(
                 f"{name} holds no image",
-                expected="at least one .jpg, .jpeg, .png, .bmp, .webp or .tif file",
-                fix="Name another folder with --source.",
+                expected=f"at least one of {', '.join(sorted(IMAGE_SUFFIXES))}",
+                fix="Name another folder or pattern with --source; films are named one by one.",
             )
         self.name = name
         self.length = len(paths)
@@ -38,21 +44,42 @@ class ImageSource:
         self._paths = tuple(paths)
 
     def __iter__(self) -> Iterator[Frame]:
-        from edgessd.core.images import read_image
-
         for index, path in enumerate(self._paths):
             try:
+                _require_room(path)
                 image = read_image(path)
             except DataError as error:
                 self.skipped.append((str(path), error.problem))
                 continue
+            at = moment()
             yield Frame(
                 image=image,
                 source=str(path),
                 index=index,
-                timestamp=time.time(),
-                captured_at=time.perf_counter(),
+                timestamp=at.timestamp,
+                captured_at=at.captured_at,
             )
 
     def close(self) -> None:
         """Nothing is held open between images."""
+
+
+def _require_room(path: Path) -> None:
+    """Refuse a picture whose pixels don't fit into memory before they are decoded: a small file may
+    hold a huge one, and Linux ends the program instead of refusing the memory.
+
+    Raises:
+        DataError: Too large, or no image.
+    """
+    header = read_header(path)
+    needed = _COPIES * 3 * header.width * header.height
+    if needed <= _ALWAYS_READ:
+        return
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise DataError(
+            f"{path} has {header.width}x{header.height} pixels, for which {needed / 1e9:.1f} GB of memory "
+            f"are needed and {free / 1e9:.1f} GB are free"
+        )

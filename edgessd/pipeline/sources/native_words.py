@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
@@ -14,8 +15,13 @@ def held_stderr() -> Iterator[list[str]]:
     """Hold file descriptor 2 for the block; its lines are in the list afterwards, and nowhere else.
 
     OpenCV says why a pipeline doesn't start in lines on stderr alone, between others that mean nothing.
+    Only the main thread's blocks are held: while others open a camera anew, every thread's own lines
+    would vanish, and two that hold at once would put each other's descriptor back.
     """
     lines: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lines
+        return
     sys.stderr.flush()
     try:
         original = os.dup(2)

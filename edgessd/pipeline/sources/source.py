@@ -43,3 +43,12 @@ class Reconnecting(Protocol):
 
     reconnects: int
     connected: bool
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A source whose wait for a frame can be ended from another thread."""
+
+    def interrupt(self) -> None:
+        """End the iteration soon. Calling it twice is fine."""
+        ...

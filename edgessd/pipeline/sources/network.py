@@ -1,0 +1,167 @@
+"""A network camera or stream: RTSP, HTTP (Motion JPEG and others), RTMP, through OpenCV's FFmpeg."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from edgessd.core.errors import SourceError
+from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.sources.clock import StreamClock, moment
+from edgessd.pipeline.sources.credentials import masked, with_credentials
+from edgessd.pipeline.sources.options import Transport
+from edgessd.pipeline.sources.reachable import knock, refusal
+from edgessd.pipeline.sources.video import plausible_rate
+
+_log = logging.getLogger(__name__)
+
+_OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_KNOCK_SECONDS = 5.0
+# These state times that the sender's clock made; HTTP's Motion JPEG has none, and FFmpeg counts.
+_WITH_CLOCK = ("rtsp", "rtsps", "rtmp", "srt", "rtp")
+# A stream that is this far behind for this long isn't decoded as fast as it comes.
+_BEHIND_SECONDS, _BEHIND_FOR = 3.0, 5.0
+
+
+class NetworkSource:
+    """Frames of a URL. Those that wait in buffers are read out at once, so that the newest is at hand.
+
+    Args:
+        url: rtsp://, rtsps://, http://, https://, rtmp://, srt://, udp:// …. User name and password may
+            stand in it, or in EDGESSD_SOURCE_USERNAME and EDGESSD_SOURCE_PASSWORD.
+        transport: Of RTSP. TCP loses nothing; UDP is a little quicker on a good network.
+        open_seconds: Longest wait for the first answer and the stream's description.
+        read_seconds: Longest wait for a frame.
+        catch_up: Whether a stream that falls behind is given up with an error, for whoever opens it
+            anew at its newest frame; else it is only said, once.
+
+    Attributes:
+        live: False for a file that lies on a server, whose frames all count.
+
+    Raises:
+        SourceError: Nobody there, wrong credentials, or no video.
+    """
+
+    fps: float | None
+    length: int | None
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        transport: Transport = "tcp",
+        open_seconds: float = 15.0,
+        read_seconds: float = 10.0,
+        catch_up: bool = False,
+    ) -> None:
+        import cv2
+
+        self.name = masked(url)
+        self.decoder = "FFmpeg"
+        self.skipped: list[tuple[str, str]] = []
+        self._catch_up = catch_up
+        scheme = url.partition("://")[0].lower()
+        self._clock = StreamClock() if scheme in _WITH_CLOCK else None
+        knock(url, timeout=min(_KNOCK_SECONDS, open_seconds))
+        settings = [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_seconds * 1e3),
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_seconds * 1e3),
+        ]  # fmt: skip
+        # A decoder on several threads holds back a frame for each. Older OpenCVs can't be asked.
+        if hasattr(cv2, "CAP_PROP_N_THREADS") and "OPENCV_FFMPEG_THREADS" not in os.environ:
+            settings += [cv2.CAP_PROP_N_THREADS, 1]
+        with _ffmpeg_options(f"rtsp_transport;{transport}"):
+            self._capture = cv2.VideoCapture(with_credentials(url), cv2.CAP_FFMPEG, settings)
+        if not self._capture.isOpened():
+            raise refusal(with_credentials(url), timeout=_KNOCK_SECONDS)
+        self.fps = plausible_rate(self._capture.get(cv2.CAP_PROP_FPS))
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.live = count <= 0 or scheme in _WITH_CLOCK
+        self.length = None if self.live else count
+
+    def __iter__(self) -> Iterator[Frame]:
+        import cv2
+
+        index = 0
+        behind_since: float | None = None
+        while self._capture.grab():
+            now = time.perf_counter()
+            position = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
+            age = self._clock.age(position, now) if self._clock else 0.0
+            behind_since = (behind_since or now) if age > _BEHIND_SECONDS else None
+            if behind_since is not None and now - behind_since > _BEHIND_FOR:
+                behind_since = now
+                self._say_behind(age)
+            found, image = self._capture.retrieve()
+            if found:
+                at = moment(age)
+                yield Frame(
+                    image=np.asarray(image, np.uint8),
+                    source=self.name,
+                    index=index,
+                    timestamp=at.timestamp if self.live else position,
+                    captured_at=at.captured_at,
+                )
+            index += 1
+        if self.live:
+            raise SourceError(
+                f"{self.name} stopped giving frames after {index}",
+                fix="Check the network and the camera.",
+            )
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _say_behind(self, age: float) -> None:
+        problem = f"{self.name} is {age:.0f} s behind: it isn't decoded as fast as it comes"
+        fix = "Take the camera's second, smaller stream, or lower its size, rate or bit rate."
+        if self._catch_up:
+            raise SourceError(problem, fix=fix)
+        self._catch_up_said = True
+        _log.warning(
+            "%s. %s",
+            problem,
+            fix,
+            extra={"edgessd": {"event": "behind", "source": self.name, "seconds": round(age, 1)}},
+        )
+
+
+class _Shared:
+    """FFmpeg's options come through the environment: those who want the same may open side by side."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.opening = 0
+        self.options = ""
+
+
+_shared = _Shared()
+
+
+@contextmanager
+def _ffmpeg_options(options: str) -> Iterator[None]:
+    """Have OpenCV give these options to FFmpeg within the block, unless the user set others."""
+    if os.environ.get(_OPTIONS_VARIABLE) not in (None, "", _shared.options):
+        yield
+        return
+    with _shared.changed:
+        while _shared.opening and _shared.options != options:
+            _shared.changed.wait()
+        _shared.opening += 1
+        _shared.options = options
+        os.environ[_OPTIONS_VARIABLE] = options
+    try:
+        yield
+    finally:
+        with _shared.changed:
+            _shared.opening -= 1
+            if not _shared.opening:
+                os.environ.pop(_OPTIONS_VARIABLE, None)
+                _shared.options = ""
+            _shared.changed.notify_all()

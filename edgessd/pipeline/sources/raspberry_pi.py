@@ -1,0 +1,159 @@
+"""A camera on a Raspberry Pi's CSI connector, through picamera2 (libcamera).
+
+OpenCV's own reader gets nothing but raw sensor data from it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgessd.core.errors import SourceError
+from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.sources.clock import age_by_clock, moment
+
+# libcamera names a format by its bits from the highest down: in memory "RGB888" is blue, green, red, which
+# is OpenCV's order (Picamera2 manual, section 4.2.2, and libcamera's formats after DRM's drm_fourcc.h).
+PIXEL_FORMAT = "RGB888"
+_BUFFERS = 4
+
+
+class RaspberryPiCamera:
+    """Frames of camera N as `rpicam-hello --list-cameras` counts them.
+
+    Args:
+        number: N.
+        width, height: Of the picture; the ISP scales to it, to an even number of pixels.
+        fps: Frames a second, as far as the sensor's mode reaches.
+
+    Raises:
+        SourceError: picamera2 isn't there, there is no such camera, or it is in use.
+    """
+
+    live = True
+    length: int | None = None
+
+    def __init__(self, number: int, *, width: int, height: int, fps: float) -> None:
+        picamera2 = _picamera2()
+        self.name = f"csi:{number}"
+        self.skipped: list[tuple[str, str]] = []
+        self.fps: float | None = fps
+        self.decoder = "libcamera"
+        found = describe(picamera2.Picamera2.global_camera_info())
+        if number not in found:
+            raise SourceError(
+                f"There is no CSI camera {number}",
+                expected="one of " + ", ".join(f"{n} ({name})" for n, name in found.items())
+                if found
+                else "a camera on the CSI connector",
+                found="none" if not found else f"number {number}",
+                fix="Look with `rpicam-hello --list-cameras`; check the flat cable at both ends and "
+                "camera_auto_detect=1 in /boot/firmware/config.txt.",
+            )
+        try:
+            self._camera = picamera2.Picamera2(number)
+            self._start(width, height, fps)
+        # libcamera's errors are RuntimeError alone, whatever happened.
+        except RuntimeError as error:
+            raise SourceError(
+                f"CSI camera {number} ({found[number]}) doesn't start",
+                found=str(error),
+                fix="End the program that uses it, such as rpicam-vid or motion.",
+            ) from error
+
+    def _start(self, width: int, height: int, fps: float) -> None:
+        configuration = self._camera.create_video_configuration(
+            main={"size": (width, height), "format": PIXEL_FORMAT},
+            controls={"FrameRate": fps},
+            buffer_count=_BUFFERS,
+            # A frame that waited in the queue is old: the next request gets the next frame.
+            queue=False,
+        )
+        self._camera.align_configuration(configuration)
+        self._camera.configure(configuration)
+        self._camera.start()
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while True:
+            request = self._camera.capture_request()
+            try:
+                # Copied: the camera fills the buffer again as soon as the request is released.
+                image = as_bgr(request.make_array("main"))
+                at = moment(age_of(request.get_metadata()))
+            finally:
+                request.release()
+            yield Frame(
+                image=image,
+                source=self.name,
+                index=index,
+                timestamp=at.timestamp,
+                captured_at=at.captured_at,
+            )
+            index += 1
+
+    def close(self) -> None:
+        self._camera.stop()
+        self._camera.close()
+
+
+def as_bgr(array: np.ndarray) -> Image:
+    """(height, width, 3) uint8 BGR of its own memory, from an array in `PIXEL_FORMAT`.
+
+    Raises:
+        SourceError: An array of another shape: the camera took another format.
+    """
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise SourceError(
+            "The CSI camera gives another format than it was asked for",
+            expected=f"{PIXEL_FORMAT}: (height, width, 3) uint8",
+            found=f"{array.shape} {array.dtype}",
+        )
+    return np.array(array, order="C")
+
+
+def age_of(metadata: Mapping[str, Any]) -> float:
+    """Seconds since the sensor's first row was exposed, 0 where libcamera doesn't say.
+
+    `SensorTimestamp` is in nanoseconds of CLOCK_BOOTTIME (libcamera's controls, `SensorTimestamp`).
+    """
+    return age_by_clock(metadata.get("SensorTimestamp", 0) / 1e9, time.CLOCK_BOOTTIME)
+
+
+def describe(information: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Numbers and sensors of CSI cameras, from `Picamera2.global_camera_info()`.
+
+    USB cameras, which libcamera lists too, are left out: `--camera N` reads them.
+    """
+    return {
+        int(entry["Num"]): str(entry["Model"])
+        for entry in information
+        if "/usb" not in str(entry.get("Id", ""))
+    }
+
+
+def list_csi_cameras() -> dict[int, str]:
+    """Numbers and sensors of the CSI cameras of this Raspberry Pi.
+
+    Raises:
+        SourceError: picamera2 isn't there to ask.
+    """
+    return describe(_picamera2().Picamera2.global_camera_info())
+
+
+def _picamera2() -> Any:
+    try:
+        import picamera2
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "picamera2"
+        raise SourceError(
+            "A Raspberry Pi's CSI camera needs picamera2",
+            expected="the package python3-picamera2, which this Python can import",
+            found="none" if missing else str(error),
+            fix="sudo apt install python3-picamera2, in an environment made with "
+            "python3 -m venv --system-site-packages",
+        ) from error
+    return picamera2
