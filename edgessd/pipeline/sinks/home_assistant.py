@@ -1,0 +1,100 @@
+"""Home Assistant finds the camera by itself: the messages of its MQTT discovery.
+
+Specification: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from edgessd import __version__
+from edgessd.pipeline.events import RegionState
+from edgessd.pipeline.sinks.mqtt_address import slug
+
+
+class Discovery:
+    """Makes discovery messages, each once.
+
+    Args:
+        topic: That everything is published under.
+        prefix: Home Assistant's discovery prefix.
+    """
+
+    def __init__(self, topic: str, prefix: str = "homeassistant") -> None:
+        self._topic, self._prefix = topic, prefix
+        self._node = slug(topic.replace("/", "_"))
+        self._told: set[str] = set()
+
+    def connectivity(self) -> Iterator[tuple[str, str]]:
+        """Whether the camera is there. Yields (topic, retained payload), as the others do."""
+        yield from self._once(
+            "binary_sensor",
+            "connectivity",
+            {
+                "name": "Connectivity",
+                "state_topic": f"{self._topic}/status",
+                "payload_on": "online",
+                "payload_off": "offline",
+                "device_class": "connectivity",
+                "entity_category": "diagnostic",
+            },
+            available=False,
+        )
+
+    def label(self, stream: int, label: str) -> Iterator[tuple[str, str]]:
+        """How many of a class are seen by a stream."""
+        yield from self._once(
+            "sensor",
+            f"{stream}_{slug(label)}",
+            {
+                "name": label if stream == 0 else f"{label} (stream {stream})",
+                "state_topic": f"{self._topic}/{stream}/counts",
+                "value_template": f"{{{{ value_json[{json.dumps(label)}] | default(0) }}}}",
+                "state_class": "measurement",
+                "icon": "mdi:counter",
+            },
+        )
+
+    def region(self, stream: int, region: RegionState) -> Iterator[tuple[str, str]]:
+        """The counts of a line or zone, all classes together."""
+        kinds = {"entered": "in", "left": "out"}
+        if region.kind == "zone":
+            kinds = {"inside": "inside", "entered": "entered", "left": "left"}
+        for key, name in kinds.items():
+            now = key == "inside"
+            yield from self._once(
+                "sensor",
+                f"{stream}_{slug(region.name)}_{key}",
+                {
+                    "name": f"{region.name} {name}",
+                    "state_topic": f"{self._topic}/{stream}/regions/{slug(region.name)}",
+                    "value_template": f"{{{{ value_json.{key}.values() | sum }}}}",
+                    "state_class": "measurement" if now else "total_increasing",
+                    "icon": "mdi:vector-polygon" if region.kind == "zone" else "mdi:vector-line",
+                },
+            )
+
+    def _once(
+        self, component: str, name: str, config: dict[str, Any], *, available: bool = True
+    ) -> Iterator[tuple[str, str]]:
+        if name in self._told:
+            return
+        self._told.add(name)
+        full = {
+            **config,
+            "unique_id": f"{self._node}_{name}",
+            "object_id": f"{self._node}_{name}",
+            "device": {
+                "identifiers": [self._node],
+                "name": self._topic,
+                "manufacturer": "edgessd",
+                "model": "camera detector",
+                "sw_version": __version__,
+            },
+            "origin": {"name": "edgessd", "sw_version": __version__},
+        }
+        if available:
+            full["availability_topic"] = f"{self._topic}/status"
+        yield f"{self._prefix}/{component}/{self._node}/{name}/config", json.dumps(full)

@@ -1,0 +1,142 @@
+"""Where an MQTT broker is, and how edgessd proves who it is."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from edgessd.core.errors import SinkError
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+Qos = Literal[0, 1, 2]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MqttAddress:
+    """A broker, and how to talk to it.
+
+    Attributes:
+        host, port: Of the broker.
+        tls: Whether the connection is encrypted and the broker must show a certificate.
+        topic: Everything is published under it.
+        username, password: None where the broker wants none.
+        ca: File with the certificates to trust; None takes the system's.
+        certificate, key: Files of the client's own certificate, where the broker wants one.
+        qos: 0 at most once, 1 at least once, 2 exactly once.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    topic: str
+    username: str | None = None
+    password: str | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    qos: Qos = 1
+
+    def __post_init__(self) -> None:
+        if (
+            not self.topic
+            or re.search(r"[+#\x00]", self.topic)
+            or self.topic[0] == "/"
+            or self.topic[-1] == "/"
+        ):
+            raise SinkError(
+                "That can't be an MQTT topic to publish under",
+                expected="names with slashes between them, such as home/camera",
+                found=self.topic,
+            )
+        if not self.tls and (self.ca or self.certificate or self.key):
+            raise SinkError(
+                "Certificates are for mqtts://, and the broker's address says mqtt://",
+                fix=f"Use mqtts://{self.host}, usually port 8883.",
+            )
+        if self.key and not self.certificate:
+            raise SinkError("A client's key is of no use without its certificate")
+
+    def context(self) -> ssl.SSLContext | None:
+        """What verifies the broker, None without TLS.
+
+        Raises:
+            SinkError: A file isn't there or isn't what it should be.
+        """
+        if not self.tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None:
+                context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            files = ", ".join(str(path) for path in (self.ca, self.certificate, self.key) if path)
+            raise SinkError(
+                "The certificates for the MQTT broker can't be used",
+                expected="PEM files",
+                found=f"{error} in {files}",
+            ) from error
+        return context
+
+
+def mqtt_address(
+    url: str,
+    environment: Mapping[str, str],
+    *,
+    topic: str | None = None,
+    ca: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    qos: Qos = 1,
+) -> MqttAddress:
+    """The address that a user means.
+
+    Args:
+        url: `mqtt://host[:port][/topic]` or `mqtts://…`.
+        environment: `EDGESSD_MQTT_USERNAME` and `EDGESSD_MQTT_PASSWORD` are read.
+        topic: Instead of the URL's; without either it is `edgessd/` and the machine's name.
+        ca, certificate, key: PEM files.
+        qos: Quality of service.
+
+    Raises:
+        SinkError: The URL isn't one, or holds a password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
+        raise SinkError(
+            "That isn't the address of an MQTT broker",
+            expected="mqtt://host, mqtts://host:8883 or mqtts://host/topic",
+            found=re.sub(r"//[^/]*@", "//", url),
+        )
+    if parts.username or parts.password:
+        raise SinkError(
+            "A password in the broker's address would be seen in the list of processes",
+            expected="an address without user and password",
+            fix="Set EDGESSD_MQTT_USERNAME and EDGESSD_MQTT_PASSWORD in the environment.",
+        )
+    return MqttAddress(
+        host=parts.hostname,
+        port=port or _PORTS[parts.scheme],
+        tls=parts.scheme == "mqtts",
+        topic=topic or parts.path.strip("/") or f"edgessd/{slug(socket.gethostname())}",
+        username=environment.get("EDGESSD_MQTT_USERNAME"),
+        password=environment.get("EDGESSD_MQTT_PASSWORD"),
+        ca=ca,
+        certificate=certificate,
+        key=key,
+        qos=qos,
+    )
+
+
+def slug(name: str) -> str:
+    """A name as topics and Home Assistant's object ids may have it."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "unnamed"

@@ -1,0 +1,144 @@
+"""Pictures of the moments that matter: when a class appears, or when something happens at a region."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgessd.core.errors import SinkError
+from edgessd.core.files import write_atomically
+from edgessd.pipeline.annotate import annotate
+from edgessd.pipeline.records import json_record
+
+if TYPE_CHECKING:
+    from edgessd.pipeline.frames import Image
+    from edgessd.pipeline.result import Result
+
+SnapshotsOn = Literal["appearance", "events"]
+
+# A class that isn't seen for so long appears anew.
+_ABSENT_SECONDS = 3.0
+_JPEG_QUALITY = 92
+
+
+class SnapshotSink:
+    """Writes an annotated picture, a clean one, and a JSON file that says why and what.
+
+    The files of a snapshot share a name: `20261121-143000-250-0-person.jpg`, `….clean.jpg`, `….json`: local
+    time to the millisecond, the number of the source, and what it is of. Each appears whole, the JSON last:
+    once that is there, the pictures are.
+
+    Args:
+        directory: Made if it isn't there.
+        on: `appearance`: a class is in the picture that wasn't for three seconds; with tracking, an object
+            gets its number. `events`: a line is crossed, a zone entered or left.
+        every: Seconds between two snapshots of a source, at least.
+
+    Attributes:
+        taken: Snapshots so far.
+        held_back: Reasons for a snapshot that came sooner than `every` allows.
+
+    Raises:
+        SinkError: The folder can't be written, or the disk is full.
+    """
+
+    lossless = True
+    own_thread = True
+
+    def __init__(
+        self, directory: Path, *, on: SnapshotsOn = "appearance", every: float = 1.0
+    ) -> None:
+        self.name = f"snapshots in {directory}"
+        self.taken = self.held_back = 0
+        self._directory, self._on, self._every = directory, on, every
+        self._last_taken: dict[int, float] = {}
+        self._last_seen: dict[tuple[int, str], float] = {}
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            write_atomically(directory / ".writable", b"")
+            (directory / ".writable").unlink()
+        except OSError as error:
+            raise SinkError(
+                f"Snapshots can't be written to {directory}",
+                found=error.strerror or str(error),
+                fix="Name a folder that you may write to.",
+            ) from error
+
+    def write(self, result: Result) -> None:
+        reasons = self._events(result) if self._on == "events" else self._appearances(result)
+        if not reasons:
+            return
+        stream = result.frame.stream
+        # The clock of the frames: a film that is read ten times as fast isn't photographed less.
+        now = _seconds(result)
+        last = self._last_taken.get(stream)
+        if last is not None and 0 <= now - last < self._every:
+            self.held_back += len(reasons)
+            return
+        self._last_taken[stream] = now
+        self._take(result, reasons)
+        self.taken += 1
+
+    def close(self) -> None:
+        """Nothing is held open between snapshots."""
+
+    def _appearances(self, result: Result) -> list[str]:
+        if result.detections.track_ids is not None:
+            return [event.label for event in result.events if event.kind == "appeared"]
+        now, stream = _seconds(result), result.frame.stream
+        appeared = []
+        for label in dict.fromkeys(label for label, _, _ in result.detections.named()):
+            seen = self._last_seen.get((stream, label))
+            if seen is None or not 0 <= now - seen <= _ABSENT_SECONDS:
+                appeared.append(label)
+            self._last_seen[stream, label] = now
+        return appeared
+
+    def _events(self, result: Result) -> list[str]:
+        return [
+            f"{event.label}-{event.region}{f'-{event.direction}' if event.direction else ''}"
+            for event in result.events
+            if event.region is not None
+        ]
+
+    def _take(self, result: Result, reasons: list[str]) -> None:
+        now = time.time()
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1000):03}"
+        what = re.sub(r"[^\w.-]+", "_", reasons[0])[:60]
+        base = f"{stamp}-{result.frame.stream}-{what}"
+        image = result.frame.image
+        record: dict[str, Any] = {
+            "reasons": reasons,
+            "taken": round(now, 3),
+            "annotated": f"{base}.jpg",
+            "clean": f"{base}.clean.jpg",
+            **json_record(result),
+        }
+        try:
+            drawn = annotate(image, result.detections, result.regions)
+            write_atomically(self._directory / f"{base}.jpg", _jpeg(drawn))
+            write_atomically(self._directory / f"{base}.clean.jpg", _jpeg(image))
+            text = json.dumps(record, indent=2) + "\n"
+            write_atomically(self._directory / f"{base}.json", text)
+        except OSError as error:
+            raise SinkError(
+                f"No further snapshot can be written to {self._directory}",
+                found=error.strerror or str(error),
+                fix="Make room. Those that were taken are complete.",
+            ) from error
+
+
+def _seconds(result: Result) -> float:
+    return result.frame.timestamp
+
+
+def _jpeg(image: Image) -> bytes:
+    import cv2
+
+    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise OSError(f"no JPEG can hold a picture of {image.shape[1]}x{image.shape[0]} pixels")
+    return bytes(jpeg)

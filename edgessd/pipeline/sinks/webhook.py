@@ -1,0 +1,256 @@
+"""JSON posted to a URL, signed as the Standard Webhooks specification says (standardwebhooks.com, v1).
+
+Each message has a `webhook-id` that stays the same when it is sent again, a `webhook-timestamp`, and, where
+there is a secret, a `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import http.client
+import json
+import logging
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from edgessd import __version__
+from edgessd.core.errors import SinkError
+from edgessd.pipeline.records import event_record, json_record
+from edgessd.pipeline.sinks.outbox import Outage, Outbox
+
+if TYPE_CHECKING:
+    from edgessd.pipeline.result import Result
+
+_log = logging.getLogger(__name__)
+
+WebhookOn = Literal["events", "detections"]
+
+_WAITING = 1000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+_DRAIN_SECONDS = 5.0
+# Answers after which it is worth trying again: timeouts, limits, and the server's own trouble.
+_TRY_AGAIN = {408, 425, 429}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Message:
+    id: str
+    body: bytes
+
+
+class WebhookSink:
+    """Posts one JSON object per event, or per frame in which something is found.
+
+    It posts from a thread of its own, one message after the other and in order. An answer of 2xx is
+    success. No answer, 408, 425, 429 and 5xx are tried again with a growing pause (`Retry-After` is obeyed),
+    other answers give the message up. A thousand messages may wait, then the oldest are lost.
+
+    Args:
+        url: `http://` or `https://`.
+        on: `events` needs tracking; `detections` posts the records of `--jsonl`.
+        secret: Signs the messages: `whsec_` and base64 as the specification has it, or any text.
+        timeout: Seconds to wait for an answer.
+
+    Attributes:
+        sent: Messages that were taken.
+        refused: Messages that were given up.
+
+    Raises:
+        SinkError: No such URL, or a secret that isn't base64.
+    """
+
+    lossless = True
+    own_thread = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        on: WebhookOn = "events",
+        secret: str | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        self._url, self._on, self._timeout = _checked(url), on, timeout
+        self._key = None if secret is None else _key(secret)
+        self.name = f"webhook {_shown(url)}"
+        self.sent = self.refused = 0
+        self._outbox: Outbox[_Message] = Outbox(_WAITING)
+        self._outage = Outage(_log, f"The {self.name}", "webhook")
+        self._refusals_said: set[str] = set()
+        self._give_up_at: float | None = None
+        self._hurry = threading.Event()
+        # A redirected POST would arrive as a GET without a body.
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._thread = threading.Thread(target=self._post_each, name="edgessd-webhook", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Messages that had to make room for newer ones."""
+        return self._outbox.lost
+
+    def write(self, result: Result) -> None:
+        for payload in self._payloads(result):
+            body = json.dumps(payload, separators=(",", ":")).encode()
+            self._outbox.put(_Message(id=f"msg_{uuid.uuid4().hex}", body=body))
+
+    def close(self) -> None:
+        if not self._thread.is_alive():
+            return
+        self._give_up_at = time.monotonic() + _DRAIN_SECONDS
+        self._outbox.end()
+        self._hurry.set()
+        self._thread.join(_DRAIN_SECONDS + self._timeout)
+        if left := len(self._outbox):
+            raise SinkError(
+                f"{left} messages could not be posted to {_shown(self._url)}",
+                found=self._outage.reason or "no answer in time",
+            )
+
+    def _payloads(self, result: Result) -> list[dict[str, Any]]:
+        if self._on == "events":
+            frame = result.frame
+            return [
+                {
+                    "type": "event",
+                    "source": frame.source,
+                    "frame": frame.index,
+                    "event": event_record(event),
+                }
+                for event in result.events
+            ]
+        if not len(result.detections):
+            return []
+        return [{"type": "detections", **json_record(result)}]
+
+    def _post_each(self) -> None:
+        pause = _FIRST_PAUSE
+        while (message := self._outbox.wait()) is not None:
+            again, why = self._post(message)
+            if again is None:
+                pause = _FIRST_PAUSE
+                self._outbox.remove(message)
+                continue
+            self._outage.begin(why)
+            # Jitter: a hundred cameras that lost one server don't come back in the same moment.
+            wait = max(again, pause * random.uniform(0.75, 1.25))
+            pause = min(_LONGEST_PAUSE, pause * 2)
+            if self._give_up_at is not None:
+                if time.monotonic() + wait > self._give_up_at:
+                    return
+                time.sleep(wait)
+            elif self._hurry.wait(wait):
+                pause = _FIRST_PAUSE
+
+    def _post(self, message: _Message) -> tuple[float | None, str]:
+        """Send once: None if the message is done with, else the least pause and why."""
+        request = urllib.request.Request(
+            self._url, data=message.body, headers=self._headers(message), method="POST"
+        )
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                answer.read(1 << 16)
+        except urllib.error.HTTPError as error:
+            with error:
+                return self._refused(error.code, error.headers.get("Retry-After"))
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            return 0.0, str(reason) or type(error).__name__
+        self.sent += 1
+        self._outage.end()
+        return None, ""
+
+    def _headers(self, message: _Message) -> dict[str, str]:
+        timestamp = str(int(time.time()))
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"edgessd/{__version__}",
+            "webhook-id": message.id,
+            "webhook-timestamp": timestamp,
+        }
+        if self._key is not None:
+            headers["webhook-signature"] = signature(self._key, message.id, timestamp, message.body)
+        return headers
+
+    def _refused(self, code: int, retry_after: str | None) -> tuple[float | None, str]:
+        answer = f"{code} {http.client.responses.get(code, '')}".strip()
+        if code >= 500 or code in _TRY_AGAIN:
+            seconds = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
+            return min(seconds, _LONGEST_PAUSE), f"it answers {answer}"
+        self._outage.end()
+        self.refused += 1
+        if answer not in self._refusals_said:
+            self._refusals_said.add(answer)
+            _log.warning(
+                "The %s answers %s; what it refuses is not sent again.",
+                self.name,
+                answer,
+                extra={"edgessd": {"event": "webhook_refused", "name": self.name, "status": code}},
+            )
+        return None, ""
+
+
+def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+    """The value of `webhook-signature`."""
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    digest = hmac.new(key, signed, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SinkError(
+            "Webhooks can't be posted there",
+            expected="a URL such as https://example.org/hook",
+            found=_shown(url),
+        )
+    if parts.username or parts.password:
+        raise SinkError(
+            "A password in the webhook's URL would be seen in the list of processes",
+            expected="a URL without user and password",
+            fix="Let the receiver check the signature instead: EDGESSD_WEBHOOK_SECRET.",
+        )
+    return url
+
+
+def _key(secret: str) -> bytes:
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error as error:
+        raise SinkError(
+            "EDGESSD_WEBHOOK_SECRET isn't a secret of the Standard Webhooks specification",
+            expected="whsec_ and base64, or any text that doesn't begin with whsec_",
+            found=str(error),
+        ) from error
+
+
+def _shown(url: str) -> str:
+    """Where it goes, without what may be secret: many services have their token in the path."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that isn't one"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}"
