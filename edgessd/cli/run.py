@@ -158,7 +158,8 @@ def command(
     if as_json:
         print_json(summary)
     _print_summary(pipeline, summary, sinks, latency=latency)
-    _log.info("%s ended", chosen, extra={"edgessd": {"event": "finished", **summary}})
+    if people().quiet:
+        _log.info("%s ended", chosen, extra={"edgessd": {"event": "finished", **summary}})
     error = error or _first_failed(pipeline)
     if error is not None:
         raise error

@@ -248,8 +248,11 @@ def _install(service: Service) -> None:
 def _require_access(service: Service) -> None:
     """What the user of the service can't reach would fail later, with less to say."""
     wanted = [(Path(service.command[0]), "-x"), (service.directory, "-x")]
+    owner = pwd.getpwnam(service.user)
     for folder in service.writable:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
         wanted.append((folder, "-w"))
     words = service.command
     model = next(
@@ -260,19 +263,25 @@ def _require_access(service: Service) -> None:
         wanted.append((service.directory / model, "-r"))
     for path, right in wanted:
         tried = subprocess.run(
-            ["test", right, str(path)],
-            user=service.user,
-            group=_group_of(service.user),
-            check=False,
+            ["test", right, str(path)], user=owner.pw_uid, group=owner.pw_gid, check=False
         )
         if tried.returncode != 0:
-            does = {"-x": "enter or execute", "-w": "write to", "-r": "read"}[right]
+            verb, way_out = _RIGHTS[right]
             raise ConfigError(
-                f"The user {service.user} may not {does} {path}",
-                fix="Give --user with someone who may, or move it to a place such as /opt that "
-                "everyone reads; folders to write to: "
-                f"`sudo chown {service.user} {shlex.quote(str(path))}`.",
+                f"The user {service.user} may not {verb} {path}",
+                fix=way_out.format(user=service.user, path=shlex.quote(str(path))),
             )
+
+
+_MOVE_IT = (
+    "Move it to a place that everyone reads, such as /opt, or give --user with someone who may."
+)
+# What `test` is asked, in words, and the way out.
+_RIGHTS = {
+    "-x": ("enter or execute", _MOVE_IT),
+    "-r": ("read", _MOVE_IT),
+    "-w": ("write to", "Run `sudo chown {user} {path}`, or name another folder."),
+}
 
 
 def _paths(name: str) -> tuple[Path, Path]:
@@ -298,10 +307,6 @@ def _user_exists(name: str) -> bool:
     except KeyError:
         return False
     return True
-
-
-def _group_of(user: str) -> int:
-    return pwd.getpwnam(user).pw_gid
 
 
 def _group_exists(name: str) -> bool:
