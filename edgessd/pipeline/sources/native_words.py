@@ -37,3 +37,11 @@ def held_stderr() -> Iterator[list[str]]:
             os.close(original)
             held.seek(0)
             lines += held.read().decode(errors="replace").splitlines()
+
+
+def quiet_opencv() -> None:
+    """Have OpenCV write nothing but errors to stderr, unless OPENCV_LOG_LEVEL says what it shall."""
+    import cv2
+
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

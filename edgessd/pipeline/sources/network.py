@@ -27,6 +27,8 @@ _KNOCK_SECONDS = 5.0
 _WITH_CLOCK = ("rtsp", "rtsps", "rtmp", "srt", "rtp")
 # A stream that is this far behind for this long isn't decoded as fast as it comes.
 _BEHIND_SECONDS, _BEHIND_FOR = 3.0, 5.0
+# What was buffered while the stream was opened is read out by then.
+_BACKLOG_SECONDS = 5.0
 
 
 class NetworkSource:
@@ -67,7 +69,7 @@ class NetworkSource:
         self.skipped: list[tuple[str, str]] = []
         self._catch_up = catch_up
         scheme = url.partition("://")[0].lower()
-        self._clock = StreamClock() if scheme in _WITH_CLOCK else None
+        self._lateness = _Lateness() if scheme in _WITH_CLOCK else None
         knock(url, timeout=min(_KNOCK_SECONDS, open_seconds))
         settings = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_seconds * 1e3),
@@ -76,30 +78,30 @@ class NetworkSource:
         # A decoder on several threads holds back a frame for each. Older OpenCVs can't be asked.
         if hasattr(cv2, "CAP_PROP_N_THREADS") and "OPENCV_FFMPEG_THREADS" not in os.environ:
             settings += [cv2.CAP_PROP_N_THREADS, 1]
-        with _ffmpeg_options(f"rtsp_transport;{transport}"):
+        # FFmpeg would look at two seconds of frames for their rate, and hand them all over late.
+        with _ffmpeg_options(f"rtsp_transport;{transport}|fpsprobesize;0"):
             self._capture = cv2.VideoCapture(with_credentials(url), cv2.CAP_FFMPEG, settings)
         if not self._capture.isOpened():
             raise refusal(with_credentials(url), timeout=_KNOCK_SECONDS)
         self.fps = plausible_rate(self._capture.get(cv2.CAP_PROP_FPS))
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        fourcc = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
         self.live = count <= 0 or scheme in _WITH_CLOCK
         self.length = None if self.live else count
+        if self.live and scheme in ("http", "https") and fourcc == "MJPG":
+            self.fps = None  # FFmpeg says 25 for want of a better number
 
     def __iter__(self) -> Iterator[Frame]:
         import cv2
 
         index = 0
-        behind_since: float | None = None
         while self._capture.grab():
             now = time.perf_counter()
             position = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
-            age = self._clock.age(position, now) if self._clock else 0.0
-            behind_since = (behind_since or now) if age > _BEHIND_SECONDS else None
-            if behind_since is not None and now - behind_since > _BEHIND_FOR:
-                behind_since = now
-                self._say_behind(age)
-            found, image = self._capture.retrieve()
-            if found:
+            age = self._lateness.age(index, position, now) if self._lateness else 0.0
+            if age is not None:
+                found, image = self._capture.retrieve()
+            if age is not None and found:
                 at = moment(age)
                 yield Frame(
                     image=np.asarray(image, np.uint8),
@@ -109,6 +111,8 @@ class NetworkSource:
                     captured_at=at.captured_at,
                 )
             index += 1
+            if self._lateness and self._lateness.behind:
+                self._say_behind(self._lateness.behind)
         if self.live:
             raise SourceError(
                 f"{self.name} stopped giving frames after {index}",
@@ -123,13 +127,45 @@ class NetworkSource:
         fix = "Take the camera's second, smaller stream, or lower its size, rate or bit rate."
         if self._catch_up:
             raise SourceError(problem, fix=fix)
-        self._catch_up_said = True
         _log.warning(
             "%s. %s",
             problem,
             fix,
             extra={"edgessd": {"event": "behind", "source": self.name, "seconds": round(age, 1)}},
         )
+
+
+class _Lateness:
+    """Ages of a stream's frames, and whether it falls behind."""
+
+    def __init__(self) -> None:
+        self.behind = 0.0
+        self._clock = StreamClock()
+        self._began = time.perf_counter()
+        self._backlog = True
+        self._last = (0.0, 0.0)
+        self._since: float | None = None
+
+    def age(self, index: int, position: float, now: float) -> float | None:
+        """Seconds since capture; None for a frame that waited while the stream was being opened."""
+        if index == 0:
+            # OpenCV says 0 for the first frame, whatever the stream says.
+            return None
+        age = self._clock.age(position, now)
+        step, took = position - self._last[0], now - self._last[1]
+        self._last = (position, now)
+        if self._backlog:
+            # They come faster than they were made, so they were there already.
+            self._backlog = index == 1 or (
+                took < 0.5 * step and now - self._began < _BACKLOG_SECONDS
+            )
+            return None if self._backlog else age
+        late = age > _BEHIND_SECONDS
+        self._since = (self._since or now) if late else None
+        self.behind = age if self._since and now - self._since > _BEHIND_FOR else 0.0
+        if self.behind:
+            self._since = now
+        return age
 
 
 class _Shared:
