@@ -5,23 +5,41 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgessd.cli import run_output_options as out
+from edgessd.cli.camera_table import list_machine_cameras
 from edgessd.cli.console import JsonFlag, people, print_json
 from edgessd.cli.logs import LogForm, seconds_between_lines, start_logging
 from edgessd.cli.run_live import LiveOptions
-from edgessd.cli.run_sinks import SinkOptions, open_sinks
-from edgessd.cli.run_sources import SourceOptions, open_sources
+from edgessd.cli.run_sinks import MqttOptions, SinkOptions, open_sinks
+from edgessd.cli.run_sources import (
+    Fps,
+    FreezeSeconds,
+    Height,
+    ListCameras,
+    Loop,
+    NoReconnect,
+    Pace,
+    PixelFormat,
+    RtspTransport,
+    SourceOptions,
+    StallSeconds,
+    Wait,
+    Width,
+    open_sources,
+)
+from edgessd.cli.run_tally import Tally, sentences
 from edgessd.core.errors import EdgessdError, SinkError, SourceError
 
 if TYPE_CHECKING:
     from edgessd.pipeline.result import Result
     from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.sinks.sink import LeavesFiles
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +52,8 @@ def command(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="A video, image, folder, glob pattern or URL; csi:0 is a Jetson's own camera, "
-            "gst:PIPELINE is GStreamer's. Repeatable."
+            help="A video, image, folder, glob pattern or URL; csi:0 is the board's own camera, "
+            "gst:PIPELINE is GStreamer's, pattern:640x480@30 is generated. Repeatable."
         ),
     ] = None,
     model: Annotated[
@@ -44,13 +62,6 @@ def command(
             help="A bundle, or a .tflite or .onnx. Default: the newest in dist/, else the starter."
         ),
     ] = None,
-    record: Annotated[
-        Path | None, typer.Option(help="Write an annotated video: .mp4, .mkv or .avi.")
-    ] = None,
-    jsonl: Annotated[
-        str | None, typer.Option(help="Write one JSON object a frame; - is stdout.", metavar="FILE")
-    ] = None,
-    display: Annotated[bool, typer.Option("--display", help="Show a window.")] = False,
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score shown. Default: the bundle's.", min=0, max=1)
     ] = None,
@@ -92,18 +103,49 @@ def command(
     log: Annotated[
         LogForm, typer.Option(help="Messages as text, or as one JSON object a line.")
     ] = LogForm.text,
-    width: Annotated[int | None, typer.Option(help="Wished camera width.")] = None,
-    height: Annotated[int | None, typer.Option(help="Wished camera height.")] = None,
+    width: Width = None,
+    height: Height = None,
+    fps: Fps = None,
+    pixel_format: PixelFormat = None,
+    pace: Pace = False,
+    loop: Loop = False,
+    rtsp_transport: RtspTransport = "tcp",
+    no_reconnect: NoReconnect = False,
+    wait: Wait = False,
+    stall_seconds: StallSeconds = 10.0,
+    freeze_seconds: FreezeSeconds = 60.0,
+    list_cameras: ListCameras = False,
+    track: out.Track = False,
+    regions: out.RegionsFile = None,
+    record: out.Record = None,
+    record_minutes: out.RecordMinutes = None,
+    jsonl: out.JsonLines = None,
+    csv: out.Csv = None,
+    snapshots: out.Snapshots = None,
+    snapshots_on: out.SnapshotsOn = None,
+    snapshots_every: out.SnapshotsEvery = None,
+    webhook: out.Webhook = None,
+    webhook_on: out.WebhookOn = None,
+    metrics: out.MetricsAt = None,
+    display: out.Display = False,
+    mqtt: out.Mqtt = None,
+    mqtt_topic: out.MqttTopic = None,
+    mqtt_ca: out.MqttCa = None,
+    mqtt_cert: out.MqttCert = None,
+    mqtt_key: out.MqttKey = None,
+    mqtt_qos: out.MqttQos = None,
+    home_assistant: out.HomeAssistant = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a detector over cameras, videos or images.
 
     Example: edgessd run --source film.mp4 --record out.mp4 --jsonl out.jsonl
     """
+    if list_cameras:
+        list_machine_cameras(as_json=as_json)
+        return
     if not camera and not source:
         raise typer.BadParameter("give --camera N or --source FILE")
-    if as_json and jsonl == "-":
-        raise typer.BadParameter("--json and --jsonl - both want stdout")
     if not live and (host is not None or port is not None):
         raise typer.BadParameter("--host and --port belong to --live")
     start_logging(log)
@@ -115,15 +157,56 @@ def command(
     from edgessd.pipeline.engines import open_detectors
     from edgessd.pipeline.heartbeat import Heartbeat
     from edgessd.pipeline.notify import Notifier
+    from edgessd.pipeline.regions import read_regions
     from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.sinks.sink import LeavesFiles
+    from edgessd.pipeline.tracking import Tracking
     from edgessd.runtime.detector import Detector
     from edgessd.runtime.starter import default_bundle
 
     chosen = model or default_bundle(Path.cwd())
-    page = LiveOptions(host=host, port=port, model=str(chosen)) if live else None
-    sinks = SinkOptions(record=record, jsonl=jsonl, display=display, live=page)
+    sinks = SinkOptions(
+        tracking=track or regions is not None,
+        regions=regions is not None,
+        record=record,
+        record_minutes=record_minutes,
+        jsonl=jsonl,
+        csv=csv,
+        snapshots=snapshots,
+        snapshots_on=snapshots_on and snapshots_on.value,
+        snapshots_every=snapshots_every,
+        webhook=webhook,
+        webhook_on=webhook_on and webhook_on.value,
+        metrics=metrics,
+        display=display,
+        mqtt=MqttOptions(
+            url=mqtt,
+            topic=mqtt_topic,
+            ca=mqtt_ca,
+            cert=mqtt_cert,
+            key=mqtt_key,
+            qos=mqtt_qos,
+            home_assistant=home_assistant,
+        ),
+        live=LiveOptions(host=host, port=port, model=str(chosen)) if live else None,
+    )
+    if as_json and sinks.stdout:
+        raise typer.BadParameter("--json wants stdout for itself")
+    counted = read_regions(regions) if regions else None
     sources = SourceOptions(
-        cameras=tuple(camera or ()), sources=tuple(source or ()), width=width, height=height
+        cameras=tuple(camera or ()),
+        sources=tuple(source or ()),
+        width=width,
+        height=height,
+        fps=fps,
+        pixel_format=pixel_format,
+        pace=pace,
+        loop=loop,
+        rtsp_transport=rtsp_transport,
+        reconnect=not no_reconnect,
+        wait=wait,
+        stall_seconds=stall_seconds,
+        freeze_seconds=freeze_seconds,
     )
     with ExitStack() as closing:
         opened = open_sources(sources)
@@ -137,13 +220,19 @@ def command(
         )
         for detector in detectors:
             closing.callback(detector.close)
-        pipeline = closing.enter_context(Pipeline(opened, detectors))
+        if counted is not None:
+            counted.require_labels(detectors[0].labels)
+        tracking = (lambda: Tracking(counted)) if sinks.tracking else None
+        pipeline = closing.enter_context(Pipeline(opened, detectors, tracking=tracking))
         if threshold is not None:
             pipeline.controls.score_threshold = threshold
         if classes is not None:
             pipeline.controls.classes = frozenset(name.strip() for name in classes.split(","))
+        written: list[LeavesFiles] = []
         for sink in open_sinks(sinks, pipeline):
             pipeline.add_sink(sink)
+            if isinstance(sink, LeavesFiles):
+                written.append(sink)
         previous = _stop_on_signals(pipeline)
         heartbeat = Heartbeat(
             pipeline, Notifier.from_environment(), log_seconds=seconds_between_lines(log)
@@ -157,7 +246,7 @@ def command(
     summary = _summary(pipeline, str(chosen), found)
     if as_json:
         print_json(summary)
-    _print_summary(pipeline, summary, sinks, latency=latency)
+    _print_summary(pipeline, summary, written, latency=latency)
     if people().quiet:
         _log.info("%s ended", chosen, extra={"edgessd": {"event": "finished", **summary}})
     error = error or _first_failed(pipeline)
@@ -177,11 +266,11 @@ def _stop_on_signals(pipeline: Pipeline) -> dict[int, Any]:
 
 def _show(
     pipeline: Pipeline, model: str, max_frames: int | None
-) -> tuple[Counter[str], EdgessdError | None]:
+) -> tuple[Tally, EdgessdError | None]:
     """Drain the pipeline under a progress line; a source that breaks off still gets its summary."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    found: Counter[str] = Counter()
+    found = Tally()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -197,7 +286,7 @@ def _show(
         )
         try:
             for result in pipeline:
-                found.update(result.detections.labels[i] for i in result.detections.class_ids)
+                found.add(result)
                 if pipeline.meter.frames % 5 == 1:
                     progress.update(task, status=_status(pipeline, result))
                 progress.advance(task)
@@ -233,7 +322,7 @@ def _first_failed(pipeline: Pipeline) -> SinkError | None:
     return None
 
 
-def _summary(pipeline: Pipeline, model: str, found: Counter[str]) -> dict[str, Any]:
+def _summary(pipeline: Pipeline, model: str, found: Tally) -> dict[str, Any]:
     status = pipeline.status()
     return {
         "model": model,
@@ -269,14 +358,14 @@ def _summary(pipeline: Pipeline, model: str, found: Counter[str]) -> dict[str, A
             {"sink": sink.name, "written": sink.written, "lost": sink.lost, "failed": sink.failed}
             for sink in status.sinks
         ],
-        "detections": dict(found.most_common()),
+        **found.record(),
         "engine": pipeline.detector.details,
         "engines": pipeline.engines,
     }
 
 
 def _print_summary(
-    pipeline: Pipeline, summary: dict[str, Any], sinks: SinkOptions, *, latency: bool
+    pipeline: Pipeline, summary: dict[str, Any], written: list[LeavesFiles], *, latency: bool
 ) -> None:
     console = people()
     total = summary["latency_ms"]["total"]
@@ -291,13 +380,13 @@ def _print_summary(
         console.print(latency_table(pipeline.status()))
         if len(pipeline.sources) > 1:
             console.print(stream_table(pipeline))
-    names = ", ".join(f"{count} {label}" for label, count in summary["detections"].items())
-    console.print(f"found {names or 'nothing'}")
+    for sentence in sentences(summary):
+        console.print(sentence)
     for entry in summary["skipped"]:
         console.print(f"skipped {entry['image']}: {entry['reason']}", style="yellow")
     for entry in summary["sinks"]:
         if entry["lost"]:
             console.print(f"{entry['sink']}: {entry['lost']} results lost", style="yellow")
-    for path in sinks.files:
+    for path in (path for sink in written for path in sink.files):
         if path.exists():
             console.print(f"wrote {path}")

@@ -46,6 +46,7 @@ class CsvSink:
     def __init__(self, path: str, *, on_closed: Callable[[], None] | None = None) -> None:
         self.name = f"CSV to {path}"
         self._file = TextFile(path, what="CSV rows", on_closed=on_closed)
+        self.files = self._file.files
         self._file.write(",".join(COLUMNS) + "\r\n")
 
     def write(self, result: Result) -> None:

@@ -30,6 +30,7 @@ class JsonLinesSink:
     def __init__(self, path: str, *, on_closed: Callable[[], None] | None = None) -> None:
         self.name = f"JSON lines to {path}"
         self._file = TextFile(path, what="JSON lines", on_closed=on_closed)
+        self.files = self._file.files
 
     def write(self, result: Result) -> None:
         self._file.write(json.dumps(json_record(result)) + "\n")

@@ -8,13 +8,11 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from edgessd.core.errors import SinkError
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-Qos = Literal[0, 1, 2]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +38,7 @@ class MqttAddress:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
-    qos: Qos = 1
+    qos: int = 1
 
     def __post_init__(self) -> None:
         if (
@@ -53,6 +51,10 @@ class MqttAddress:
                 "That can't be an MQTT topic to publish under",
                 expected="names with slashes between them, such as home/camera",
                 found=self.topic,
+            )
+        if self.qos not in (0, 1, 2):
+            raise SinkError(
+                "MQTT has no such quality of service", expected="0, 1 or 2", found=str(self.qos)
             )
         if not self.tls and (self.ca or self.certificate or self.key):
             raise SinkError(
@@ -92,7 +94,7 @@ def mqtt_address(
     ca: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
-    qos: Qos = 1,
+    qos: int = 1,
 ) -> MqttAddress:
     """The address that a user means.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from edgessd.pipeline.result import Result
@@ -32,3 +34,14 @@ class Sink(Protocol):
     def close(self) -> None:
         """Finish the output. Calling it twice is fine."""
         ...
+
+
+@runtime_checkable
+class LeavesFiles(Protocol):
+    """A sink with something to look at afterwards.
+
+    Attributes:
+        files: What is there so far.
+    """
+
+    files: Sequence[Path]

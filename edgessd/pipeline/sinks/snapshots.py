@@ -35,11 +35,11 @@ class SnapshotSink:
         directory: Made if it isn't there.
         on: `appearance`: a class is in the picture that wasn't for three seconds; with tracking, an object
             gets its number. `events`: a line is crossed, a zone entered or left.
-        every: Seconds between two snapshots of a source, at least.
+        every: Seconds between two snapshots of a source for the same reason, at least.
 
     Attributes:
         taken: Snapshots so far.
-        held_back: Reasons for a snapshot that came sooner than `every` allows.
+        held_back: Reasons that came again sooner than `every` allows.
 
     Raises:
         SinkError: The folder can't be written, or the disk is full.
@@ -52,9 +52,10 @@ class SnapshotSink:
         self, directory: Path, *, on: SnapshotsOn = "appearance", every: float = 1.0
     ) -> None:
         self.name = f"snapshots in {directory}"
+        self.files = (directory,)
         self.taken = self.held_back = 0
         self._directory, self._on, self._every = directory, on, every
-        self._last_taken: dict[int, float] = {}
+        self._last_taken: dict[tuple[int, str], float] = {}
         self._last_seen: dict[tuple[int, str], float] = {}
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -68,27 +69,32 @@ class SnapshotSink:
             ) from error
 
     def write(self, result: Result) -> None:
-        reasons = self._events(result) if self._on == "events" else self._appearances(result)
-        if not reasons:
-            return
-        stream = result.frame.stream
-        # The clock of the frames: a film that is read ten times as fast isn't photographed less.
-        now = _seconds(result)
-        last = self._last_taken.get(stream)
-        if last is not None and 0 <= now - last < self._every:
-            self.held_back += len(reasons)
-            return
-        self._last_taken[stream] = now
-        self._take(result, reasons)
-        self.taken += 1
+        found = self._events(result) if self._on == "events" else self._appearances(result)
+        reasons = [reason for reason in dict.fromkeys(found) if self._due(result, reason)]
+        if reasons:
+            self._take(result, reasons)
+            self.taken += 1
 
     def close(self) -> None:
         """Nothing is held open between snapshots."""
 
+    def _due(self, result: Result, reason: str) -> bool:
+        """Whether the last snapshot for that reason is long enough ago, by the clock of the frames.
+
+        A film that is read ten times as fast isn't photographed less.
+        """
+        key, now = (result.frame.stream, reason), result.frame.timestamp
+        last = self._last_taken.get(key)
+        if last is not None and 0 <= now - last < self._every:
+            self.held_back += 1
+            return False
+        self._last_taken[key] = now
+        return True
+
     def _appearances(self, result: Result) -> list[str]:
         if result.detections.track_ids is not None:
             return [event.label for event in result.events if event.kind == "appeared"]
-        now, stream = _seconds(result), result.frame.stream
+        now, stream = result.frame.timestamp, result.frame.stream
         appeared = []
         for label in dict.fromkeys(label for label, _, _ in result.detections.named()):
             seen = self._last_seen.get((stream, label))
@@ -129,10 +135,6 @@ class SnapshotSink:
                 found=error.strerror or str(error),
                 fix="Make room. Those that were taken are complete.",
             ) from error
-
-
-def _seconds(result: Result) -> float:
-    return result.frame.timestamp
 
 
 def _jpeg(image: Image) -> bytes:

@@ -27,6 +27,7 @@ class TextFile:
         self, path: str, *, what: str, on_closed: Callable[[], None] | None = None
     ) -> None:
         self._path, self._what, self._on_closed = path, what, on_closed
+        self.files = () if path == "-" else (Path(path),)
         self._file: TextIO
         if path == "-":
             self._file = sys.stdout
