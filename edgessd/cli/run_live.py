@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from edgessd.cli.console import people
 if TYPE_CHECKING:
     from edgessd.pipeline.live.page import LivePage
     from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.sinks.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 _MOST_ADDRESSES = 3
@@ -50,7 +52,11 @@ def open_live(options: LiveOptions, pipeline: Pipeline) -> LivePage:
         host=options.host or "127.0.0.1",
         port=8080 if options.port is None else options.port,
         token=given,
-        extras=Extras(model=Path(options.model).name, celsius=lambda: read_sensors().celsius),
+        extras=Extras(
+            model=Path(options.model).name,
+            celsius=lambda: read_sensors().celsius,
+            metrics=_metrics(pipeline),
+        ),
     )
     # A token of the user's own is known to them, and stays out of terminals and journals.
     urls = page.urls(with_token=not given)[:_MOST_ADDRESSES]
@@ -68,6 +74,15 @@ def open_live(options: LiveOptions, pipeline: Pipeline) -> LivePage:
     if console.is_terminal and page.token and not given:
         _print_qr_code(urls[0])
     return page
+
+
+def _metrics(pipeline: Pipeline) -> Metrics | None:
+    """What the page answers to Prometheus, where its client library is installed."""
+    if find_spec("prometheus_client") is None:
+        return None
+    from edgessd.pipeline.sinks.metrics import Metrics
+
+    return Metrics(pipeline.status, labels=pipeline.controls.labels)
 
 
 def _print_qr_code(url: str) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -150,9 +150,10 @@ async def _mjpeg(request: Request, hub: Hub) -> Response:
 
 
 async def _metrics(_: Request, hub: Hub) -> Response:
-    assert hub.extras.metrics is not None
-    text = await asyncio.to_thread(hub.extras.metrics)
-    return PlainTextResponse(text, media_type="text/plain; version=0.0.4", headers=_FRESH)
+    metrics = hub.extras.metrics
+    assert metrics is not None
+    text = await asyncio.to_thread(metrics.text)
+    return Response(text, media_type=metrics.content_type, headers=_FRESH)
 
 
 def _viewer(hub: Hub) -> Callable[[WebSocket], Awaitable[None]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgessd.pipeline.controls import Controls
     from edgessd.pipeline.result import Result
+    from edgessd.pipeline.sinks.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +44,12 @@ class Extras:
     Attributes:
         model: Name of the detector.
         celsius: Reads the temperature; None where it isn't known.
-        metrics: Makes the text of `/metrics`; None leaves that page out.
+        metrics: What `/metrics` answers; None leaves that page out.
     """
 
     model: str = ""
     celsius: Callable[[], float | None] = lambda: None
-    metrics: Callable[[], str] | None = None
+    metrics: Metrics | None = None
 
 
 class Hub:
@@ -76,6 +77,8 @@ class Hub:
     def take(self, result: Result) -> None:
         """One result, on the pipeline's thread."""
         self.history.record(result)
+        if self.extras.metrics is not None:
+            self.extras.metrics.add(result)
         self.pictures.offer(result)
 
     async def sample_each_second(self) -> None:

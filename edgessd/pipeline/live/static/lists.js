@@ -34,7 +34,9 @@ export class Detections {
     const found = records.flatMap((record) => record.detections.map((each) => ({ ...each, stream: record.stream })));
     this.count.textContent = found.length;
     this.nothing.hidden = found.length > 0;
+    const top = this.list.parentElement.scrollTop;
     this.list.replaceChildren(...found.slice(0, MOST_ROWS).map((each) => this.row(each, records.length > 1)));
+    this.list.parentElement.scrollTop = top;
     const regions = records.flatMap((record) => record.regions.map((each) => ({ ...each, stream: record.stream })));
     this.regionsCard.hidden = regions.length === 0;
     fill(this.regions, ["", "in", "out", "inside"], regions.map((each) => [each.name, sum(each.entered), sum(each.left), each.kind === "zone" ? sum(each.inside) : "–"]));
@@ -59,6 +61,14 @@ export class Detections {
 function sum(counts) {
   return Object.values(counts).reduce((total, count) => total + count, 0);
 }
+
+const STAGES = {
+  prepare: "prepare the picture",
+  infer: "run the engine",
+  finish: "decode and suppress",
+  total: "all three",
+  delay: "capture to result",
+};
 
 const WORDS = {
   appeared: (e) => `${e.label} #${e.track_id} appeared`,
@@ -103,7 +113,7 @@ export function showStatus(byId, status) {
   fill(
     byId("stage-table"),
     ["", "p50", "p95", "p99"],
-    Object.entries(status.stages).map(([name, t]) => [name, ms(t.p50_ms), ms(t.p95_ms), ms(t.p99_ms)]),
+    Object.entries(STAGES).filter(([name]) => name in status.stages).map(([name, words]) => [words, status.stages[name]]).map(([name, t]) => [name, ms(t.p50_ms), ms(t.p95_ms), ms(t.p99_ms)]),
   );
   fill(byId("sink-table"), ["", "written", "lost", ""], status.sinks.map((s) => [s.name, s.written, s.lost, s.failed ? { text: s.failed, kind: "reason" } : { text: "works", kind: "good" }]));
 }

@@ -22,6 +22,11 @@ function setIcon(button, name, title) {
     stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"/></svg>`;
 }
 
+// A file's name without its folders; cameras and addresses as they are.
+function shortName(name) {
+  return name.includes("://") ? name : name.split("/").filter(Boolean).pop() ?? name;
+}
+
 class Card {
   constructor(number, changed) {
     this.number = number;
@@ -77,7 +82,7 @@ class Card {
   }
 
   describe(stream) {
-    this.name.textContent = stream.name;
+    this.name.textContent = shortName(stream.name);
     this.name.title = stream.name;
     this.canvas.setAttribute("aria-label", `Annotated picture of ${stream.name}`);
     this.numbers.textContent = `${this.size ?? ""}  ${stream.fps.toFixed(1)} FPS`;
