@@ -11,45 +11,90 @@ import typer
 if TYPE_CHECKING:
     from edgessd.pipeline.sources.source import Source
 
+_PANEL = "Cameras and sources"
+
 Width = Annotated[
-    int | None, typer.Option(help="Wished camera width; the nearest it has is taken.", min=1)
+    int | None,
+    typer.Option(
+        help="Wished camera width; the nearest it has is taken.", min=1, rich_help_panel=_PANEL
+    ),
 ]
-Height = Annotated[int | None, typer.Option(help="Wished camera height.", min=1)]
+Height = Annotated[
+    int | None, typer.Option(help="Wished camera height.", min=1, rich_help_panel=_PANEL)
+]
 Fps = Annotated[
     float | None,
-    typer.Option(help="Wished camera rate; with --pace that of images.", min=0.1, max=1000),
+    typer.Option(
+        help="Wished camera rate; with --pace that of images.",
+        min=0.1,
+        max=1000,
+        rich_help_panel=_PANEL,
+    ),
 ]
 PixelFormat = Annotated[
     str | None,
-    typer.Option("--format", help="Wished camera format, such as MJPG or YUYV.", metavar="FOURCC"),
+    typer.Option(
+        "--format",
+        help="Wished camera format, such as MJPG or YUYV.",
+        metavar="FOURCC",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Pace = Annotated[
     bool,
-    typer.Option("--pace", help="Play files at their own speed, and lose frames as a camera does."),
+    typer.Option(
+        "--pace",
+        help="Play files at their own speed, and lose frames as a camera does.",
+        rich_help_panel=_PANEL,
+    ),
 ]
-Loop = Annotated[bool, typer.Option("--loop", help="Begin files anew at their end.")]
+Loop = Annotated[
+    bool,
+    typer.Option("--loop", help="Begin files anew at their end.", rich_help_panel=_PANEL),
+]
 RtspTransport = Annotated[
-    Literal["tcp", "udp"], typer.Option(help="How RTSP sends its pictures.", metavar="tcp|udp")
+    Literal["tcp", "udp"],
+    typer.Option(help="How RTSP sends its pictures.", metavar="tcp|udp", rich_help_panel=_PANEL),
 ]
 NoReconnect = Annotated[
-    bool, typer.Option("--no-reconnect", help="End when a camera or stream breaks off.")
+    bool,
+    typer.Option(
+        "--no-reconnect",
+        help="End when a camera or stream breaks off.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Wait = Annotated[
     bool,
     typer.Option(
-        "--wait", help="Start without a camera or stream that isn't there yet, and wait for it."
+        "--wait",
+        help="Start without a camera or stream that isn't there yet, and wait for it.",
+        rich_help_panel=_PANEL,
     ),
 ]
 StallSeconds = Annotated[
     float,
-    typer.Option(help="Open a camera or stream anew after so long without a frame.", min=0.5),
+    typer.Option(
+        help="Open a camera or stream anew after so long without a frame.",
+        min=0.5,
+        rich_help_panel=_PANEL,
+    ),
 ]
 FreezeSeconds = Annotated[
     float,
-    typer.Option(help="And after so long with the very same picture; 0 is never.", min=0),
+    typer.Option(
+        help="And after so long with the very same picture; 0 is never.",
+        min=0,
+        rich_help_panel=_PANEL,
+    ),
 ]
 ListCameras = Annotated[
-    bool, typer.Option("--list", help="List this machine's cameras and what they deliver.")
+    bool,
+    typer.Option(
+        "--list",
+        help="List this machine's cameras and what they deliver.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 
 

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from edgessd.pipeline.frames import Frame
-from edgessd.pipeline.sources.source import Source
+from edgessd.pipeline.sources.source import Interruptible, Source
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +91,10 @@ class Streams:
     def close(self) -> None:
         """Stop reading, wait for the threads, free the sources."""
         self.end()
+        for source in self.sources:
+            waiting: object = source
+            if isinstance(waiting, Interruptible):
+                waiting.interrupt()
         for thread in self._threads:
             if thread.ident is not None:
                 # A camera that hangs in the driver must not keep the program from ending.
