@@ -46,6 +46,8 @@ def annotate(
         if tracks is not None and tracks[index] >= 0:
             caption = f"#{tracks[index]} {caption}"
         _draw_box(canvas, detections.boxes[index], caption, class_color(class_id), thickness, unit)
+    for region in regions:
+        _caption_region(canvas, region, unit)
     return canvas
 
 
@@ -79,34 +81,40 @@ def _draw_region(
     import cv2
 
     points = np.array([[round(x), round(y)] for x, y in region.points], np.int32)
-    entered, left = sum(region.entered.values()), sum(region.left.values())
+    color = _region_color(region)
     if region.kind == "zone":
-        inside = sum(region.inside.values())
-        color = _OCCUPIED if inside else _REGION
-        if inside:
+        if color == _OCCUPIED:
             filled = canvas.copy()
             cv2.fillPoly(filled, [points], color)
             cv2.addWeighted(filled, 0.15, canvas, 0.85, 0, dst=canvas)
         cv2.polylines(canvas, [points], True, _BLACK, thickness + 2, cv2.LINE_AA)
         cv2.polylines(canvas, [points], True, color, thickness, cv2.LINE_AA)
-        text = f"{region.name}: {inside} inside, {entered} came, {left} left"
-        corner = points[points.sum(axis=1).argmin()]
-        _caption(canvas, text, (int(corner[0]), int(corner[1])), color, unit)
         return
-    start, end = points.tolist()
-    middle = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
-    length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1.0
-    reach = 26 * max(unit, 0.8) / length
-    tip = (
-        round(middle[0] - (end[1] - start[1]) * reach),
-        round(middle[1] + (end[0] - start[0]) * reach),
-    )
-    for color, width in ((_BLACK, thickness + 2), (_REGION, thickness)):
-        cv2.line(canvas, start, end, color, width, cv2.LINE_AA)
-        cv2.arrowedLine(canvas, middle, tip, color, width, cv2.LINE_AA, tipLength=0.4)
-    upper = min(start, end, key=lambda point: (point[1], point[0]))
-    text = f"{region.name}: {entered} in, {left} out"
-    _caption(canvas, text, (upper[0], upper[1]), _REGION, unit)
+    (x1, y1), (x2, y2) = points.tolist()
+    middle = ((x1 + x2) // 2, (y1 + y2) // 2)
+    reach = 26 * max(unit, 0.8) / (math.hypot(x2 - x1, y2 - y1) or 1.0)
+    tip = (round(middle[0] - (y2 - y1) * reach), round(middle[1] + (x2 - x1) * reach))
+    for shade, width in ((_BLACK, thickness + 2), (color, thickness)):
+        cv2.line(canvas, (x1, y1), (x2, y2), shade, width, cv2.LINE_AA)
+        cv2.arrowedLine(canvas, middle, tip, shade, width, cv2.LINE_AA, tipLength=0.4)
+
+
+def _caption_region(canvas: NDArray[np.uint8], region: RegionState, unit: float) -> None:
+    """Name and counts at the upper end, over the boxes: that is what one looks for."""
+    entered, left = sum(region.entered.values()), sum(region.left.values())
+    if region.kind == "zone":
+        inside = sum(region.inside.values())
+        text = f"{region.name}: {inside} inside, {entered} came, {left} left"
+        corner = min(region.points, key=sum)
+    else:
+        text = f"{region.name}: {entered} in, {left} out"
+        corner = min(region.points, key=lambda point: (point[1], point[0]))
+    place = (round(corner[0]), round(corner[1]))
+    _caption(canvas, text, place, _region_color(region), unit)
+
+
+def _region_color(region: RegionState) -> Color:
+    return _OCCUPIED if any(region.inside.values()) else _REGION
 
 
 def _caption(
