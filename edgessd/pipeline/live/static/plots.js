@@ -49,20 +49,21 @@ class Plot {
     const card = document.createElement("section");
     card.className = "card plot";
     card.dataset.series = about.series[0][0];
-    const title = document.createElement("h2");
-    title.append(about.title);
+    const title = Object.assign(document.createElement("h2"), { textContent: about.title });
+    const row = Object.assign(document.createElement("div"), { className: "plot-row" });
+    this.now = Object.assign(document.createElement("div"), { className: "now" });
+    row.append(this.now);
     if (about.series.length > 1) {
       const legend = Object.assign(document.createElement("span"), { className: "legend" });
       for (const [, name] of about.series) legend.append(Object.assign(document.createElement("span"), { textContent: name }));
-      title.append(legend);
+      row.append(legend);
     }
-    this.now = Object.assign(document.createElement("div"), { className: "now" });
     this.svg = document.createElementNS(SVG, "svg");
     this.svg.setAttribute("role", "img");
     this.svg.setAttribute("aria-label", `${about.title}, the last ten minutes`);
     this.svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     this.svg.setAttribute("preserveAspectRatio", "none");
-    card.append(title, this.now, this.svg);
+    card.append(title, row, this.svg);
     root.append(card);
     this.pointed = null; // where the pointer is, as a fraction of the plot's width
     this.svg.addEventListener("pointermove", (event) => this.point(event));
@@ -95,7 +96,7 @@ class Plot {
     const values = series.flatMap(([key]) => this.samples.map((sample) => sample[key])).filter((v) => v !== null);
     const top = niceTop(values.length ? Math.max(...values) : 0);
     const y = (value) => height - BOTTOM - (value / top) * (height - BOTTOM - 6);
-    const parts = [...grid(width, top, y), text(LEFT, height - 1, `−${duration(span)}`, "start"), text(width - 2, height - 1, "now", "end")];
+    const parts = [...(values.length || !absent ? grid(width, top, y) : []), text(LEFT, height - 1, `−${duration(span)}`, "start"), text(width - 2, height - 1, "now", "end")];
     series.forEach(([key], number) => parts.push(...curve(this.samples, key, number, x, y)));
 
     let shown = newest;
