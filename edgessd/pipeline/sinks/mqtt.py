@@ -255,5 +255,7 @@ class MqttSink:
                 unsent = [message for message, info in self._underway if not info.is_published()]
                 self._frames.put_back([message for message in unsent if not message.retain])
             self._underway.clear()
-        if was_connected and not self._closing:
-            self._outage.begin(f"the connection broke: {reason}")
+        if not self._closing:
+            # With TLS 1.3 a client without the certificate that is wanted learns it only now.
+            known = "the connection broke" if was_connected else "it closes the connection at once"
+            self._outage.begin(f"{known}: {reason}")
