@@ -1,6 +1,7 @@
 // The threshold and the classes. They are everyone's: whoever moves them, all viewers see it.
 
 const FEW = 12;
+const ALL = Symbol("all classes"); // no label can be that
 
 export class Controls {
   constructor(byId) {
@@ -12,6 +13,8 @@ export class Controls {
     this.problem = byId("problem");
     this.labels = [];
     this.seen = [];
+    this.made = new Map();
+    this.colors = new Map();
     this.wanted = null; // null: all classes
     this.all = false;
     this.dragging = false;
@@ -36,7 +39,9 @@ export class Controls {
     if (!answer.ok) return;
     const values = await answer.json();
     this.labels = values.labels;
+    this.made.clear();
     this.colors = new Map(values.labels.map(({ name, color }) => [name, color]));
+    this.seen = this.seen.filter((label) => this.colors.has(label)); // after a restart with another model
     this.search.hidden = this.labels.length <= FEW;
     this.slider.disabled = false;
     this.follow(values, {});
@@ -44,7 +49,7 @@ export class Controls {
   }
 
   color(label) {
-    return this.colors?.get(label) ?? "gray";
+    return this.colors.get(label) ?? "gray";
   }
 
   follow(values, framesWith) {
@@ -76,26 +81,33 @@ export class Controls {
     this.more.hidden = Boolean(words) || this.labels.length <= FEW;
     this.more.textContent = this.all ? "Fewer" : `All ${this.labels.length} classes`;
     if (cut) names = [...new Set([...names.slice(0, FEW), ...chosen])];
-    this.chips.replaceChildren(
-      this.chip("All", null, this.wanted === null, () => this.choose(null)),
-      ...names.map((name) =>
-        this.chip(name, this.color(name), this.wanted?.has(name) ?? false, () => this.toggle(name)),
-      ),
-    );
+    const chips = [
+      this.chip(ALL, this.wanted === null),
+      ...names.map((name) => this.chip(name, this.wanted?.has(name) ?? false)),
+    ];
+    // Only what has changed: a chip that is being pressed must stay where it is.
+    const before = [...this.chips.children];
+    if (before.length !== chips.length || chips.some((chip, at) => chip !== before[at])) {
+      this.chips.replaceChildren(...chips);
+    }
   }
 
-  chip(name, color, pressed, act) {
-    const chip = document.createElement("button");
-    chip.type = "button";
-    chip.className = "chip";
-    chip.setAttribute("aria-pressed", pressed);
-    if (color) {
-      const dot = document.createElement("i");
-      dot.style.background = color;
-      chip.append(dot);
+  chip(name, pressed) {
+    let chip = this.made.get(name);
+    if (!chip) {
+      chip = document.createElement("button");
+      chip.type = "button";
+      chip.className = "chip";
+      if (this.colors.has(name)) {
+        const dot = document.createElement("i");
+        dot.style.background = this.color(name);
+        chip.append(dot);
+      }
+      chip.append(name === ALL ? "All" : name);
+      chip.addEventListener("click", () => (name === ALL ? this.choose(null) : this.toggle(name)));
+      this.made.set(name, chip);
     }
-    chip.append(name);
-    chip.addEventListener("click", act);
+    chip.setAttribute("aria-pressed", pressed);
     return chip;
   }
 
