@@ -78,7 +78,7 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        words = ["mosquitto", "-c", str(self._config)]
+        words = [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(self._config)]
         self._process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
         until(self._listens)
 
