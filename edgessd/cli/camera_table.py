@@ -9,6 +9,9 @@ from edgessd.cli.console import people, print_json
 if TYPE_CHECKING:
     from edgessd.pipeline.sources.camera import ListedCamera
 
+# Formats that can't be used are named as far as a person reads on.
+_SHOWN = 8
+
 
 def list_machine_cameras(*, as_json: bool) -> None:
     """Print every camera with its formats, sizes and rates; say so where there is none."""
@@ -90,11 +93,13 @@ def _print(camera: ListedCamera) -> None:
     table = Table(box=None, pad_edge=True, header_style="dim")
     for column in ("format", "size", "FPS"):
         table.add_column(column)
-    for mode in device.modes:
-        table.add_row(
-            mode.pixel_format.strip(),
-            f"{mode.width}x{mode.height}",
-            " ".join(f"{rate:g}" for rate in mode.rates) or "–",
-            style="" if mode.usable else "dim",
-        )
-    console.print(table)
+    usable = [mode for mode in device.modes if mode.usable]
+    for mode in usable:
+        rates = " ".join(f"{rate:g}" for rate in mode.rates)
+        table.add_row(mode.pixel_format.strip(), f"{mode.width}x{mode.height}", rates or "–")
+    if usable:
+        console.print(table)
+    others = dict.fromkeys(mode.pixel_format.strip() for mode in device.modes if not mode.usable)
+    if others:
+        shown = ", ".join([*others][:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
+        console.print(f"  and, which OpenCV doesn't decode: {shown}", style="dim", markup=False)

@@ -117,5 +117,5 @@ def _shortfall(mode: CameraMode, fps: float) -> float:
 def _expense(pixel_format: str) -> int:
     # Without colour only if there is nothing else.
     if pixel_format in ("GREY", "Y16 "):
-        return len(DECODABLE)
+        return 100
     return (pixel_format not in _RAW_WITH_COLOR) * 10 + DECODABLE.index(pixel_format)
