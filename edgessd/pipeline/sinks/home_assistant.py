@@ -85,7 +85,6 @@ class Discovery:
         full = {
             **config,
             "unique_id": f"{self._node}_{name}",
-            "object_id": f"{self._node}_{name}",
             "device": {
                 "identifiers": [self._node],
                 "name": self._topic,

@@ -1,0 +1,202 @@
+"""Outputs of `run` as a user asks for them: real processes, a real film, a real broker's absence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REGIONS = """
+[[line]]
+name = "door"
+from = [0.65, 1.0]
+to = [0.65, 0.0]
+classes = ["person"]
+
+[[zone]]
+name = "room"
+points = [[0.3, 0.2], [0.8, 0.2], [0.8, 1.0], [0.3, 1.0]]
+classes = ["person"]
+"""
+
+
+def edgessd(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgessd", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def google(shared: Path) -> Path:
+    folder = shared / "data/google_ssd_mobilenet_v1_coco"
+    return folder / "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"
+
+
+@pytest.fixture(scope="module")
+def run(
+    google: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """The first person of the film walks through, and everything is written."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "regions.toml").write_text(REGIONS)
+    film = shared / "data/video/one-by-one-person-detection.mp4"
+    words = ("--max-frames", 225, "--threshold", 0.3, "--classes", "person", "--json")
+    outputs = ("--regions", "regions.toml", "--jsonl", "o.jsonl", "--csv", "o.csv")
+    pictures = ("--record", "o.mp4", "--snapshots", "snaps", "--snapshots-on", "events")
+    done = edgessd(
+        "run", "--model", google, "--source", film, *words, *outputs, *pictures, cwd=folder
+    )
+    return folder, json.loads(done.stdout)
+
+
+def test_the_summary_tells_who_was_there(run: tuple[Path, dict[str, Any]]) -> None:
+    _, summary = run
+    assert summary["objects"] == {"person": 1}
+    assert set(summary["detections"]) == {"person"}
+    door, room = summary["regions"]
+    assert (door["name"], door["entered"], door["left"]) == ("door", {"person": 1}, {})
+    assert (room["inside"], room["entered"], room["left"]) == ({}, {"person": 1}, {"person": 1})
+    assert [sink["failed"] for sink in summary["sinks"]] == [None] * 4
+    assert [sink["written"] for sink in summary["sinks"]] == [225] * 4
+
+
+def test_each_line_is_as_the_schema_has_it_and_events_add_up(
+    run: tuple[Path, dict[str, Any]],
+) -> None:
+    from jsonschema import Draft202012Validator
+
+    folder, summary = run
+    schema = json.loads((ROOT / "edgessd/pipeline/record.schema.json").read_text())
+    validator = Draft202012Validator(schema)
+    records = [json.loads(line) for line in (folder / "o.jsonl").read_text().splitlines()]
+    assert [record["frame"] for record in records] == list(range(225))
+    for record in records:
+        validator.validate(record)
+    kinds = [event["kind"] for record in records for event in record["events"]]
+    # He is gone two seconds after he was last seen.
+    assert kinds == ["appeared", "zone_entered", "line_crossed", "zone_left", "gone"]
+    numbers = {found["track_id"] for record in records for found in record["detections"]}
+    assert numbers == {1, None}
+    assert records[-1]["regions"][0]["entered"] == summary["regions"][0]["entered"]
+
+    with (folder / "o.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == summary["detections"]["person"]
+
+
+def test_the_film_and_the_snapshots_can_be_looked_at(run: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = run
+    film = cv2.VideoCapture(str(folder / "o.mp4"))
+    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 225
+    assert film.get(cv2.CAP_PROP_FPS) == 10
+    snapshots = [json.loads(path.read_text()) for path in sorted(folder.glob("snaps/*.json"))]
+    assert [snapshot["reasons"] for snapshot in snapshots] == [
+        ["person-room"],
+        ["person-door-in"],
+        ["person-room"],
+    ]
+    for snapshot in snapshots:
+        picture = cv2.imread(str(folder / "snaps" / snapshot["annotated"]))
+        assert picture.shape == (432, 768, 3)
+
+
+def test_csv_on_stdout_is_nothing_but_csv(google: Path, shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data/coco128/images/val2017"
+    words = ("--csv", "-", "--max-frames", 6)
+    done = edgessd("run", "--model", google, "--source", folder, *words, cwd=tmp_path)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert len({row["source"] for row in rows}) > 3
+    assert all(0 < float(row["score"]) <= 1 for row in rows)
+
+
+def test_outputs_that_nobody_receives_are_said_and_the_rest_is_written(
+    google: Path, shared: Path, tmp_path: Path
+) -> None:
+    folder = shared / "data/coco128/images/val2017"
+    away = ("--mqtt", "mqtt://127.0.0.1:1", "--webhook", "http://127.0.0.1:1/hook")
+    words = ("--jsonl", "o.jsonl", "--max-frames", 6, "--json", *away)
+    done = edgessd("run", "--model", google, "--source", folder, *words, cwd=tmp_path, code=1)
+    summary = json.loads(done.stdout)
+    assert summary["frames"] == len((tmp_path / "o.jsonl").read_text().splitlines()) == 6
+    failed = {sink["sink"]: sink["failed"] for sink in summary["sinks"]}
+    assert failed["JSON lines to o.jsonl"] is None
+    assert "messages never reached" in failed["MQTT 127.0.0.1:1"]
+    assert "could not be posted" in failed["webhook http://127.0.0.1:1"]
+    said = " ".join(done.stderr.split())
+    assert said.count("MQTT 127.0.0.1:1 can't be reached") == 1
+    assert said.count("webhook http://127.0.0.1:1 can't be reached") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--record-minutes", "1"), "--record"),
+        (("--snapshots-on", "events"), "--snapshots"),
+        (("--snapshots", "s", "--snapshots-on", "events"), "--regions"),
+        (("--webhook-on", "events"), "--webhook"),
+        (("--webhook", "http://localhost", "--webhook-on", "events"), "--track"),
+        (("--mqtt-qos", "1"), "--mqtt"),
+        (("--home-assistant",), "--mqtt"),
+        (("--mqtt", "mqtt://localhost", "--mqtt-qos", "3"), "--mqtt-qos"),
+        (("--jsonl", "-", "--csv", "-"), "stdout"),
+        (("--json", "--csv", "-"), "stdout"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_wrong_usage(
+    edgessd_command: Callable[..., Any], photos: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = edgessd_command("run", "--source", photos, "--model", "none.tflite", *words)
+    assert done.code == 2
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--regions", "absent.toml"), "absent.toml"),
+        (("--mqtt", "localhost"), "mqtt://host"),
+        (("--mqtt", "mqtts://localhost", "--mqtt-ca", "absent.pem"), "absent.pem"),
+        (("--webhook", "localhost"), "https://"),
+        (("--metrics", "here"), "HOST:PORT"),
+        (("--record", "o.gif"), ".mp4"),
+        (("--csv", "/proc/no/o.csv"), "/proc/no/o.csv"),
+        (("--snapshots", "/proc/no"), "/proc/no"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_paragraph_before_the_first_frame(
+    edgessd_command: Callable[..., Any],
+    photos: Path,
+    tiny_bundles: dict[str, Any],
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    model = tiny_bundles["host"].directory
+    done = edgessd_command("run", "--source", photos, "--model", model, *words)
+    assert done.code == 1
+    assert said in " ".join(done.err.split())
+    assert done.out == ""
+
+
+def test_a_class_that_the_detector_lacks_is_refused_in_a_region(
+    edgessd_command: Callable[..., Any], photos: Path, tiny_bundles: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "r.toml").write_text(REGIONS)
+    words = ("--model", tiny_bundles["host"].directory, "--regions", tmp_path / "r.toml")
+    done = edgessd_command("run", "--source", photos, *words)
+    assert done.code == 1
+    assert "cat, dog, bird" in " ".join(done.err.split())
