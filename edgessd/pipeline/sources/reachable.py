@@ -12,7 +12,12 @@ import ssl
 from urllib.parse import urlsplit
 
 from edgessd.core.errors import SourceError
-from edgessd.pipeline.sources.credentials import has_credentials, masked, without_credentials
+from edgessd.pipeline.sources.credentials import (
+    has_credentials,
+    masked,
+    with_credentials,
+    without_credentials,
+)
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 _ANSWERS = {
@@ -31,7 +36,7 @@ def knock(url: str, *, timeout: float) -> None:
     Raises:
         SourceError: Nobody there, by name or by port.
     """
-    scheme, host, port = _address(url)
+    scheme, host, port = _address(with_credentials(url))
     if scheme not in _PORTS:
         return
     try:
@@ -93,7 +98,7 @@ def _address(url: str) -> tuple[str, str, int]:
         raise SourceError(
             f"{masked(url)} is no URL",
             expected="scheme://host:port/path, as rtsp://10.0.0.5:554/main",
-            found=str(error),
+            found="a host or port that can't be read",  # in its own words may be part of a password
         ) from error
 
 
