@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from edgessd.core.detections import Detections
 from edgessd.pipeline.annotate import annotate, class_color
+from edgessd.pipeline.events import RegionState
 
 
 def one(box: tuple[float, float, float, float], score: float = 0.9) -> Detections:
@@ -46,3 +48,59 @@ def test_neighbouring_classes_differ_in_color() -> None:
     colors = [np.array(class_color(i), int) for i in range(20)]
     distances = [np.abs(a - b).sum() for a, b in pairwise(colors)]
     assert min(distances) > 100
+
+
+def region(kind: str, points: tuple[tuple[float, float], ...], **counts: int) -> RegionState:
+    inside, entered = ({"a": counts.get(key, 0)} for key in ("inside", "entered"))
+    return RegionState(
+        name="door",
+        kind="line" if kind == "line" else "zone",
+        points=points,
+        inside=inside,
+        entered=entered,
+        left={},
+    )
+
+
+def test_a_line_has_an_arrow_to_where_in_is() -> None:
+    image = np.zeros((400, 600, 3), np.uint8)
+    nothing = Detections.empty(("a",))
+    # It looks up the picture, so in is to the right.
+    canvas = annotate(image, nothing, [region("line", ((300, 400), (300, 0)))])
+    assert canvas[200, 300].any()
+    assert canvas[200, 310].any()
+    assert not canvas[200, 290].any()
+    turned = annotate(image, nothing, [region("line", ((300, 0), (300, 400)))])
+    assert turned[200, 290].any()
+    assert not turned[200, 310].any()
+
+
+def test_a_zone_is_filled_while_somebody_is_in_it() -> None:
+    image = np.zeros((400, 600, 3), np.uint8)
+    corners = ((100.0, 100.0), (500.0, 100.0), (500.0, 300.0), (100.0, 300.0))
+    nothing = Detections.empty(("a",))
+    empty = annotate(image, nothing, [region("zone", corners, entered=3)])
+    full = annotate(image, nothing, [region("zone", corners, entered=3, inside=1)])
+    assert empty[300, 250].any()
+    assert not empty[250, 250].any()
+    assert full[250, 250].any()
+    assert not full[350, 250].any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (3840, 2160)])
+def test_regions_fit_every_image_size(size: tuple[int, int]) -> None:
+    width, height = size
+    image = np.full((height, width, 3), 128, np.uint8)
+    points = ((0.0, 0.0), (float(width), 0.0), (0.0, float(height)))
+    shapes = [region("zone", points, inside=1), region("line", points[:2])]
+    assert annotate(image, Detections.empty(("a",)), shapes).shape == image.shape
+    assert (image == 128).all()
+
+
+def test_a_number_is_written_only_where_there_is_one() -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    plain = one((50, 60, 250, 180))
+    numbered = replace(plain, track_ids=np.array([7]))
+    without = replace(plain, track_ids=np.array([-1]))
+    assert (annotate(image, without) == annotate(image, plain)).all()
+    assert (annotate(image, numbered) != annotate(image, plain)).any()

@@ -78,6 +78,7 @@ class MqttSink:
         self._frames: Outbox[_Message] = Outbox(_WAITING_FRAMES)
         # The newest word on each retained topic, told again to a broker that comes back.
         self._states: dict[str, _Message] = {}
+        self._counts: dict[int, dict[str, int]] = {}
         self._counts_due: dict[int, float] = {}
         self._found_before: set[int] = set()
         self._underway: deque[tuple[_Message, Any]] = deque()
@@ -116,6 +117,8 @@ class MqttSink:
         if self._closed:
             return
         self._closed = True
+        for stream, counts in self._counts.items():
+            self._state(f"{stream}/counts", counts)
         self._flush()
         deadline = time.monotonic() + _CLOSE_SECONDS
         while self._connected and self._left() and time.monotonic() < deadline:
@@ -185,10 +188,11 @@ class MqttSink:
 
     def _write_counts(self, result: Result) -> None:
         stream, now = result.frame.stream, time.monotonic()
+        counts = Counter(label for label, _, _ in result.detections.named())
+        self._counts[stream] = dict(sorted(counts.items()))
         if now < self._counts_due.get(stream, 0.0):
             return
-        counts = Counter(label for label, _, _ in result.detections.named())
-        if self._state(f"{stream}/counts", dict(sorted(counts.items()))):
+        if self._state(f"{stream}/counts", self._counts[stream]):
             self._counts_due[stream] = now + _COUNTS_EVERY
 
     def _discover(self, result: Result) -> None:

@@ -110,7 +110,7 @@ class WebhookSink:
         self._give_up_at = time.monotonic() + _DRAIN_SECONDS
         self._outbox.end()
         self._hurry.set()
-        self._thread.join(_DRAIN_SECONDS + self._timeout)
+        self._thread.join(_DRAIN_SECONDS + 1)
         if left := len(self._outbox):
             raise SinkError(
                 f"{left} messages could not be posted to {_shown(self._url)}",

@@ -196,7 +196,8 @@ def test_a_subscriber_gets_records_counts_events_and_both_words_of_status(
     frames = subscriber.records("home/door/0/detections")
     assert [len(frame["detections"]) for frame in frames] == [3, 0]
     assert frames[0]["frame"] == 0
-    assert subscriber.records("home/door/0/counts")[0] == {"car": 1, "person": 2}
+    # Within one second two changes are one, and the last word is right.
+    assert subscriber.records("home/door/0/counts") == [{"car": 1, "person": 2}, {}]
     (event,) = subscriber.records("home/door/0/events")
     assert (event["kind"], event["track_id"]) == ("line_crossed", 3)
     (region,) = subscriber.records("home/door/0/regions/door")
