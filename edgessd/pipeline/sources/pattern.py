@@ -89,33 +89,40 @@ class Scene:
     def __init__(self, width: int, height: int) -> None:
         self._ground = _ground(width, height)
         side = min(width, height)
-        self._things = [
-            (thing, speed)
-            for thing, speed in (
-                (_printed(_qr_modules(), round(0.36 * side)), (2.3, 1.1)),
-                (_printed(_marker_modules(), round(0.22 * side)), (-1.7, 2.1)),
-                (_ball(round(0.12 * side)), (3.1, -2.9)),
-            )
-            if min(thing.shape[:2]) >= 4
-        ]
+        printed = (
+            (_printed(_qr_modules(), round(0.36 * side)), (2.3, 1.1), (0.15, 0.3)),
+            (_printed(_marker_modules(), round(0.22 * side)), (1.7, 2.1), (0.8, 0.15)),
+        )
+        # Not on a picture of a few pixels.
+        self._codes = [thing for thing in printed if thing[0].size]
+        self._radius = round(0.06 * side)
 
     def draw(self, index: int) -> Image:
         """(height, width, 3) uint8 BGR; the caller's own."""
+        import cv2
+
         canvas: Image = self._ground.copy()
         height, width = canvas.shape[:2]
-        for number, (thing, (speed_x, speed_y)) in enumerate(self._things):
-            rows, columns = thing.shape[:2]
-            left = _bounce(index * speed_x + 71 * number, width - columns)
-            top = _bounce(index * speed_y + 37 * number, height - rows)
-            canvas[top : top + rows, left : left + columns] = thing
+        for code, (speed_x, speed_y), (start_x, start_y) in self._codes:
+            rows, columns = code.shape[:2]
+            left = _bounce(index * speed_x, start_x, width - columns)
+            top = _bounce(index * speed_y, start_y, height - rows)
+            canvas[top : top + rows, left : left + columns] = code
+        radius = self._radius
+        if radius:
+            middle = (
+                radius + _bounce(3.1 * index, 0.6, width - 2 * radius),
+                radius + _bounce(2.9 * index, 0.9, height - 2 * radius),
+            )
+            cv2.circle(canvas, middle, radius, (60, 90, 240), cv2.FILLED, cv2.LINE_AA)
         return canvas
 
 
-def _bounce(distance: float, room: int) -> int:
-    """A place between 0 and `room` after a way there and back."""
+def _bounce(distance: float, start: float, room: int) -> int:
+    """A place between 0 and `room` after a way there and back, from `start`, a fraction of the room."""
     if room <= 0:
         return 0
-    there = abs(distance) % (2 * room)
+    there = (start * room + distance) % (2 * room)
     return round(there if there <= room else 2 * room - there)
 
 
@@ -148,12 +155,3 @@ def _printed(modules: Image, side: int) -> Image:
     scale = side // max(len(modules), 1)
     large = np.kron(modules, np.ones((scale, scale), np.uint8)) if scale else modules[:0, :0]
     return np.repeat(large[..., None], 3, axis=2)
-
-
-def _ball(side: int) -> Image:
-    import cv2
-
-    ball = np.full((side, side, 3), (40, 40, 40), np.uint8)
-    if side:
-        cv2.circle(ball, (side // 2, side // 2), side // 2, (60, 90, 240), -1, cv2.LINE_AA)
-    return ball

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.source import Source
 
@@ -56,7 +57,7 @@ class PlaybackSource:
         start = time.perf_counter()
         index, offset = 0, 0.0
         while True:
-            end = offset
+            end, last = offset, index - 1
             for frame in self._source:
                 position = self._position(frame)
                 frame = replace(
@@ -74,6 +75,12 @@ class PlaybackSource:
                 last = frame.index
             if not self._loop or self._ending.is_set():
                 return
+            if last < index:
+                raise SourceError(
+                    f"{self.name} has nothing to repeat",
+                    expected="a picture that can be decoded",
+                    found=f"{len(self.skipped)} that can't",
+                )
             self._source.close()
             self._source = self._open()
             index, offset = last + 1, end

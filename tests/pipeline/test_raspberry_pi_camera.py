@@ -1,0 +1,88 @@
+"""The parts of a Raspberry Pi's own camera that need no camera."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from edgessd.core.errors import SourceError
+from edgessd.pipeline.sources.csi import csi_camera, open_csi
+from edgessd.pipeline.sources.options import OpenOptions
+from edgessd.pipeline.sources.raspberry_pi import PIXEL_FORMAT, age_of, as_bgr, describe
+from edgessd.target.load import load_target
+from edgessd.target.spec import CameraWish
+
+without_picamera2 = pytest.mark.skipif(
+    importlib.util.find_spec("picamera2") is not None, reason="picamera2 is here"
+)
+
+
+def test_libcamera_s_rgb888_is_opencv_s_order() -> None:
+    """libcamera's RGB888 is DRM_FORMAT_RGB888: 24 bits, red highest, stored lowest byte first."""
+    assert PIXEL_FORMAT == "RGB888"
+    red, green, blue = 250, 120, 10
+    pixel = (red << 16 | green << 8 | blue).to_bytes(3, "little")
+    array = np.frombuffer(pixel * 6, np.uint8).reshape(2, 3, 3)
+    image = as_bgr(array)
+    assert image[0, 0].tolist() == [blue, green, red]
+    # As OpenCV sees it: a red picture is of the hue 0 to 10, not of a blue's 110 to 130.
+    assert cv2.cvtColor(image, cv2.COLOR_BGR2HSV)[0, 0, 0] < 20
+
+
+def test_a_frame_owns_its_memory() -> None:
+    """The camera fills its buffer again, and rows of the sensor may be longer than the picture's."""
+    buffer = np.zeros((4, 8, 3), np.uint8)
+    image = as_bgr(buffer[:, :6])
+    buffer[:] = 255
+    assert image.shape == (4, 6, 3)
+    assert image.max() == 0
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 4), (4, 6), (6, 6, 1)])
+def test_another_format_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SourceError, match="another format"):
+        as_bgr(np.zeros(shape, np.uint8))
+
+
+def test_the_sensor_s_time_is_that_since_boot() -> None:
+    stamp = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 40_000_000
+    assert age_of({"SensorTimestamp": stamp}) == pytest.approx(0.04, abs=0.02)
+    assert age_of({}) == 0
+
+
+def test_usb_cameras_are_left_to_video4linux() -> None:
+    listed = [
+        {"Model": "imx708", "Num": 0, "Id": "/base/axi/pcie@120000/rp1/i2c@88000/imx708@1a"},
+        {
+            "Model": "HD Webcam",
+            "Num": 1,
+            "Id": "/base/axi/pcie@120000/rp1/usb@200000-2:1.0-046d:0825",
+        },
+    ]
+    assert describe(listed) == {0: "imx708"}
+
+
+@pytest.mark.parametrize("target", ["raspberry-pi", "raspberry-pi-4", "raspberry-pi-5"])
+@without_picamera2
+def test_without_picamera2_the_package_is_named(target: str) -> None:
+    with pytest.raises(SourceError, match="needs picamera2") as refusal:
+        open_csi("csi:0", load_target(target).camera, here=target)
+    assert "sudo apt install python3-picamera2" in str(refusal.value)
+    assert "--system-site-packages" in str(refusal.value)
+
+
+def test_a_wrong_csi_camera_is_refused_there_too() -> None:
+    with pytest.raises(SourceError, match="isn't a CSI camera"):
+        open_csi("csi:front", CameraWish(), here="raspberry-pi")
+
+
+def test_options_reach_csi_cameras_and_the_text_counts_more() -> None:
+    options = OpenOptions(width=640, height=360, fps=60)
+    assert csi_camera("csi:1", options) == (1, 640, 360, 60)
+    assert csi_camera("csi:1?width=800&fps=15", options) == (1, 800, 360, 15)
+    assert csi_camera("csi:0") == (0, 1280, 720, 30)
