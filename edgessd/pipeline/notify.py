@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 
 _log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 1.0
 
 
 class Notifier:
@@ -25,6 +26,8 @@ class Notifier:
         self.watchdog_seconds = watchdog_seconds
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        # A manager that reads nothing must not hold up the end of the pipeline.
+        self._socket.settimeout(_PATIENCE_SECONDS)
         self._failed = False
 
     @classmethod

@@ -1,0 +1,164 @@
+"""Messages of `edgessd run`: JSON lines that any collector reads, sentences with a priority for journald."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "edgessd", "run", *map(str, words)]
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_line_on_stderr_is_json(tmp_path: Path) -> None:
+    words = (
+        "--source",
+        "pattern:320x240",
+        "--max-frames",
+        5,
+        "--log",
+        "json",
+        "--live",
+        "--port",
+        0,
+    )
+    done = subprocess.run(
+        command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    said = lines(done.stderr)
+    assert [line["event"] for line in said] == ["live_page", "finished"]
+    assert said[0]["urls"][0].startswith("http://127.0.0.1:")
+    assert said[1]["frames"] == 5
+    for line in said:
+        assert line["level"] == "info"
+        assert line["message"]
+        age = datetime.now(timezone.utc) - datetime.fromisoformat(line["time"])
+        assert 0 <= age.total_seconds() < 120
+
+
+def test_a_refusal_is_a_line_too(tmp_path: Path) -> None:
+    words = ("--source", "absent.mp4", "--log", "json")
+    done = subprocess.run(
+        command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    (line,) = lines(done.stderr)
+    assert (line["event"], line["level"]) == ("refused", "error")
+    assert "absent.mp4" in json.dumps(line)
+    assert line["fix"]
+
+
+def test_a_crash_is_a_line_with_its_traceback(tmp_path: Path) -> None:
+    program = (
+        "from edgessd.cli.logs import LogForm, start_logging\n"
+        "start_logging(LogForm.json)\n"
+        "raise ZeroDivisionError('seven')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    (line,) = lines(done.stderr)
+    assert (line["event"], line["level"]) == ("crashed", "critical")
+    assert "ZeroDivisionError: seven" in line["traceback"]
+
+
+def test_sigterm_drains_the_outputs_and_ends_with_0(tmp_path: Path) -> None:
+    words = ("--source", "pattern:320x240@20", "--jsonl", "out.jsonl", "--log", "json")
+    process = subprocess.Popen(command(*words), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    written = tmp_path / "out.jsonl"
+    deadline = time.monotonic() + 120
+    while not (written.exists() and written.stat().st_size > 2000) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    finished = lines(errors)[-1]
+    assert finished["event"] == "finished"
+    # Whatever was handed to the file is in it, whole.
+    records = lines(written.read_text())
+    assert len(records) == finished["sinks"][0]["written"] >= 5
+
+
+def test_journald_is_told_how_grave_a_line_is(tmp_path: Path) -> None:
+    log = tmp_path / "journal"
+    program = (
+        "import logging\n"
+        "from edgessd.cli.logs import LogForm, start_logging\n"
+        "start_logging(LogForm.text)\n"
+        "log = logging.getLogger('edgessd.test')\n"
+        "log.info('fine'); log.warning('two\\nlines'); log.error('bad'); log.debug('never said')\n"
+    )
+    with log.open("w") as stderr:
+        about = os.fstat(stderr.fileno())
+        stream = {**os.environ, "JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"}
+        subprocess.run(
+            [sys.executable, "-c", program], stderr=stderr, env=stream, timeout=60, check=True
+        )
+    assert log.read_text() == "<6>fine\n<4>two\n<4>lines\n<3>bad\n"
+
+
+def test_elsewhere_a_line_begins_with_the_time(tmp_path: Path) -> None:
+    program = (
+        "import logging\n"
+        "from edgessd.cli.logs import LogForm, start_logging\n"
+        "start_logging(LogForm.text)\n"
+        "logging.getLogger('edgessd.test').info('fine')\n"
+        "logging.getLogger('other').info('of no interest')\n"
+    )
+    # Another process's journal isn't this stream.
+    stream = {**os.environ, "JOURNAL_STREAM": "1:1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=stream, timeout=60
+    )
+    time_said, _, sentence = done.stderr.partition(" ")
+    assert sentence == "fine\n"
+    datetime.strptime(time_said, "%H:%M:%S")
+
+
+def test_host_and_port_without_a_page_are_wrong_usage(tmp_path: Path) -> None:
+    words = ("--source", "pattern:", "--port", 8080)
+    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "--live" in done.stderr
+
+
+@pytest.mark.parametrize("token", [None, "a-token-that-nobody-guesses"])
+def test_the_token_is_printed_once_unless_it_is_the_users_own(
+    tmp_path: Path, token: str | None
+) -> None:
+    words = ("--source", "pattern:320x240", "--max-frames", 3, "--live", "--host", "0.0.0.0")
+    environment = {k: v for k, v in os.environ.items() if k != "EDGESSD_LIVE_TOKEN"}
+    if token:
+        environment["EDGESSD_LIVE_TOKEN"] = token
+    done = subprocess.run(
+        command(*words, "--port", 0),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = [line for line in done.stderr.splitlines() if line.startswith("Live page:")]
+    assert pages
+    if token:
+        assert token not in done.stderr
+        assert "EDGESSD_LIVE_TOKEN" in pages[0]
+    else:
+        assert all("/?token=" in page for page in pages)

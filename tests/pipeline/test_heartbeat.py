@@ -1,0 +1,201 @@
+"""What systemd hears, on a real datagram socket, and what the log says once a minute."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgessd.pipeline.controls import Controls
+from edgessd.pipeline.heartbeat import Heartbeat
+from edgessd.pipeline.notify import Notifier
+from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.status import PipelineStatus
+from edgessd.runtime.starter import starter_bundle
+
+
+class Manager:
+    """The other end of `$NOTIFY_SOCKET`, which reads what comes as it comes."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self.address = address
+        self._heard: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while (message := self._socket.recv(4096)) != b"end":
+            self._heard.append(message.decode())
+
+    def heard(self) -> list[str]:
+        """What has come since the last call."""
+        heard, self._heard = self._heard, []
+        return heard
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            address = self.address
+            last.sendto(b"end", "\0" + address[1:] if address.startswith("@") else address)
+        self._reader.join(10)
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    path = str(tmp_path / "notify") if request.param == "path" else f"@edgessd-test-{os.getpid()}"
+    made = Manager(path)
+    yield made
+    made.close()
+
+
+class Frozen:
+    """A pipeline that stands still, as one whose engine hangs: its last status, for ever."""
+
+    controls: Controls
+
+    def __init__(self, status: PipelineStatus) -> None:
+        self.now = status
+
+    def status(self) -> PipelineStatus:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def last_status() -> PipelineStatus:
+    with Pipeline("pattern:320x240@20", starter_bundle()) as pipeline:
+        for _ in zip(pipeline, range(5), strict=False):
+            pass
+        return pipeline.status()
+
+
+def until(true: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def environment(manager: Manager, **more: str) -> dict[str, str]:
+    return {"NOTIFY_SOCKET": manager.address, **more}
+
+
+def test_ready_alive_while_frames_flow_and_stopping(manager: Manager) -> None:
+    notifier = Notifier.from_environment(environment(manager, WATCHDOG_USEC="600000"))
+    assert notifier is not None
+    with Pipeline("pattern:320x240@20", starter_bundle()) as pipeline:
+        running = threading.Thread(target=lambda: [None for _ in pipeline])
+        running.start()
+        until(lambda: pipeline.meter.frames > 2)
+        with Heartbeat(pipeline, notifier):
+            time.sleep(1.5)
+        pipeline.stop()
+        running.join(20)
+    heard = manager.heard()
+    assert heard[0] == "READY=1"
+    until(lambda: (heard.extend(manager.heard()), heard[-1] == "STOPPING=1")[1])
+    assert heard.count("WATCHDOG=1") >= 3  # at least as often as twice within the 0.6 s asked for
+    assert any(text.startswith("STATUS=") and "FPS" in text for text in heard)
+
+
+def test_a_pipeline_that_stands_still_isnt_said_to_be_alive(
+    manager: Manager, last_status: PipelineStatus
+) -> None:
+    notifier = Notifier.from_environment(environment(manager, WATCHDOG_USEC="300000"))
+    with Heartbeat(Frozen(last_status), notifier):
+        time.sleep(0.4)
+        manager.heard()
+        time.sleep(0.6)
+        heard = manager.heard()
+    assert any(text.startswith("STATUS=") for text in heard)
+    assert "WATCHDOG=1" not in heard
+
+
+def test_a_camera_that_is_away_is_no_reason_to_restart(
+    manager: Manager, last_status: PipelineStatus
+) -> None:
+    away = replace(last_status, streams=(replace(last_status.streams[0], connected=False),))
+    notifier = Notifier.from_environment(environment(manager, WATCHDOG_USEC="300000"))
+    with Heartbeat(Frozen(away), notifier):
+        time.sleep(0.4)
+        manager.heard()
+        time.sleep(0.6)
+        heard = manager.heard()
+    assert "WATCHDOG=1" in heard
+    assert any("pattern:320x240@20 is away" in text for text in heard)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "relative"}, {"NOTIFY_SOCKET": "vsock:2:1"}],
+)
+def test_elsewhere_nobody_is_notified(variables: dict[str, str]) -> None:
+    assert Notifier.from_environment(variables) is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "60000000"}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_the_watchdog_is_this_process_own(
+    manager: Manager, variables: dict[str, str], seconds: float | None
+) -> None:
+    notifier = Notifier.from_environment(environment(manager, **variables))
+    assert notifier is not None
+    assert notifier.watchdog_seconds == seconds
+    notifier.close()
+
+
+def test_a_manager_that_has_gone_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier = Notifier(str(tmp_path / "nobody"))
+    notifier.ready()
+    notifier.alive()
+    notifier.close()
+    assert [record.edgessd["event"] for record in caplog.records] == ["notify_failed"]  # type: ignore[attr-defined]
+
+
+def test_a_manager_that_reads_nothing_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        notifier = Notifier(str(tmp_path / "deaf"))
+        start = time.monotonic()
+        while not caplog.records:  # until the queue is full, which Linux lets grow to 10 or 512
+            notifier.alive()
+        assert time.monotonic() - start < 10
+        notifier.close()
+
+
+def test_the_log_says_now_and_then_how_it_goes(
+    last_status: PipelineStatus, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), Heartbeat(Frozen(last_status), log_seconds=0.1):
+        until(lambda: len(caplog.records) >= 2)
+    record = caplog.records[0]
+    assert "FPS" in record.getMessage()
+    assert record.edgessd["event"] == "status"  # type: ignore[attr-defined]
+    assert record.edgessd["frames"] == last_status.frames  # type: ignore[attr-defined]
+    assert record.edgessd["streams"][0]["source"] == "pattern:320x240@20"  # type: ignore[attr-defined]
+
+
+def test_where_nobody_asks_no_thread_is_started(last_status: PipelineStatus) -> None:
+    with Heartbeat(Frozen(last_status)):
+        assert "edgessd-heartbeat" not in [thread.name for thread in threading.enumerate()]
