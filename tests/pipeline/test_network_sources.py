@@ -22,6 +22,7 @@ import pytest
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.sources import network
 from edgessd.pipeline.sources.catalog import open_source
 from edgessd.pipeline.sources.network import NetworkSource
 from edgessd.pipeline.sources.options import OpenOptions
@@ -186,6 +187,29 @@ def test_a_real_film_over_rtsp_is_detected_through_a_killed_and_a_stopped_server
     assert (status.reconnects, status.connected) == (2, True)
     told = [record.edgessd["event"] for record in caplog.records if hasattr(record, "edgessd")]
     assert told == ["disconnected", "reconnected"] * 2
+
+
+def test_a_stream_that_is_read_too_slowly_is_opened_anew_at_its_newest_frame(
+    rtsp: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "_BEHIND_SECONDS", 0.6)
+    monkeypatch.setattr(network, "_BEHIND_FOR", 0.4)
+    host, _ = rtsp()
+    ages = []
+    source = NetworkSource(f"rtsp://{host}/film", catch_up=True)
+
+    def read_slowly() -> None:
+        for frame in source:
+            ages.append(time.perf_counter() - frame.captured_at)
+            time.sleep(0.12)  # they come every 50 ms
+
+    with pytest.raises(SourceError, match="isn't decoded as fast as it comes") as refusal:
+        read_slowly()
+    source.close()
+    assert "smaller stream" in str(refusal.value)
+    # It is seen growing, frame by frame, by 70 ms.
+    assert np.median(np.diff(ages)) == pytest.approx(0.07, abs=0.03)
+    assert ages[-1] > 0.8
 
 
 def test_credentials_open_the_door_and_are_never_shown(

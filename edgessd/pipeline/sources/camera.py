@@ -83,8 +83,8 @@ def describe_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[ListedCamer
                 why += "; sudo usermod -aG video $USER, then log in again"
             listed.append(ListedCamera(number=number, name=name, device=None, problem=why))
             continue
-        if device.driver.startswith(_LIBCAMERA_DRIVERS):
-            why = "a CSI camera's raw data: use --source csi:0"
+        if _is_raw_receiver(device):
+            why = "the raw data of a CSI camera: use --source csi:0"
             if "isp" not in device.driver and device.captures:
                 listed.append(ListedCamera(number=number, name=name, device=device, problem=why))
         elif device.captures:
@@ -247,18 +247,26 @@ def _ask(number: int, path: Path, size: tuple[int | None, int | None]) -> Device
             found=error.strerror or str(error),
             fix="Unplug it and plug it in again; `edgessd run --list` shows what works.",
         ) from error
-    if not device.captures or device.driver.startswith(_LIBCAMERA_DRIVERS):
-        csi = device.driver.startswith(_LIBCAMERA_DRIVERS)
+    csi = _is_raw_receiver(device)
+    if not device.captures or csi:
         raise SourceError(
             f"/dev/video{number} is no camera that gives pictures",
             expected=_listed(list_cameras()),
             found=f"{device.card} (driver {device.driver}), "
-            + ("which libcamera feeds" if csi else "a codec or a camera's metadata"),
-            fix="Use --source csi:0 for a Raspberry Pi's own camera."
+            + ("the raw data of a CSI sensor" if csi else "a codec or a camera's metadata"),
+            fix="Use --source csi:0, which makes pictures of them."
             if csi
             else "Try the number before it.",
         )
     return device
+
+
+def _is_raw_receiver(device: Device) -> bool:
+    """Whether a node gives what a sensor gives, before anything made a picture of it."""
+    if device.driver.startswith(_LIBCAMERA_DRIVERS):
+        return True
+    # Behind a Jetson's receiver there may be a sensor with an ISP of its own, whose pictures are usable.
+    return device.driver == "tegra-video" and not any(mode.usable for mode in device.modes)
 
 
 def _open(number: int, path: Path, device: Device) -> cv2.VideoCapture:
