@@ -32,9 +32,10 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 # Whose members may open cameras, GPUs, Corals; those that this machine knows are joined.
 _DEVICE_GROUPS = ("video", "render", "plugdev", "gpio", "i2c")
-# Folders that `run` writes to, by option: the folder of a file, or the folder itself.
-_WRITTEN_FILES = ("record", "jsonl", "csv")
-_WRITTEN_FOLDERS = ("snapshots",)
+# What `run` writes, so that the sandbox leaves room for it, and what it reads, by option.
+WRITTEN_FILES = ("record", "jsonl", "csv")
+WRITTEN_FOLDERS = ("snapshots",)
+READ_FILES = ("model", "labels", "regions", "mqtt_ca", "mqtt_cert", "mqtt_key")
 
 
 @app.command(
@@ -157,7 +158,8 @@ def plan_service(run_options: list[str], *, name: str, user: str, watchdog_secon
     words = list(run_options)
     if options["model"] is None:
         # Not whatever will be the newest one day.
-        words = ["--model", str(default_bundle(here)), *words]
+        options["model"] = default_bundle(here)
+        words = ["--model", str(options["model"]), *words]
     elif not Path(options["model"]).exists():
         raise ConfigError(
             "There is no such model", found=str(options["model"]), fix="Check --model."
@@ -180,6 +182,7 @@ def plan_service(run_options: list[str], *, name: str, user: str, watchdog_secon
         user=user,
         groups=tuple(group for group in _DEVICE_GROUPS if _group_exists(group)),
         directory=here,
+        readable=_read_files(options, here),
         writable=_written_folders(options, here),
         watchdog_seconds=watchdog_seconds,
         shared_tmp=any(each.startswith(("csi:", "gst:")) for each in options["source"] or ()),
@@ -192,16 +195,26 @@ def _require_sensible(options: dict[str, Any]) -> None:
     for option, reason in (
         ("display", "a service has no desktop; --live shows the stream in a browser"),
         ("as_json", "nobody reads a service's stdout; --log json makes its log machine-readable"),
+        ("list_cameras", "it ends at once"),
     ):
         if options[option]:
-            raise typer.BadParameter(f"--{option.removeprefix('as_')}: {reason}")
+            raise typer.BadParameter(f"{_SHOWN.get(option, '--' + option)}: {reason}")
+
+
+_SHOWN = {"as_json": "--json", "list_cameras": "--list"}
 
 
 def _written_folders(options: dict[str, Any], here: Path) -> tuple[Path, ...]:
-    files = [options.get(option) for option in _WRITTEN_FILES]
+    files = [options.get(option) for option in WRITTEN_FILES]
     folders = [Path(file).parent for file in files if file not in (None, "-")]
-    folders += [Path(each) for option in _WRITTEN_FOLDERS if (each := options.get(option))]
+    folders += [Path(each) for option in WRITTEN_FOLDERS if (each := options.get(option))]
     return tuple((here / folder).resolve() for folder in folders)
+
+
+def _read_files(options: dict[str, Any], here: Path) -> tuple[Path, ...]:
+    files = [options.get(option) for option in READ_FILES]
+    files += [source for source in options["source"] or () if (here / source).exists()]
+    return tuple(here / file for file in files if file is not None)
 
 
 def _without_password(source: str) -> str:
@@ -254,13 +267,7 @@ def _require_access(service: Service) -> None:
             folder.mkdir(parents=True)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         wanted.append((folder, "-w"))
-    words = service.command
-    model = next(
-        (words[i + 1] for i in range(len(words) - 1) if words[i] == "--model"),
-        next((w.removeprefix("--model=") for w in words if w.startswith("--model=")), None),
-    )
-    if model is not None:
-        wanted.append((service.directory / model, "-r"))
+    wanted += [(path, "-r") for path in service.readable]
     for path, right in wanted:
         tried = subprocess.run(
             ["test", right, str(path)], user=owner.pw_uid, group=owner.pw_gid, check=False

@@ -25,6 +25,7 @@ class Service:
         user: Who runs it; never root.
         groups: Further groups, for cameras and accelerators.
         directory: Where relative paths begin.
+        readable: Files and folders that it needs.
         writable: Folders that it may write to, beside its own cache.
         watchdog_seconds: Without a frame for so long it is restarted.
         shared_tmp: Whether it needs the machine's own /tmp: a Jetson's camera daemon listens there.
@@ -37,6 +38,7 @@ class Service:
     user: str
     groups: tuple[str, ...]
     directory: Path
+    readable: tuple[Path, ...]
     writable: tuple[Path, ...]
     watchdog_seconds: int
     shared_tmp: bool = False
@@ -48,9 +50,10 @@ class Service:
                 expected="letters, digits, - _ . and @",
                 fix="For example --name door-camera.",
             )
-        if self.user == "root":
+        if self.user in ("root", "nobody"):
             raise ConfigError(
-                "A service that looks at a network's pictures mustn't run as root",
+                "A camera's service runs as a user of its own or as an ordinary one",
+                found=self.user,
                 fix="Give --user NAME; a user that isn't there yet is made.",
             )
         for text in (*self.command, str(self.directory), *map(str, self.writable)):
@@ -153,16 +156,17 @@ def quoted_path(path: Path) -> str:
 
 
 def hide_secrets(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Take addresses with a password in them out of a command: anyone may read a unit.
+    """Take addresses with a password in them, and those of webhooks, which often are a secret in
+    themselves, out of a command: anyone may read a unit.
 
     Returns:
         The command with `${EDGESSD_SECRET_1}` and so on in their places, and those variables.
     """
     secrets: dict[str, str] = {}
     hidden = []
-    for word in words:
-        option, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
-        if _has_password(value):
+    for before, word in zip(("", *words), words, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if _has_password(value) or (value and "--webhook" in (before, option)):
             name = f"EDGESSD_SECRET_{len(secrets) + 1}"
             secrets[name] = value
             word = f"{option}{equals}${{{name}}}"
@@ -194,6 +198,7 @@ def environment_file(secrets: Mapping[str, str], before: str = "") -> str:
 _ENVIRONMENT_HEAD = (
     "# Secrets of this edgessd service. Readable by root alone; restart the service after a change.",
     "# EDGESSD_LIVE_TOKEN=          what viewers of the live page need",
+    "# EDGESSD_SOURCE_USERNAME=     EDGESSD_SOURCE_PASSWORD=     of the camera's own stream",
     "# EDGESSD_MQTT_USERNAME=       EDGESSD_MQTT_PASSWORD=",
     "# EDGESSD_WEBHOOK_SECRET=      signs what is posted",
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.boxes import FloatArray
+from edgessd.core.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,3 +69,27 @@ class Detections:
         for box, score, class_id in zip(self.boxes, self.scores, self.class_ids, strict=True):
             x1, y1, x2, y2 = (float(value) for value in box)
             yield self.labels[class_id], float(score), (x1, y1, x2, y2)
+
+    def to_supervision(self) -> Any:
+        """The same as `supervision.Detections`, for its annotators, trackers, zones and metrics.
+
+        `data["class_name"]` has the labels, `tracker_id` the track ids where a tracker ran.
+
+        Raises:
+            ConfigError: supervision isn't installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise ConfigError(
+                "These detections can't become supervision's",
+                found=str(error),
+                fix="Run `pip install supervision`.",
+            ) from error
+        return supervision.Detections(
+            xyxy=self.boxes.astype(np.float32),
+            confidence=self.scores.astype(np.float32),
+            class_id=self.class_ids.astype(np.int64),
+            tracker_id=None if self.track_ids is None else self.track_ids.astype(np.int64),
+            data={"class_name": np.array([self.labels[number] for number in self.class_ids], str)},
+        )
