@@ -5,6 +5,7 @@ OpenCV's own reader gets nothing but raw sensor data from it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame, Image
-from edgessd.pipeline.sources.clock import age_by_clock, moment
+from edgessd.pipeline.sources.clock import Moment, age_by_clock, moment
 
 # libcamera names a format by its bits from the highest down: in memory "RGB888" is blue, green, red, which
 # is OpenCV's order (Picamera2 manual, section 4.2.2, and libcamera's formats after DRM's drm_fourcc.h).
@@ -72,20 +73,22 @@ class RaspberryPiCamera:
             # A frame that waited in the queue is old: the next request gets the next frame.
             queue=False,
         )
-        self._camera.align_configuration(configuration)
+        # To an even size only: what suits the hardware best is another than was asked for.
+        self._camera.align_configuration(configuration, optimal=False)
         self._camera.configure(configuration)
         self._camera.start()
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
         while True:
-            request = self._camera.capture_request()
             try:
-                # Copied: the camera fills the buffer again as soon as the request is released.
-                image = as_bgr(request.make_array("main"))
-                at = moment(age_of(request.get_metadata()))
-            finally:
-                request.release()
+                image, at = self._next()
+            except RuntimeError as error:
+                raise SourceError(
+                    f"{self.name} stopped giving frames after {index}",
+                    found=str(error),
+                    fix="Check the flat cable at both ends, and the power supply.",
+                ) from error
             yield Frame(
                 image=image,
                 source=self.name,
@@ -95,13 +98,20 @@ class RaspberryPiCamera:
             )
             index += 1
 
+    def _next(self) -> tuple[Image, Moment]:
+        request = self._camera.capture_request()
+        try:
+            return as_bgr(request.make_array("main")), moment(age_of(request.get_metadata()))
+        finally:
+            request.release()
+
     def close(self) -> None:
         self._camera.stop()
         self._camera.close()
 
 
 def as_bgr(array: np.ndarray) -> Image:
-    """(height, width, 3) uint8 BGR of its own memory, from an array in `PIXEL_FORMAT`.
+    """(height, width, 3) uint8 BGR without gaps, from picamera2's copy of a buffer in `PIXEL_FORMAT`.
 
     Raises:
         SourceError: An array of another shape: the camera took another format.
@@ -112,7 +122,8 @@ def as_bgr(array: np.ndarray) -> Image:
             expected=f"{PIXEL_FORMAT}: (height, width, 3) uint8",
             found=f"{array.shape} {array.dtype}",
         )
-    return np.array(array, order="C")
+    # The sensor's rows may be longer than the picture's.
+    return np.ascontiguousarray(array)
 
 
 def age_of(metadata: Mapping[str, Any]) -> float:
@@ -145,6 +156,8 @@ def list_csi_cameras() -> dict[int, str]:
 
 
 def _picamera2() -> Any:
+    # libcamera writes a page of what went well to stderr, between the log's lines.
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")
     try:
         import picamera2
     except ImportError as error:
