@@ -17,7 +17,8 @@ class TextFile:
     Args:
         path: A file, replaced if it exists; `-` is stdout.
         what: For people, as in `JSON lines`.
-        on_closed: Called when whoever reads stdout has gone, as `head` does.
+        on_closed: Called once when whoever reads stdout has gone, as `head` does; without it that is an
+            error.
 
     Raises:
         SinkError: The file can't be written.
@@ -54,9 +55,10 @@ class TextFile:
         except BrokenPipeError as error:
             # What is still buffered can't be written at exit either, and Python would say so.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
-            if self._on_closed is not None:
-                self._on_closed()
-            raise SinkError("Nobody reads stdout any more") from error
+            if self._on_closed is None:
+                raise SinkError("Nobody reads stdout any more") from error
+            on_closed, self._on_closed = self._on_closed, _nothing
+            on_closed()
         except OSError as error:
             raise SinkError(
                 f"The {self._what} can't be written to {self._path} any more",
@@ -75,3 +77,7 @@ class TextFile:
                 f"The {self._what} in {self._path} may lack their end",
                 found=error.strerror or str(error),
             ) from error
+
+
+def _nothing() -> None:
+    """What is left to do after `on_closed`."""

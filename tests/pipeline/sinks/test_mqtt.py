@@ -429,3 +429,30 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.client", None)
     with pytest.raises(SinkError, match=r"edgessd\[mqtt\]"):
         MqttSink(mqtt_address("mqtt://localhost", {}))
+
+
+def test_the_command_line_publishes_over_tls_with_the_environments_password(
+    broker: Broker,
+    certificates: Path,
+    subscriber: Subscriber,
+    edgessd_command: Callable[..., Any],
+    photos: Path,
+    tiny_bundles: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDGESSD_MQTT_USERNAME", USER)
+    monkeypatch.setenv("EDGESSD_MQTT_PASSWORD", PASSWORD)
+    model = ("--model", tiny_bundles["host"].directory, "--threshold", 0.02)
+    options = ("--mqtt", f"mqtts://localhost:{broker.port}/home/pi", "--mqtt-qos", 2)
+    files = ("--mqtt-ca", "ca.pem", "--mqtt-cert", "client.pem", "--mqtt-key", "client.key")
+    monkeypatch.chdir(certificates)
+    done = edgessd_command(
+        "run", "--source", photos, *model, *options, *files, "--home-assistant", "--json"
+    )
+    assert done.code == 0, done.err
+    assert PASSWORD not in done.err + done.out
+    until(lambda: subscriber.payloads("home/pi/status") == ["online", "offline"])
+    frames = [record["frame"] for record in subscriber.records("home/pi/0/detections")]
+    assert frames == list(range(16))
+    topics = {topic for topic, _, _ in subscriber.messages}
+    assert "homeassistant/sensor/home_pi/0_cat/config" in topics

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,3 +269,23 @@ def test_a_secret_that_is_not_base64_is_refused_and_not_repeated() -> None:
     with pytest.raises(SinkError) as refused:
         WebhookSink("https://example.org", secret="whsec_not base64!")
     assert "not base64!" not in refused.value.paragraph()
+
+
+def test_the_command_line_posts_what_it_finds_signed(
+    receiver: Receiver,
+    edgessd_command: Callable[..., Any],
+    photos: Path,
+    tiny_bundles: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDGESSD_WEBHOOK_SECRET", "between us")
+    model = ("--model", tiny_bundles["host"].directory, "--threshold", 0.02)
+    done = edgessd_command("run", "--source", photos, *model, "--webhook", receiver.url)
+    assert done.code == 0, done.err
+    assert "hidden" not in done.err
+    assert [record["frame"] for record in receiver.records()] == list(range(16))
+    headers, body = receiver.posts[0]
+    expected = webhook.signature(
+        b"between us", headers["webhook-id"], headers["webhook-timestamp"], body
+    )
+    assert headers["webhook-signature"] == expected
