@@ -1,0 +1,68 @@
+"""Options of `edgessd run` about cameras and sources, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgessd.pipeline.sources.camera import describe_cameras
+
+Command = Callable[..., Any]
+
+
+def test_cameras_are_listed_for_programs_and_people(edgessd_command: Command) -> None:
+    there = describe_cameras()
+    listed = json.loads(edgessd_command("run", "--list", "--json").out)
+    assert [camera["source"] for camera in listed["cameras"]] == [
+        f"camera:{camera.number}" for camera in there
+    ]
+    assert listed["csi"] == []
+    told = edgessd_command("run", "--list")
+    assert (told.code, told.out) == (0, "")
+    assert all(f"--camera {camera.number}" in told.err for camera in there)
+    assert bool(there) != ("This machine has no camera" in told.err)
+
+
+def test_several_sources_of_several_kinds(edgessd_command: Command, photos: Path) -> None:
+    words = ("--source", "pattern:64x48", "--source", photos, "--max-frames", 20, "--json")
+    summary = json.loads(edgessd_command("run", *words).out)
+    assert [stream["source"] for stream in summary["streams"]] == ["pattern:64x48", str(photos)]
+    assert all(stream["frames"] > 0 for stream in summary["streams"])
+    assert summary["dropped"] == 0
+
+
+def test_images_can_be_paced_and_repeated(edgessd_command: Command, photos: Path) -> None:
+    words = ("--source", photos, "--pace", "--fps", 100, "--loop", "--max-frames", 30, "--json")
+    summary = json.loads(edgessd_command("run", *words).out)
+    assert summary["frames"] == 30  # there are 16
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--source", "film.mp4", "--wait", "--no-reconnect"), "Leave one of --wait and"),
+        (("--source", "camera:0?size=9"), "camera:N?width=1280"),
+        (("--source", "pattern:wide"), "isn't a test pattern"),
+        (("--source", "csi:0"), "no CSI camera pipeline for host"),
+        (("--source", "nothing/*.png"), "holds no image"),
+        (("--camera", 4242, "--no-reconnect"), "There is no camera 4242"),
+        (("--source", "rtsp://user:s3cr3t@127.0.0.1:1/x"), "Connection refused"),
+    ],
+)
+def test_what_can_t_be_opened_is_one_paragraph(
+    edgessd_command: Command, words: tuple[object, ...], said: str
+) -> None:
+    ended = edgessd_command("run", *words)
+    assert ended.code == 1
+    assert said in " ".join(ended.err.split())
+    assert "s3cr3t" not in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("words", [("--fps", "0"), ("--rtsp-transport", "http"), ("--width", "-1")])
+def test_wrong_values_are_wrong_usage(edgessd_command: Command, words: tuple[str, ...]) -> None:
+    assert edgessd_command("run", "--source", "pattern:", *words).code == 2
