@@ -34,7 +34,7 @@ def shown_commands() -> list[str]:
 def test_shown_command_has_the_options_it_is_shown_with(shown: str) -> None:
     words = shlex.split(shown)[1:]
     path = [words[0]]
-    if words[0] in ("data", "import"):
+    if words[0] in ("data", "import", "service"):
         path.append(words[1])
     result = CliRunner().invoke(
         make_app(), [*path, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}
@@ -63,9 +63,10 @@ def test_make_goals_of_the_readme_exist() -> None:
 
 
 LEAVES = [
-    *([name] for name in COMMANDS if name not in ("data", "import")),
+    *([name] for name in COMMANDS if name not in ("data", "import", "service")),
     *(["data", name] for name in ("check", "convert", "synth")),
     *(["import", name] for name in ("folded", "pytorch-ssd")),
+    *(["service", name] for name in ("install", "status", "uninstall")),
 ]
 
 

@@ -15,7 +15,7 @@ const PLOTS = [
       ["delay_p95_ms", "p95"],
     ],
   },
-  { title: "Dropped frames a second", unit: "dropped", digits: 1, series: [["dropped", "dropped"]] },
+  { title: "Dropped a second", unit: "frames", digits: 1, series: [["dropped", "dropped"]] },
   { title: "Temperature", unit: "°C", digits: 0, series: [["celsius", "°C"]], absent: "no sensor" },
 ];
 
@@ -50,20 +50,13 @@ class Plot {
     card.className = "card plot";
     card.dataset.series = about.series[0][0];
     const title = Object.assign(document.createElement("h2"), { textContent: about.title });
-    const row = Object.assign(document.createElement("div"), { className: "plot-row" });
     this.now = Object.assign(document.createElement("div"), { className: "now" });
-    row.append(this.now);
-    if (about.series.length > 1) {
-      const legend = Object.assign(document.createElement("span"), { className: "legend" });
-      for (const [, name] of about.series) legend.append(Object.assign(document.createElement("span"), { textContent: name }));
-      row.append(legend);
-    }
     this.svg = document.createElementNS(SVG, "svg");
     this.svg.setAttribute("role", "img");
     this.svg.setAttribute("aria-label", `${about.title}, the last ten minutes`);
     this.svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     this.svg.setAttribute("preserveAspectRatio", "none");
-    card.append(title, row, this.svg);
+    card.append(title, this.now, this.svg);
     root.append(card);
     this.pointed = null; // where the pointer is, as a fraction of the plot's width
     this.svg.addEventListener("pointermove", (event) => this.point(event));
@@ -110,10 +103,16 @@ class Plot {
   }
 
   tell(sample, newest, series, digits, unit) {
-    const numbers = series.map(([key]) => sample?.[key] ?? null).map((v) => (v === null ? "–" : v.toFixed(digits)));
+    // The numbers have the colours of their curves.
+    const numbers = series.map(([key], number) => {
+      const value = sample?.[key] ?? null;
+      const textContent = value === null ? "–" : value.toFixed(digits);
+      return Object.assign(document.createElement("span"), { textContent, className: series.length > 1 ? `text${number}` : "" });
+    });
     const ago = sample && sample !== newest ? `, ${duration(newest.time - sample.time)} ago` : "";
     const small = Object.assign(document.createElement("small"), { textContent: unit + ago });
-    this.now.replaceChildren(numbers.join(" · "), small);
+    const names = Object.assign(document.createElement("small"), { className: "names", textContent: series.map(([, name]) => name).join(" · ") });
+    this.now.replaceChildren(...numbers.flatMap((each, number) => (number ? [" · ", each] : [each])), small, ...(series.length > 1 ? [names] : []));
   }
 }
 
