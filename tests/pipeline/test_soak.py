@@ -1,0 +1,56 @@
+"""Days in a minute: memory must not grow with the number of frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import psutil
+import pytest
+
+from edgessd.bench.frames import LoopSource
+from edgessd.bundle.store import Bundle
+from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.sinks.csv_rows import CsvSink
+from edgessd.pipeline.sinks.json_lines import JsonLinesSink
+from edgessd.pipeline.tracking import Tracking
+from edgessd.runtime.detector import Detector
+
+FRAMES = 100_000
+WARM_UP = 10_000
+ALLOWED_BYTES = 20e6
+
+
+@pytest.fixture
+def detectors(tiny_bundles: dict[str, Bundle]) -> Iterator[list[Detector]]:
+    opened = [Detector(tiny_bundles["host"].directory, threads=1) for _ in range(2)]
+    opened[0].score_threshold = 0.3
+    yield opened
+    for detector in opened:
+        detector.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_memory_stays_flat_over_a_hundred_thousand_frames(
+    detectors: list[Detector], photos: Path, tmp_path: Path
+) -> None:
+    images = [cv2.imread(str(path)) for path in sorted(photos.glob("*.png"))]
+    source = LoopSource(images, frames=FRAMES, name="photos")
+    sinks = [JsonLinesSink(os.devnull), CsvSink(os.devnull)]
+    process = psutil.Process()
+    found = warm = 0
+    with Pipeline(source, detectors, sinks, tracking=Tracking) as pipeline:
+        for result in pipeline:
+            found += len(result.detections)
+            if pipeline.meter.frames == WARM_UP:
+                warm = process.memory_info().rss
+            if pipeline.meter.frames % 1000 == 0:
+                assert pipeline.status().frames == pipeline.meter.frames
+        grown = process.memory_info().rss - warm
+    assert pipeline.meter.frames == FRAMES
+    assert found > FRAMES
+    assert [sink.written for sink in pipeline.status().sinks] == [FRAMES, FRAMES]
+    assert grown < ALLOWED_BYTES, f"{grown / 1e6:.1f} MB more than after {WARM_UP} frames"
