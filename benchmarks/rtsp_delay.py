@@ -1,6 +1,7 @@
 """Does the delay of an RTSP camera that is faster than inference stay small, and does it not grow?
 
-    python benchmarks/rtsp_delay.py [--minutes 5] [--model BUNDLE] [--fps N] [--threads 1]
+    python benchmarks/rtsp_delay.py [--minutes 5] [--model BUNDLE] [--fps N] [--threads 1] \\
+        [--json benchmarks/results/rtsp_delay.json]
 
 An RTSP server on this machine shows the time in its picture. The delay from capture to result is taken from
 the pipeline's own figures and, independently, from the time in the picture, which the pipeline knows nothing
@@ -16,11 +17,13 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import time_code
 
+from edgessd.bench.machine import this_machine
 from edgessd.pipeline.run import Pipeline
 from edgessd.pipeline.sources.catalog import open_source
 from edgessd.runtime.detector import Detector
@@ -61,6 +64,13 @@ def main() -> None:
         "grows": last["clock_p95_frames"] > 1.1 * first["clock_p95_frames"] + 0.2,
     }
     print(json.dumps(summary, indent=2))
+    if options.json:
+        record = {
+            "machine": asdict(this_machine()),
+            "model": model.name,
+            "threads": options.threads,
+        }
+        options.json.write_text(json.dumps(record | summary, indent=2) + "\n")
 
 
 def _measure(
@@ -142,6 +152,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--python", default="/usr/bin/python3", help="with GStreamer's introspection"
     )
+    parser.add_argument("--json", type=Path, help="write the numbers here too")
     return parser.parse_args()
 
 

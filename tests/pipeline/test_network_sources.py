@@ -260,6 +260,8 @@ def test_nobody_there_is_told_by_port_and_by_name() -> None:
         open_source("rtsp://camera.invalid/x")
     with pytest.raises(SourceError, match="is no URL"):
         open_source("rtsp://camera:port/x")
+    with pytest.raises(SourceError, match="doesn't know"):
+        open_source("nonsense://camera/x")
     assert time.monotonic() - start < 20
 
 

@@ -80,11 +80,18 @@ def refusal(url: str, *, timeout: float) -> SourceError:
             fix="Set EDGESSD_SOURCE_USERNAME and EDGESSD_SOURCE_PASSWORD, "
             "or name them as in rtsp://user:password@host/path.",
         )
+    if url.partition("://")[0].lower() not in _PORTS:
+        return SourceError(
+            f"{name} gives no video",
+            expected=f"one of {', '.join(f'{scheme}://' for scheme in _PORTS)}, or what else OpenCV's "
+            "FFmpeg was built with",
+            found="nobody who sends, or a kind of address that this FFmpeg doesn't know",
+        )
     said = _ANSWERS.get(status or 0, "")
     return SourceError(
         f"{name} gives no video",
         expected="H.264, H.265, MJPEG or another codec that OpenCV's FFmpeg knows",
-        found=f"the answer {status}: {said}" if said else "an answer without video in it",
+        found=f"the answer {status}: {said}" if said else "no answer, or one without video in it",
         fix="Try the very URL in VLC or `ffprobe`; the camera's manual has its path.",
     )
 
