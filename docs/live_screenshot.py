@@ -75,7 +75,7 @@ def main() -> None:
     sheet = Image.new("RGB", size, GROUND)
     sheet.paste(desktop, (GAP, GAP))
     sheet.paste(phone, (desktop.width + 2 * GAP, GAP))
-    sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(OUT, optimize=True)
+    sheet.save(OUT, optimize=True)
     print(f"{OUT}: {OUT.stat().st_size / 1000:.0f} kB")
 
 

@@ -543,6 +543,27 @@ def test_the_end_of_the_pipeline_sends_every_viewer_away() -> None:
     until(lambda: not any("edgessd" in each.name for each in set(threading.enumerate()) - before))
 
 
+def test_a_stalled_viewer_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as viewers:
+        with running("pattern:640x480@20", stall_seconds=60) as runs:
+            for request in ("GET /stream/0.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n",) * 2:
+                stalled = viewers.enter_context(socket.socket())
+                stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                stalled.connect(("127.0.0.1", runs.page.port))
+                stalled.sendall(request.encode())
+            until(lambda: runs.page.viewers == 2)
+            encoded = -1
+            while encoded != runs.page.pictures_encoded:  # until nothing more goes through
+                encoded = runs.page.pictures_encoded
+                time.sleep(0.5)
+            start = time.monotonic()
+        assert time.monotonic() - start < 8
+    assert [
+        record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")
+    ] == []
+    assert runs.page.viewers == 0
+
+
 def test_metrics_are_answered_where_they_are_given() -> None:
     pytest.importorskip("prometheus_client")
     from edgessd.pipeline.sinks.metrics import Metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import socket
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _START_SECONDS = 10.0
+_PARTING_SECONDS = 1.0
 # What a stalled viewer may leave unread in the kernel: a few pictures, not megabytes of old ones.
 _SEND_BUFFER = 256 * 1024
 
@@ -99,12 +101,13 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=5,
         )
         self._server = uvicorn.Server(config)
         self._listener = listener
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="edgessd-live", daemon=True
+            target=lambda: asyncio.run(self._serve()), name="edgessd-live", daemon=True
         )
         self._thread.start()
         deadline = time.monotonic() + _START_SECONDS
@@ -120,5 +123,18 @@ class Server:
     def close(self) -> None:
         """Let go of every viewer and end. Calling it twice is fine."""
         self._server.should_exit = True
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=_PARTING_SECONDS)
+        if self._thread.is_alive() and self._loop is not None:
+            # Somebody has stopped reading: what is on its way there will never arrive.
+            self._loop.call_soon_threadsafe(self._abort)
+            self._thread.join(timeout=5)
         self._listener.close()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve(sockets=[self._listener])
+
+    def _abort(self) -> None:
+        for connection in list(self._server.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
