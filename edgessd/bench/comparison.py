@@ -16,17 +16,21 @@ from edgessd.core.errors import DataError
 from edgessd.core.images import read_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.metrics.coco import CocoMetrics, coco_metrics
+from edgessd.metrics.drift import Drift, image_drift, summarise_drift
 from edgessd.metrics.ground_truth import LabelledImage
 from edgessd.metrics.parity import (
     REFERENCE_SCORE,
     RawAgreement,
-    agreement_ap,
-    max_class_drift,
+    agreement,
+    class_drift,
     real_values,
     relabelled,
 )
 
 Image = NDArray[np.uint8]
+
+WORST_IMAGES = 8
+"""Of each artifact, kept for a look."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,31 +70,68 @@ class MeasuredModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DivergentImage:
+    """An image on which a model and the reference don't see the same.
+
+    Attributes:
+        path: The file.
+        disagreement: See `metrics.drift.ImageDrift`.
+        reference, found: What each sees, at any score.
+    """
+
+    path: Path
+    disagreement: float
+    reference: Detections
+    found: Detections
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ArtifactParity:
     """How closely one model follows the reference.
 
     Attributes:
         agreement_AP: See `metrics.parity.agreement_ap`.
+        agreement_per_class: The same by class, of those that the reference finds.
+        drift: How far boxes and scores moved.
         raw_within_1_lsb: Share of raw outputs within 1 LSB; None unless both models' lie on one grid.
         metrics: On the labelled images; None without any.
-        max_class_drift: Largest difference in AP of a class; None without labelled images.
+        class_drift: AP minus the reference's, by class; None without labelled images.
+        worst: Images with the largest disagreement, largest first; none where all agree.
+        details: Of the engine.
         notes: What a person should know about the model.
     """
 
     agreement_AP: float
+    agreement_per_class: dict[str, float]
+    drift: Drift
     raw_within_1_lsb: float | None
     metrics: CocoMetrics | None
-    max_class_drift: float | None
+    class_drift: dict[str, float] | None
+    worst: tuple[DivergentImage, ...]
+    details: dict[str, object]
     notes: tuple[str, ...]
+
+    @property
+    def max_class_drift(self) -> float | None:
+        """Largest difference in AP of a class; None without labelled images."""
+        return max(map(abs, self.class_drift.values())) if self.class_drift else None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "agreement_AP": self.agreement_AP,
+            "agreement_AP_per_class": self.agreement_per_class,
             "AP": self.metrics.AP if self.metrics else None,
             "AP50": self.metrics.AP50 if self.metrics else None,
             "raw_within_1_lsb": self.raw_within_1_lsb,
             "max_class_drift": self.max_class_drift,
+            "class_drift": self.class_drift,
+            "boxes": self.drift.as_json(),
+            "worst_images": [
+                {"image": str(image.path), "disagreement": image.disagreement}
+                for image in self.worst
+            ],
+            "engine": self.details,
             "notes": list(self.notes),
         }
 
@@ -170,6 +211,7 @@ def compare_models(
     first = _Gathered(reference)
     rest = [_Gathered(model) for model in others]
     labelled: list[LabelledImage | None] = []
+    paths: list[Path] = []
     skipped: list[str] = []
     for index, path in enumerate(images):
         try:
@@ -178,6 +220,7 @@ def compare_models(
             skipped.append(error.paragraph())
         else:
             labelled.append(truth.get(path))
+            paths.append(path)
             _run_all(first, rest, image)
         if progress is not None:
             progress(index + 1, len(images))
@@ -198,7 +241,8 @@ def compare_models(
         labelled_images=sum(item is not None for item in labelled),
         skipped=tuple(skipped),
         artifacts={
-            other.model.path: _parity(labelled, first, other, reference_metrics) for other in rest
+            other.model.path: _parity(paths, labelled, first, other, reference_metrics)
+            for other in rest
         },
     )
 
@@ -238,6 +282,7 @@ def _metrics(labelled: Sequence[LabelledImage | None], gathered: _Gathered) -> C
 
 
 def _parity(
+    paths: Sequence[Path],
     labelled: Sequence[LabelledImage | None],
     reference: _Gathered,
     other: _Gathered,
@@ -246,11 +291,34 @@ def _parity(
     metrics = _metrics(labelled, other)
     drift = None
     if metrics is not None and reference_metrics is not None:
-        drift = max_class_drift(reference_metrics.per_class, metrics.per_class)
+        drift = class_drift(reference_metrics.per_class, metrics.per_class)
+    images = [
+        image_drift(first, second)
+        for first, second in zip(reference.found, other.found, strict=True)
+    ]
+    order = sorted(range(len(images)), key=lambda index: -images[index].disagreement)
+    agreed = agreement(reference.found, other.found)
     return ArtifactParity(
-        agreement_AP=agreement_ap(reference.found, other.found),
+        agreement_AP=agreed.AP,
+        agreement_per_class={
+            label: numbers["AP"]
+            for label, numbers in agreed.per_class.items()
+            if numbers["AP"] is not None
+        },
+        drift=summarise_drift(images),
         raw_within_1_lsb=other.raw.share,
         metrics=metrics,
-        max_class_drift=drift,
+        class_drift=drift,
+        worst=tuple(
+            DivergentImage(
+                path=paths[index],
+                disagreement=images[index].disagreement,
+                reference=reference.found[index],
+                found=other.found[index],
+            )
+            for index in order[:WORST_IMAGES]
+            if images[index].disagreement > 0
+        ),
+        details=other.model.details,
         notes=other.model.notes,
     )

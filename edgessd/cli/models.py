@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgessd.bench.comparison import Findings, Image, MeasuredModel
+from edgessd.bench.comparison import Findings, MeasuredModel
 from edgessd.bundle.manifest import MANIFEST_NAME
-from edgessd.core.contract import Nms
 from edgessd.core.errors import BackendError, ConfigError
 from edgessd.metrics.coco import EVALUATION_NMS
-
-if TYPE_CHECKING:
-    from edgessd.runtime.detector import Detector
-
-# An engine that ends in its own detection op has suppressed already: nothing is added to that.
-_AFTER_OP = Nms(
-    score_threshold=EVALUATION_NMS.score_threshold,
-    iou_threshold=1.0,
-    max_candidates=EVALUATION_NMS.max_detections,
-    max_detections=EVALUATION_NMS.max_detections,
-)
 
 
 def open_measured(
@@ -52,41 +38,13 @@ def open_measured(
                 fix="Leave the option out",
             )
         return _open_checkpoint(given, str(path), threads)
+    from edgessd.bench.measured import measured_model
     from edgessd.runtime.detector import Detector
 
     if backend is None and _engine_runs_elsewhere(given):
         backend = "onnxruntime"
     detector = Detector(given, backend=backend, threads=threads, labels=label_file)
-    decodes_itself = detector.contract is None or (
-        detector.manifest is not None and detector.manifest.postprocess == "op"
-    )
-    detector.nms = _AFTER_OP if decodes_itself else EVALUATION_NMS
-    notes = list(detector.notes)
-    if decodes_itself:
-        notes.append(
-            f"{path} decodes and suppresses by itself, with settings of its own: its AP isn't that of "
-            f"score > {EVALUATION_NMS.score_threshold:g} and NMS at {EVALUATION_NMS.iou_threshold:g}"
-        )
-    return MeasuredModel(
-        path=str(path),
-        labels=detector.labels,
-        nms=detector.nms,
-        run=_runner(detector, keep_raw=not decodes_itself),
-        outputs=() if decodes_itself else tuple(detector.backend.outputs),
-        details=detector.details,
-        notes=tuple(notes),
-    )
-
-
-def _runner(detector: Detector, *, keep_raw: bool) -> Callable[[Image], Findings]:
-    def run(image: Image) -> Findings:
-        tensor, placement = detector.prepare(image)
-        outputs = detector.infer(tensor)
-        return Findings(
-            detections=detector.finish(outputs, placement), raw=outputs if keep_raw else {}
-        )
-
-    return run
+    return measured_model(detector, str(path))
 
 
 def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredModel:

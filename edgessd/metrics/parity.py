@@ -17,7 +17,7 @@ from edgessd.core.boxes import FloatArray
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError, DataError
 from edgessd.core.tensors import TensorSpec
-from edgessd.metrics.coco import coco_metrics
+from edgessd.metrics.coco import CocoMetrics, coco_metrics
 
 # What the reference finds over this score stands for the truth.
 REFERENCE_SCORE = 0.3
@@ -34,7 +34,12 @@ class _FoundAsTruth:
 
 
 def agreement_ap(reference: Sequence[Detections], found: Sequence[Detections]) -> float:
-    """COCO AP of detections, with a reference's detections over `REFERENCE_SCORE` as ground truth.
+    """`agreement(...).AP`: one number for how closely a detector follows another."""
+    return agreement(reference, found).AP
+
+
+def agreement(reference: Sequence[Detections], found: Sequence[Detections]) -> CocoMetrics:
+    """COCO metrics of detections, with a reference's detections over `REFERENCE_SCORE` as ground truth.
 
     Both must come from the settings of `EVALUATION_NMS`: the reference is cut at its score here, what
     is scored against it is not.
@@ -63,7 +68,7 @@ def agreement_ap(reference: Sequence[Detections], found: Sequence[Detections]) -
                 boxes=sure.boxes, class_ids=sure.class_ids, ignore=np.zeros(len(sure), bool)
             )
         )
-    return coco_metrics(truth, [relabelled(item, labels) for item in found], labels).AP
+    return coco_metrics(truth, [relabelled(item, labels) for item in found], labels)
 
 
 def relabelled(detections: Detections, labels: tuple[str, ...]) -> Detections:
@@ -163,9 +168,17 @@ def max_class_drift(
     found: Mapping[str, Mapping[str, float | None]],
 ) -> float:
     """Largest difference in AP of any class, of two `CocoMetrics.per_class` on the same images."""
-    drifts = []
+    return max(abs(drift) for drift in class_drift(reference, found).values())
+
+
+def class_drift(
+    reference: Mapping[str, Mapping[str, float | None]],
+    found: Mapping[str, Mapping[str, float | None]],
+) -> dict[str, float]:
+    """AP found minus AP of the reference, for each class that has ground truth."""
+    drifts = {}
     for label, numbers in reference.items():
         first, second = numbers["AP"], found[label]["AP"]
         if first is not None and second is not None:
-            drifts.append(abs(first - second))
-    return max(drifts)
+            drifts[label] = second - first
+    return drifts

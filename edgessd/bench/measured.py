@@ -1,0 +1,71 @@
+"""A `Detector` under the settings in which AP is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgessd.bench.comparison import Findings, Image, MeasuredModel
+from edgessd.core.contract import Nms
+from edgessd.metrics.coco import EVALUATION_NMS
+from edgessd.runtime.detector import Detector
+
+# An engine that ends in its own detection op has suppressed already: nothing is added to that.
+_AFTER_OP = Nms(
+    score_threshold=EVALUATION_NMS.score_threshold,
+    iou_threshold=1.0,
+    max_candidates=EVALUATION_NMS.max_detections,
+    max_detections=EVALUATION_NMS.max_detections,
+)
+
+
+def measured_model(detector: Detector, name: str) -> MeasuredModel:
+    """A detector to measure; its suppression settings become those of `EVALUATION_NMS`.
+
+    Args:
+        detector: Opened; it stays the caller's to close.
+        name: As the measurements shall call it.
+    """
+    decodes_itself = detector.contract is None or (
+        detector.manifest is not None and detector.manifest.postprocess == "op"
+    )
+    detector.nms = _AFTER_OP if decodes_itself else EVALUATION_NMS
+    notes = list(detector.notes)
+    if decodes_itself:
+        notes.append(
+            f"{name} decodes and suppresses by itself, with settings of its own: its AP isn't that of "
+            f"score > {EVALUATION_NMS.score_threshold:g} and NMS at {EVALUATION_NMS.iou_threshold:g}"
+        )
+    return MeasuredModel(
+        path=name,
+        labels=detector.labels,
+        nms=detector.nms,
+        run=_runner(detector, keep_raw=not decodes_itself),
+        outputs=() if decodes_itself else tuple(detector.backend.outputs),
+        details=detector.details,
+        notes=tuple(notes),
+    )
+
+
+def without_xnnpack(detector: Detector) -> None:
+    """Let a .tflite run on LiteRT's own kernels, as where no XNNPACK was built in.
+
+    Raises:
+        BackendError: LiteRT refuses the engine without its delegate.
+    """
+    from edgessd.runtime.tflite_backend import LiteRtBackend
+
+    threads = int(detector.details["threads"])
+    slower = LiteRtBackend(detector.engine_path, threads=threads, xnnpack=False)
+    detector.backend.close()
+    detector.backend = slower
+
+
+def _runner(detector: Detector, *, keep_raw: bool) -> Callable[[Image], Findings]:
+    def run(image: Image) -> Findings:
+        tensor, placement = detector.prepare(image)
+        outputs = detector.infer(tensor)
+        return Findings(
+            detections=detector.finish(outputs, placement), raw=outputs if keep_raw else {}
+        )
+
+    return run

@@ -1,0 +1,137 @@
+"""How far boxes and scores move from one form of a detector to another, box by box.
+
+AP says how much is lost; this says what became of each detection: found again or not, how well the two
+boxes overlap, how far the score moved. It needs no labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgessd.core.boxes import FloatArray, iou_matrix
+from edgessd.core.detections import Detections
+from edgessd.metrics.parity import REFERENCE_SCORE, relabelled
+
+SAME_OBJECT = 0.5
+"""Least IoU at which two boxes of a class are taken for one detection."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ImageDrift:
+    """What became of one image's detections.
+
+    Attributes:
+        overlaps: (matched,) IoU of each pair.
+        score_shifts: (matched,) score found minus score of the reference.
+        lost: (n,) scores of the reference's detections over `REFERENCE_SCORE` that weren't found.
+        added: (n,) scores over `REFERENCE_SCORE` of what the reference doesn't have at any score.
+    """
+
+    overlaps: FloatArray
+    score_shifts: FloatArray
+    lost: FloatArray
+    added: FloatArray
+
+    @property
+    def disagreement(self) -> float:
+        """0 where both are the same; a box that only one has counts with its score."""
+        moved = np.abs(self.score_shifts).sum() + (1 - self.overlaps).sum()
+        return float(moved + self.lost.sum() + self.added.sum())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drift:
+    """All images together.
+
+    Attributes:
+        matched, lost, added: Detections, as in `ImageDrift`.
+        mean_iou, worst_iou: Of matched pairs; None without any.
+        mean_score_shift: Signed, so that scores which all sink show.
+        mean_score_drift, worst_score_drift: Absolute; None without any pair.
+    """
+
+    matched: int
+    lost: int
+    added: int
+    mean_iou: float | None
+    worst_iou: float | None
+    mean_score_shift: float | None
+    mean_score_drift: float | None
+    worst_score_drift: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def image_drift(reference: Detections, found: Detections) -> ImageDrift:
+    """Match one image's detections of two models, best of the reference first.
+
+    Both must come from `EVALUATION_NMS`, so that one which sank below the reference's score is still
+    found. A pair is of one class and overlaps by `SAME_OBJECT`; at least one of it is scored over
+    `REFERENCE_SCORE`.
+
+    Raises:
+        ConfigError: If the two don't detect the same classes.
+    """
+    found = relabelled(found, reference.labels)
+    overlaps = iou_matrix(reference.boxes, found.boxes)
+    overlaps[reference.class_ids[:, None] != found.class_ids[None, :]] = -1
+    sure = np.flatnonzero(reference.scores > REFERENCE_SCORE)
+    pairs: list[tuple[int, int, float]] = []
+    best_first = sure[np.argsort(-reference.scores[sure], kind="stable")]
+    lost = [row for row in best_first if not _claim(overlaps, row, _best(overlaps[row]), pairs)]
+    claimed = {column for _, column, _ in pairs}
+    added = []
+    # Where a score crossed the threshold upwards, the reference has the box too, below it.
+    for column in np.flatnonzero(found.scores > REFERENCE_SCORE):
+        if column in claimed:
+            continue
+        row = _best(overlaps[:, column])
+        if not _claim(overlaps, row, int(column), pairs):
+            added.append(column)
+    rows, columns = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return ImageDrift(
+        overlaps=np.array([pair[2] for pair in pairs], np.float32),
+        score_shifts=found.scores[columns] - reference.scores[rows],
+        lost=reference.scores[lost],
+        added=found.scores[added],
+    )
+
+
+def _best(overlaps: FloatArray) -> int:
+    return int(overlaps.argmax()) if overlaps.size else 0
+
+
+def _claim(
+    overlaps: FloatArray, row: int, column: int, pairs: list[tuple[int, int, float]]
+) -> bool:
+    """Take two boxes for one, so that no other may claim either."""
+    if not overlaps.size or overlaps[row, column] < SAME_OBJECT:
+        return False
+    pairs.append((int(row), column, float(overlaps[row, column])))
+    overlaps[row, :] = -1
+    overlaps[:, column] = -1
+    return True
+
+
+def summarise_drift(images: Sequence[ImageDrift]) -> Drift:
+    """The numbers over all images."""
+    empty = np.zeros(0, np.float32)
+    overlaps = np.concatenate([empty, *(image.overlaps for image in images)])
+    shifts = np.concatenate([empty, *(image.score_shifts for image in images)])
+    some = len(overlaps) > 0
+    return Drift(
+        matched=len(overlaps),
+        lost=sum(len(image.lost) for image in images),
+        added=sum(len(image.added) for image in images),
+        mean_iou=float(overlaps.mean()) if some else None,
+        worst_iou=float(overlaps.min()) if some else None,
+        mean_score_shift=float(shifts.mean()) if some else None,
+        mean_score_drift=float(np.abs(shifts).mean()) if some else None,
+        worst_score_drift=float(np.abs(shifts).max()) if some else None,
+    )
