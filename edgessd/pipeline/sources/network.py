@@ -25,8 +25,11 @@ _OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _KNOCK_SECONDS = 5.0
 # These state times that the sender's clock made; HTTP's Motion JPEG has none, and FFmpeg counts.
 _WITH_CLOCK = ("rtsp", "rtsps", "rtmp", "srt", "rtp")
+# FFmpeg's RTSP reader knows that a frame of these is whole when the next one begins.
+_HELD = ("h264", "avc1", "hevc", "h265", "hvc1", "hev1")
 # A stream that is this far behind for this long isn't decoded as fast as it comes.
 _BEHIND_SECONDS, _BEHIND_FOR = 3.0, 5.0
+_MOST_HELD = 1.0
 # What was buffered while the stream was opened is read out by then.
 _BACKLOG_SECONDS = 5.0
 
@@ -69,7 +72,6 @@ class NetworkSource:
         self.skipped: list[tuple[str, str]] = []
         self._catch_up = catch_up
         scheme = url.partition("://")[0].lower()
-        self._lateness = _Lateness() if scheme in _WITH_CLOCK else None
         knock(url, timeout=min(_KNOCK_SECONDS, open_seconds))
         settings = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_seconds * 1e3),
@@ -86,6 +88,8 @@ class NetworkSource:
         self.fps = plausible_rate(self._capture.get(cv2.CAP_PROP_FPS))
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         fourcc = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+        held = scheme in ("rtsp", "rtsps") and fourcc.lower() in _HELD
+        self._lateness = _Lateness(held=held) if scheme in _WITH_CLOCK else None
         self.live = count <= 0 or scheme in _WITH_CLOCK
         self.length = None if self.live else count
         if self.live and scheme in ("http", "https") and fourcc == "MJPG":
@@ -136,10 +140,15 @@ class NetworkSource:
 
 
 class _Lateness:
-    """Ages of a stream's frames, and whether it falls behind."""
+    """Ages of a stream's frames, and whether it falls behind.
 
-    def __init__(self) -> None:
+    Args:
+        held: Whether each frame is handed out only when the next one begins.
+    """
+
+    def __init__(self, *, held: bool) -> None:
         self.behind = 0.0
+        self._held = held
         self._clock = StreamClock()
         self._began = time.perf_counter()
         self._backlog = True
@@ -151,7 +160,7 @@ class _Lateness:
         if index == 0:
             # OpenCV says 0 for the first frame, whatever the stream says.
             return None
-        age = self._clock.age(position, now)
+        late = self._clock.age(position, now)
         step, took = position - self._last[0], now - self._last[1]
         self._last = (position, now)
         if self._backlog:
@@ -159,13 +168,13 @@ class _Lateness:
             self._backlog = index == 1 or (
                 took < 0.5 * step and now - self._began < _BACKLOG_SECONDS
             )
-            return None if self._backlog else age
-        late = age > _BEHIND_SECONDS
-        self._since = (self._since or now) if late else None
-        self.behind = age if self._since and now - self._since > _BEHIND_FOR else 0.0
+        self._since = (self._since or now) if late > _BEHIND_SECONDS else None
+        self.behind = late if self._since and now - self._since > _BEHIND_FOR else 0.0
         if self.behind:
             self._since = now
-        return age
+        if self._backlog:
+            return None
+        return late + (min(max(step, 0.0), _MOST_HELD) if self._held else 0.0)
 
 
 class _Shared:
