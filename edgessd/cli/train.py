@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -64,6 +64,25 @@ def command(
     ] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    qat: Annotated[
+        bool,
+        typer.Option(
+            "--qat",
+            help="Quantization-aware: round as the engine will, from the detector that --weights names. "
+            "Data and augmentation are those of its run unless named.",
+        ),
+    ] = False,
+    qat_scheme: Annotated[
+        Literal["both", "affine", "symmetric"] | None,
+        typer.Option(help="affine for LiteRT, symmetric for TensorRT. Default: both in turns."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --qat: images to choose the first ranges on. Default: training images.",
+            metavar="DIR",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training in --out, exactly.")
     ] = False,
@@ -72,6 +91,8 @@ def command(
     """Train an SSDLite detector on labelled photos.
 
     Example: edgessd train --data bccd --out runs/cells --epochs 60
+
+    Then, for int8: edgessd train --qat --weights runs/cells/best.pt --out runs/cells-int8
 
     With several GPUs: torchrun --nproc-per-node 4 -m edgessd train --data coco --out runs/coco
     """
@@ -84,6 +105,11 @@ def command(
         "model": {"weights": weights, "width": width, "input_size": _size(input_size)},
         "optimize": {"epochs": epochs, "time_budget": time_budget, "batch": batch, "lr": lr},
         "machine": {"threads": threads, "workers": workers, "seed": seed, "device": device},
+        "qat": {
+            "enabled": qat or None,
+            "scheme": qat_scheme,
+            "calibration": None if calibration is None else str(calibration),
+        },
     }
     layer = {
         section: {name: value for name, value in values.items() if value is not None}
@@ -118,15 +144,33 @@ def _new(layer: Layer, config: Path | None, preset: str | None) -> TrainConfig:
 
     user = read_settings(config) if config else {}
     first = merge(user, layer)
+    if first.qat.enabled:
+        origin = _origin(Path(first.model.weights))
+        first = merge(origin, user, layer)
+    elif layer["qat"]:
+        raise typer.BadParameter("--qat-scheme and --calibration go with --qat")
     if not first.data.path:
         raise ConfigError(
             "No dataset is named", fix="Name its folder: edgessd train --data DIR --out RUN"
         )
+    if first.qat.enabled:
+        return merge(read_preset(preset or "qat"), origin, user, layer)
     if preset is None:
         images = sum(map(len, load_dataset(Path(first.data.path)).splits.values()))
         preset = "small-dataset" if images <= SMALL_DATASET else "large-dataset"
         people().print(f"preset {preset}: {images} images")
     return merge(read_preset(preset), user, layer)
+
+
+def _origin(checkpoint: Path) -> Layer:
+    """Data, augmentation and loss of the run that a checkpoint lies in; nothing where it lies alone."""
+    from edgessd.train.config import read_settings
+
+    beside = checkpoint.parent / "config.toml"
+    if not beside.is_file():
+        return {}
+    settings = read_settings(beside)
+    return {name: settings[name] for name in ("data", "augment", "loss") if name in settings}
 
 
 def _resumed(out: Path, layer: Layer, config: Path | None, preset: str | None) -> TrainConfig:

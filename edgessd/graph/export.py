@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def export_float_graph(checkpoint: Checkpoint) -> FloatGraph:
     """
     from edgessd.model.checkpoint import load_model
 
-    return export_module(load_model(checkpoint), checkpoint.contract)
+    graph = export_module(load_model(checkpoint), checkpoint.contract)
+    return replace(graph, trained_ranges=checkpoint.trained_ranges)
 
 
 def export_module(module: torch.nn.Module, contract: Contract) -> FloatGraph:

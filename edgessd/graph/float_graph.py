@@ -11,11 +11,13 @@ import msgspec
 import onnx
 
 from edgessd.core.contract import Contract
-from edgessd.core.errors import GraphError
+from edgessd.core.errors import ConfigError, GraphError
 from edgessd.core.files import replacing
 from edgessd.core.tensors import EngineTensors, TensorSpec
+from edgessd.model.trained_ranges import TrainedRanges
 
 CONTRACT_KEY = "edgessd.contract"
+RANGES_KEY = "edgessd.trained_ranges"
 INPUT = "image"
 OUTPUTS = ("box_codes", "class_scores")
 
@@ -28,10 +30,13 @@ class FloatGraph:
         model: Input `image` (1, 3, H, W) float32, normalised as `contract.preprocess` says; outputs
             `box_codes` (1, N, 4) and `class_scores` (1, N, C), raw.
         contract: Everything around the network.
+        trained_ranges: Of a checkpoint from quantization-aware training. Such a graph is quantized with
+            them as it stands; one made anew by a pass has none.
     """
 
     model: onnx.ModelProto
     contract: Contract
+    trained_ranges: TrainedRanges | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -46,7 +51,10 @@ def save_graph(graph: FloatGraph, path: Path) -> None:
 
 def float_metadata(graph: FloatGraph) -> dict[str, str]:
     """What the file of a float graph carries besides the graph."""
-    return {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()}
+    metadata = {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()}
+    if graph.trained_ranges is not None:
+        metadata[RANGES_KEY] = msgspec.json.encode(graph.trained_ranges).decode()
+    return metadata
 
 
 def float_tensors(contract: Contract) -> EngineTensors:
@@ -70,7 +78,11 @@ def load_graph(path: Path) -> FloatGraph:
         GraphError: The file isn't ONNX or doesn't carry a contract.
     """
     model, metadata = read_model(path)
-    return FloatGraph(model=model, contract=contract_in(metadata, path))
+    return FloatGraph(
+        model=model,
+        contract=contract_in(metadata, path),
+        trained_ranges=_ranges_in(metadata, path),
+    )
 
 
 def write_model(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
@@ -120,3 +132,12 @@ def contract_in(metadata: dict[str, str], path: Path) -> Contract:
         ) from error
     except msgspec.MsgspecError as error:
         raise GraphError(f"The contract in {path} can't be read", found=str(error)) from error
+
+
+def _ranges_in(metadata: dict[str, str], path: Path) -> TrainedRanges | None:
+    if RANGES_KEY not in metadata:
+        return None
+    try:
+        return msgspec.json.decode(metadata[RANGES_KEY], type=TrainedRanges)
+    except (msgspec.MsgspecError, ConfigError) as error:
+        raise GraphError(f"The trained ranges in {path} can't be read", found=str(error)) from error

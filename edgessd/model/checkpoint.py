@@ -1,7 +1,7 @@
 """A detector as one file: network config, weights, contract and where it comes from.
 
 The file is a torch archive of plain values: `format`, `version`, `config` and `contract` (JSON),
-`state` (tensors), `provenance` (strings). It loads with `weights_only=True`, so opening a checkpoint
+`state` (tensors), `provenance` (strings), and `trained_ranges` (JSON) where there are some. It loads with `weights_only=True`, so opening a checkpoint
 never runs code from it.
 """
 
@@ -24,6 +24,7 @@ from edgessd.core.files import replacing
 from edgessd.model.config import ModelConfig
 from edgessd.model.foreign import way_in
 from edgessd.model.ssdlite import SsdLite, check_anchors
+from edgessd.model.trained_ranges import TrainedRanges
 
 FORMAT = "edgessd-checkpoint"
 FORMAT_VERSION = 1
@@ -50,12 +51,15 @@ class Checkpoint:
         contract: Preprocessing, anchors, box code, scoring and labels.
         state: The network's state dict, float32 on the CPU.
         provenance: Strings for a person: where weights and data come from.
+        trained_ranges: Activation ranges that quantization-aware training learned with the weights; None
+            for a float detector.
     """
 
     config: ModelConfig
     contract: Contract
     state: dict[str, Tensor]
     provenance: dict[str, str] = field(default_factory=dict)
+    trained_ranges: TrainedRanges | None = None
 
 
 def checkpoint_of(model: SsdLite, provenance: dict[str, str] | None = None) -> Checkpoint:
@@ -84,6 +88,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -
         "state": _compact(checkpoint.state, half=half),
         "provenance": {"edgessd": __version__, **checkpoint.provenance},
     }
+    if checkpoint.trained_ranges is not None:
+        content["trained_ranges"] = msgspec.json.encode(checkpoint.trained_ranges).decode()
     with replacing(Path(path)) as temporary:
         torch.save(content, temporary)
 
@@ -176,6 +182,11 @@ def _decode(content: dict[str, Any], path: Path) -> Checkpoint:
             contract=msgspec.json.decode(content["contract"], type=Contract),
             state=_compact(content["state"]),
             provenance={str(key): str(value) for key, value in content["provenance"].items()},
+            trained_ranges=(
+                msgspec.json.decode(content["trained_ranges"], type=TrainedRanges)
+                if "trained_ranges" in content
+                else None
+            ),
         )
     except KeyError as error:
         raise CheckpointError(

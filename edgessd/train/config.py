@@ -207,6 +207,36 @@ class MachineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     sheet_every: int = 5
 
 
+class QatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Quantization-aware training, from a checkpoint of the float detector.
+
+    Attributes:
+        enabled: Round as the engine will; `model.weights` then names the checkpoint.
+        scheme: Quantization schemes that the result shall serve; `both` takes them in turns.
+        recipe: How ranges and weights are chosen to start from: a name or a .toml.
+        calibration: Folder of images to choose them on; empty takes training images.
+        calibration_images: Take this many of them, spread evenly.
+        labels: Weight of the loss against the ground truth.
+        teacher: Weight of the loss against the float detector's answers.
+    """
+
+    enabled: bool = False
+    scheme: Literal["both", "affine", "symmetric"] = "both"
+    recipe: str = "default"
+    calibration: str = ""
+    calibration_images: int = 100
+    labels: float = 1.0
+    teacher: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.labels >= 0 and self.teacher >= 0 and self.labels + self.teacher > 0):
+            raise ConfigError(
+                "Nothing teaches",
+                expected="labels and teacher >= 0, one of them above",
+                found=f"labels {self.labels:g}, teacher {self.teacher:g}",
+            )
+
+
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one training."""
 
@@ -216,6 +246,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     loss: LossSettings = LossSettings()
     optimize: OptimizeSettings = OptimizeSettings()
     machine: MachineSettings = MachineSettings()
+    qat: QatSettings = QatSettings()
 
 
 def preset_names() -> list[str]:
@@ -253,7 +284,8 @@ def merge(*layers: dict[str, Any]) -> TrainConfig:
             if not isinstance(values, dict):
                 raise ConfigError(
                     f"The setting {section!r} stands outside a section",
-                    expected="[data], [model], [augment], [loss], [optimize] or [machine] above it",
+                    expected="[data], [model], [augment], [loss], [optimize], [machine] or [qat] "
+                    "above it",
                     found=f"{section} = {values!r}",
                 )
             merged.setdefault(section, {}).update(values)

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import TrainingError
 from edgessd.metrics.coco import CocoMetrics
-from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
+from edgessd.model.checkpoint import save_checkpoint
 from edgessd.model.ssdlite import SsdLite
 from edgessd.train.config import TrainConfig
 from edgessd.train.distributed import Team
@@ -21,7 +22,8 @@ from edgessd.train.ema import MovingAverage
 from edgessd.train.evaluate import Evaluator
 from edgessd.train.interrupt import StopRequest
 from edgessd.train.loader import Batch, BatchLoader
-from edgessd.train.loss import Losses, MultiboxLoss
+from edgessd.train.loss import Losses
+from edgessd.train.method import FloatTraining, Method
 from edgessd.train.metrics_log import MetricsLog, Row
 from edgessd.train.optimizer import make_optimizer, set_rates
 from edgessd.train.precision import autocast, choose_precision
@@ -29,6 +31,9 @@ from edgessd.train.reporter import Reporter
 from edgessd.train.schedule import Schedule
 from edgessd.train.sheet import draw_sheet
 from edgessd.train.state import Position, restore_state, save_state
+
+if TYPE_CHECKING:
+    from edgessd.quantize.qat import QatNetwork
 
 STATE, LAST, BEST = "state.pt", "last.pt", "best.pt"
 
@@ -45,15 +50,17 @@ class Parts:
         sheet: Photos whose detections are drawn; None where no process draws.
         provenance: Goes into the checkpoints.
         loaded_backbone: Whether the backbone came with weights.
+        method: What is minimised, judged by and kept; None for a float training.
     """
 
-    model: SsdLite
+    model: SsdLite | QatNetwork
     loader: BatchLoader
     evaluator: Evaluator | None
     picks_best: bool
     sheet: Evaluator | None
     provenance: dict[str, str]
     loaded_backbone: bool
+    method: Method | None = None
 
 
 class Trainer:
@@ -72,7 +79,9 @@ class Trainer:
         self._model = parts.model
         self._device = next(parts.model.parameters()).device
         self._precision = choose_precision(config.machine.precision, self._device)
-        self._loss = MultiboxLoss(parts.model.contract.scoring, config.loss)
+        self._method: Method = parts.method or FloatTraining(
+            parts.model.contract.scoring, config.loss
+        )
         optimize = config.optimize
         self._optimizer = make_optimizer(
             parts.model, optimize, backbone_lr=optimize.backbone_lr if parts.loaded_backbone else 1
@@ -88,11 +97,9 @@ class Trainer:
         self._started = time.perf_counter()
 
     @property
-    def smooth_model(self) -> SsdLite:
+    def smooth_model(self) -> nn.Module:
         """The weights that are evaluated and kept: averaged, where there is an average."""
-        model = self._average.model if self._average else self._model
-        assert isinstance(model, SsdLite)
-        return model
+        return self._average.model if self._average else self._model
 
     def resume(self) -> None:
         """Go on from the run folder's state."""
@@ -185,7 +192,7 @@ class Trainer:
         codes = batch.box_codes.to(self._device, non_blocking=True)
         with autocast(self._device, self._precision):
             box_codes, class_scores = model(images)
-        losses = self._loss(box_codes, class_scores, class_ids, codes)
+        losses = self._method.losses(images, box_codes, class_scores, class_ids, codes)
         if not math.isfinite(losses.total.item()):
             raise self._diverged("loss", losses.total.item())
         return losses
@@ -268,7 +275,7 @@ class Trainer:
 
     def _judge(self, evaluator: Evaluator, row: Row) -> None:
         self._reporter.evaluation_begins(len(evaluator.photos))
-        self.metrics = evaluator.metrics(self.smooth_model)
+        self.metrics = self._method.judge(evaluator, self.smooth_model)
         row["AP"], row["AP50"] = self.metrics.AP, self.metrics.AP50
         best = self.position.best_AP
         if best is None or best < self.metrics.AP:
@@ -291,7 +298,7 @@ class Trainer:
             "steps": str(self.position.step),
             "images_seen": str(self.position.images),
         }
-        save_checkpoint(self.folder / name, checkpoint_of(self.smooth_model, provenance))
+        save_checkpoint(self.folder / name, self._method.snapshot(self.smooth_model, provenance))
 
     def _save(self, name: str) -> None:
         """Write the newest weights and the state that goes with them."""

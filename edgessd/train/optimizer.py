@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from edgessd.model.ssdlite import SsdLite
 from edgessd.train.config import OptimizeSettings
 
 
 def make_optimizer(
-    model: SsdLite, settings: OptimizeSettings, *, backbone_lr: float
+    model: nn.Module, settings: OptimizeSettings, *, backbone_lr: float
 ) -> torch.optim.Optimizer:
     """AdamW or SGD; biases and batch normalisation aren't decayed, the backbone has its own rate."""
     groups = []
-    backbone = list(model.backbone.parameters())
+    backbone = list(model.backbone.parameters()) if isinstance(model, SsdLite) else []
     in_backbone = {id(parameter) for parameter in backbone}
     rest = [value for value in model.parameters() if id(value) not in in_backbone]
     for scale, members in ((1.0, rest), (backbone_lr, backbone)):

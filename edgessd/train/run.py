@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ from edgessd.core.files import write_atomically
 from edgessd.data.dataset import Dataset, load_dataset
 from edgessd.metrics.coco import CocoMetrics
 from edgessd.model.batch_norm import calibrate_batch_norm
-from edgessd.model.ssdlite import parameter_count
+from edgessd.model.ssdlite import SsdLite, parameter_count
 from edgessd.train.config import TrainConfig, save_config
 from edgessd.train.distributed import Team, joined_team
 from edgessd.train.evaluate import Evaluator
@@ -26,6 +26,7 @@ from edgessd.train.interrupt import StopRequest, stop_on_signals
 from edgessd.train.loader import BatchLoader, TrainingSet
 from edgessd.train.loop import BEST, LAST, Normalize, Parts, Trainer
 from edgessd.train.matcher import Matcher
+from edgessd.train.method import Method
 from edgessd.train.photos import Photos
 from edgessd.train.precision import choose_device, choose_precision
 from edgessd.train.reporter import Reporter
@@ -99,9 +100,17 @@ def _train(
     roles = assign_roles(dataset, config.data, seed=machine.seed)
     _tell_problems(dataset, reporter)
     reporter.note(roles.said)
-    start = start_model(config.model, dataset.labels, roles.train)
+    method: Method | None = None
+    if config.qat.enabled:
+        from edgessd.train.qat import start_qat
+
+        reporter.note("calibrating, to start from ranges that fit")
+        start, method = start_qat(config, dataset.labels, roles.train)
+    else:
+        start = start_model(config.model, dataset.labels, roles.train)
     reporter.note(start.said)
     parts = _parts(config, roles, start, dataset, device, team, reporter)
+    parts = replace(parts, method=method)
     precision = choose_precision(machine.precision, device)
     reporter.note(
         f"{parameter_count(parts.model):,} parameters on {device}, {precision}, "
@@ -205,7 +214,7 @@ def _parts(
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start.unsettled is not None:
         _settle_norm(start.unsettled, model.contract.preprocess, training_set, device)
-    if config.optimize.freeze_norm:
+    if config.optimize.freeze_norm and isinstance(model, SsdLite):
         model.freeze_backbone_norm()
     evaluator = Evaluator(judge, contract) if judge else None
     sheet = evaluator or (Evaluator(photos, contract) if team.leads else None)

@@ -23,6 +23,7 @@ def summary_text(result: TrainResult, config: TrainConfig, roles: Roles, dataset
         f"images        {roles.said}",
         f"model         MobileNetV2-SSDLite, width {config.model.width:g}, "
         f"{config.model.input_size[0]}x{config.model.input_size[1]}, from {config.model.weights}",
+        *(_qat_line(config) if config.qat.enabled else ()),
         f"epochs        {position.epoch} ({position.step} steps, {position.images} images)",
         f"time          {position.seconds / 60:.1f} min, {result.images_per_second:.1f} images/s",
         f"checkpoint    {result.checkpoint.name}",
@@ -36,3 +37,8 @@ def summary_text(result: TrainResult, config: TrainConfig, roles: Roles, dataset
         lines.append(f"skipped       {len(result.broken_images)} images that can't be read:")
         lines += [f"  {problem}" for problem in result.broken_images]
     return "\n".join(lines) + "\n"
+
+
+def _qat_line(config: TrainConfig) -> tuple[str, ...]:
+    qat = config.qat
+    return (f"rounded       {qat.scheme}, ranges started from recipe {qat.recipe}",)

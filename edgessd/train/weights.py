@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from torch import nn
@@ -18,6 +19,9 @@ from edgessd.model.importers.imagenet import initialise_backbone
 from edgessd.model.ssdlite import SsdLite, build_model
 from edgessd.train.config import ModelSettings
 from edgessd.train.fit_anchors import detector_of, fit_anchors
+
+if TYPE_CHECKING:
+    from edgessd.quantize.qat import QatNetwork
 
 _CLASS_PREDICTOR = re.compile(r"heads\.\d+\.score\.pointwise\.(weight|bias)")
 
@@ -34,7 +38,7 @@ class Start:
         provenance: For the checkpoint.
     """
 
-    model: SsdLite
+    model: SsdLite | QatNetwork
     loaded_backbone: bool
     unsettled: nn.Module | None
     said: str

@@ -1,0 +1,119 @@
+"""A float graph from quantization-aware training → its Q/DQ graph, with the ranges that it learned.
+
+No image is needed: weights and ranges belong together, and whatever calibration would choose now isn't
+what the weights were trained for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from edgessd.core.errors import GraphError
+from edgessd.graph.float_graph import FloatGraph
+from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
+from edgessd.graph.verify import checked
+from edgessd.graph.view import GraphView
+from edgessd.model.trained_ranges import TrainedRanges
+from edgessd.quantize.annotate import Plan, annotate
+from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
+from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
+from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
+from edgessd.quantize.qparams import (
+    ActivationParams,
+    float16_bias,
+    quantize_weight,
+    weight_params,
+)
+from edgessd.quantize.quant_graph import QuantGraph, Quantization
+from edgessd.quantize.ranges.weights import weight_limits
+from edgessd.quantize.recipe import Recipe
+from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
+
+Activations = dict[str, tuple[str, ActivationParams]]
+
+
+def quantize_trained(graph: FloatGraph, *, scheme: SchemeName, recipe: Recipe) -> QuantGraph:
+    """Quantize a graph that carries `trained_ranges`.
+
+    Args:
+        graph: From `export_float_graph` of a checkpoint of `edgessd train --qat`.
+        scheme: One that it was trained for.
+        recipe: Its exemptions say which tensors stay float; all else was decided in training.
+
+    Raises:
+        GraphError: It wasn't trained for the scheme, or the recipe quantizes a tensor that has no range.
+    """
+    trained = graph.trained_ranges
+    if trained is None:
+        raise GraphError(
+            "The graph has no trained ranges", fix="Quantize it with a calibration table"
+        )
+    if scheme not in trained.schemes:
+        raise GraphError(
+            f"The checkpoint was trained for another quantization scheme than {scheme}",
+            expected=scheme,
+            found=" and ".join(trained.schemes),
+            fix="Train again with --qat-scheme both, or build from the float checkpoint",
+        )
+    chosen = scheme_named(scheme)
+    model, contract = absorb_preprocess(graph.model, graph.contract)
+    model = checked(model, after="absorb_preprocess")
+    plan = annotate(model, chosen, recipe)
+    activations = _activations(plan, trained, chosen)
+    convolutions = _conv_params(model, plan, activations, chosen)
+    return QuantGraph(
+        model=checked(insert_qdq(model, activations, convolutions), after="insert_qdq"),
+        contract=contract,
+        quantization=Quantization(
+            scheme=scheme,
+            recipe=recipe,
+            calibration=trained.calibration,
+            graph_sha256=graph.sha256,
+        ),
+    )
+
+
+def _activations(plan: Plan, trained: TrainedRanges, scheme: Scheme) -> Activations:
+    missing = [group.name for group in plan.groups if group.name not in trained.ranges]
+    if missing:
+        raise GraphError(
+            "A tensor was float in training and shall be quantized now",
+            expected="a trained range of each quantized tensor",
+            found=f"none of {', '.join(missing[:3])}",
+            fix="Build with the recipe that the training had",
+        )
+    activations: Activations = {}
+    for group in plan.groups:
+        params = scheme.params(*trained.ranges[group.name])
+        activations.update(dict.fromkeys(group.tensors, (group.name, params)))
+    return activations
+
+
+def _conv_params(
+    model: onnx.ModelProto, plan: Plan, activations: Activations, scheme: Scheme
+) -> dict[str, ConvParams]:
+    view = GraphView(model)
+    found = {}
+    wanted = set(plan.convolutions)
+    for conv in model.graph.node:
+        if conv.name not in wanted:
+            continue
+        weight, bias = (np.asarray(view.constant(part), np.float32) for part in conv.input[1:3])
+        source = activations[conv.input[0]][1]
+        # As in training: the largest weight of a channel sets its scale, and the nearest integer is taken.
+        params = weight_params(weight_limits(weight, "minmax"), float16=scheme.float16_parameters)
+        if scheme.integer_bias:
+            written = conv.output[0]
+            if written not in activations:
+                (activation,) = view.consumers(written)
+                written = activation.output[0]
+            params = guard_bias_overflow(params, bias, source)
+            params = guard_tiny_multiplier(params, source, activations[written][1])
+        found[conv.name] = ConvParams(
+            weight=quantize_weight(weight, params),
+            params=params,
+            bias=float16_bias(bias) if scheme.float16_parameters else bias,
+            bias_input=source if scheme.integer_bias else None,
+        )
+    return found
