@@ -20,7 +20,7 @@ from edgessd.core.errors import TargetError
 from edgessd.core.files import sha256_of
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.lower.calibration_images import CalibrationImages, calibrate
+from edgessd.lower.calibration_images import CalibrationImages, calibrate, prepare_for
 from edgessd.lower.engines import make_engine
 from edgessd.lower.lowering import Postprocess
 from edgessd.model.checkpoint import load_checkpoint
@@ -181,6 +181,7 @@ def _quantized(
     request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
 ) -> QuantGraph:
     with clock.stage("calibrate"):
+        graph = prepare_for(graph, images, request.recipe.preparation, cache=request.cache)
         table = calibrate(
             graph,
             images,

@@ -66,6 +66,21 @@ class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
 
 
+class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done to the float graph before calibration; the numbers it answers stay the same.
+
+    Attributes:
+        equalize: Share each tensor's range among its channels (`passes.equalize`).
+        balance_box_codes: Let positions use the range that sizes need (`passes.balance_box_codes`).
+        silence_background: Write 0 where sigmoid scoring has a column nobody reads
+            (`passes.silence_background`).
+    """
+
+    equalize: bool = False
+    balance_box_codes: bool = False
+    silence_background: bool = False
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A way to quantize.
 
@@ -73,6 +88,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         name: Of the recipe, for reports and manifests.
         activations: Rule for activation ranges.
         weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
+        preparation: What is done to the float graph before calibration.
+        rounding: Of weights: to the `nearest` integer, or `learned` from what the layer is fed, so
+            that errors cancel in its sums (`passes.round_weights`).
         exemptions: Later ones win.
         minimum_images: Fewer readable calibration images are refused.
         description: What it is good for.
@@ -81,6 +99,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: str
     activations: RangeRule
     weights: Literal["minmax", "mse"] = "minmax"
+    preparation: Preparation = Preparation()
+    rounding: Literal["nearest", "learned"] = "nearest"
     exemptions: tuple[Exemption, ...] = ()
     minimum_images: int = 16
     description: str = ""
