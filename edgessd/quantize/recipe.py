@@ -81,6 +81,31 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     silence_background: bool = False
 
 
+class ParityBound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How closely a built engine must follow its float graph (`lower.parity_gate`).
+
+    Attributes:
+        agreement: Least agreement AP; a build below it fails. Over so few images a sound engine reaches
+            0.9 to 0.99, one that has collapsed less than half of that; a barely trained detector, whose
+            scores hardly differ, lies between.
+        images: Calibration images it is measured on, spread evenly over them.
+        detections: With fewer of them by the float graph, all calibration images are taken; where that
+            isn't enough either, nothing can be said, and the bundle says so.
+    """
+
+    agreement: float = 0.7
+    images: int = 24
+    detections: int = 20
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.agreement <= 1 and self.images >= 1 and self.detections >= 1):
+            raise ConfigError(
+                "The parity bound can't be held",
+                expected="agreement from 0 to 1, images and detections from 1",
+                found=f"{self.agreement}, {self.images}, {self.detections}",
+            )
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A way to quantize.
 
@@ -93,6 +118,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             that errors cancel in its sums (`passes.round_weights`).
         exemptions: Later ones win.
         minimum_images: Fewer readable calibration images are refused.
+        parity: What the engine must keep of the float graph.
         description: What it is good for.
     """
 
@@ -103,6 +129,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rounding: Literal["nearest", "learned"] = "nearest"
     exemptions: tuple[Exemption, ...] = ()
     minimum_images: int = 16
+    parity: ParityBound = ParityBound()
     description: str = ""
 
 
