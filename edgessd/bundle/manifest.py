@@ -6,11 +6,12 @@ from typing import Literal
 
 import msgspec
 
+from edgessd.bundle.quality import Accuracy, Parity
 from edgessd.core.contract import Contract
 from edgessd.core.tensors import TensorSpec
 
 MANIFEST_NAME = "manifest.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 EngineFormat = Literal["tflite", "onnx", "tensorrt"]
 
@@ -86,17 +87,6 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tools: dict[str, str] = {}
 
 
-class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An accuracy with everything needed to read it: no AP stands without its data and settings."""
-
-    data: str
-    split: str
-    images: int
-    score_threshold: float
-    AP: float
-    AP50: float
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of manifest.json.
 
@@ -108,6 +98,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         needs_finish: The engine still has to be compiled on the device.
         finish: What is compiled there; None for engines that are complete as they are.
         notes: What was not done here and why, in sentences for a person.
+        parity: Of the engine with its float graph; None for a float engine.
+        accuracy: What was measured of the bundle on labelled images.
     """
 
     name: str
@@ -120,5 +112,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     needs_finish: bool = False
     finish: Finish | None = None
     notes: tuple[str, ...] = ()
+    parity: Parity | None = None
     accuracy: tuple[Accuracy, ...] = ()
     format_version: int = FORMAT_VERSION

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from edgessd.calibrate.observers import TensorObserver
+from edgessd.calibrate.samples import SAMPLES, Pixels, evenly, no_samples
 from edgessd.calibrate.table import CalibrationTable, TensorStatistics
 from edgessd.calibrate.tap import Reading, Tap
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError, DataError
 from edgessd.core.files import sha256_of
 from edgessd.core.images import read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import fill_tensor, fit_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import INPUT, FloatGraph
@@ -33,6 +34,7 @@ WORKERS = 2
 and each fills the gaps of the other while it decodes and scans."""
 
 Progress = Callable[[int, int], None]
+Outcome = tuple[str, Reading, Pixels] | DataError
 
 
 def collect(
@@ -63,6 +65,8 @@ def collect(
     """
     paths = sorted(set(images))
     refuse_few(len(paths), minimum, "images")
+    sampled = set(evenly(paths, SAMPLES))
+    samples: list[Pixels] = []
     tensors = observed_tensors(graph.model)
     tap = Tap(graph.model, tensors, sample=sample, threads=1)
     observers = [TensorObserver() for _ in tensors]
@@ -72,7 +76,9 @@ def collect(
         if isinstance(outcome, DataError):
             skipped[str(path)] = str(outcome)
         else:
-            digest, reading = outcome
+            digest, reading, pixels = outcome
+            if path in sampled:
+                samples.append(pixels)
             _refuse_non_finite(path, tensors, reading)
             for observer, low, high, values in zip(
                 observers, reading.minima, reading.maxima, reading.samples, strict=True
@@ -90,13 +96,14 @@ def collect(
         images=tuple(sorted(hashes)),
         skipped=skipped,
         graph_sha256=graph.sha256,
+        samples=np.stack(samples) if samples else no_samples(graph.contract.preprocess),
     )
 
 
 def _readings(
     tap: Tap, paths: Sequence[Path], contract: Contract, workers: int
-) -> Iterator[tuple[Path, tuple[str, Reading] | DataError]]:
-    """Each image's file hash and reading, or why it can't be read; in order, a few ahead."""
+) -> Iterator[tuple[Path, Outcome]]:
+    """Each image's file hash, reading and pixels, or why it can't be read; in order, a few ahead."""
     spec = TensorSpec(
         name=INPUT,
         shape=(1, 3, contract.preprocess.height, contract.preprocess.width),
@@ -105,17 +112,18 @@ def _readings(
     )
     local = threading.local()
 
-    def work(path: Path) -> tuple[str, Reading] | DataError:
+    def work(path: Path) -> Outcome:
         try:
-            tensor, _ = prepare_image(read_image(path), contract.preprocess, spec)
+            pixels, _ = fit_image(read_image(path), contract.preprocess)
         except DataError as error:
             return error
         if not hasattr(local, "reader"):
             local.reader = tap.reader()
-        return sha256_of(path), local.reader.read(np.asarray(tensor, np.float32))
+        tensor = np.asarray(fill_tensor(pixels, contract.preprocess, spec), np.float32)
+        return sha256_of(path), local.reader.read(tensor), pixels.transpose(2, 0, 1)
 
     with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[tuple[Path, Future[tuple[str, Reading] | DataError]]] = deque()
+        ahead: deque[tuple[Path, Future[Outcome]]] = deque()
         for path in paths:
             ahead.append((path, pool.submit(work, path)))
             if len(ahead) > workers:

@@ -10,7 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from edgessd.calibrate.observers import TensorObserver
 from edgessd.core.errors import CalibrationError
 from edgessd.core.files import replacing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _SCALARS = (
     "minimum",
@@ -92,12 +92,15 @@ class CalibrationTable:
         images: Hex sha256 of each image file that was used, sorted.
         skipped: Reasons, by file, for images that couldn't be read.
         graph_sha256: `FloatGraph.sha256` of the graph that ran.
+        samples: (n, 3, H, W) uint8, a few of the images as the network's pixels: what learned rounding
+            and bias correction run on. They stay in this file and enter no engine or bundle.
     """
 
     tensors: Mapping[str, TensorStatistics]
     images: tuple[str, ...]
     skipped: Mapping[str, str]
     graph_sha256: str
+    samples: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 3, 1, 1), np.uint8))
 
     @property
     def images_sha256(self) -> str:
@@ -128,6 +131,7 @@ class CalibrationTable:
         }
         arrays["header"] = np.array(json.dumps(header))
         arrays["counts"] = np.stack([entry.counts for entry in statistics])
+        arrays["samples"] = self.samples
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -151,6 +155,7 @@ class CalibrationTable:
                 images=tuple(header["images"]),
                 skipped=header["skipped"],
                 graph_sha256=header["graph_sha256"],
+                samples=np.asarray(arrays["samples"], np.uint8),
             )
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise CalibrationError(

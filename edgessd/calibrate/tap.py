@@ -81,11 +81,15 @@ class TapReader:
                 output.name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data
             )
 
-    def read(self, image: FloatArray) -> Reading:
-        """Run one image (1, 3, H, W) float32."""
+    def values(self, image: FloatArray) -> dict[str, FloatArray]:
+        """Run one image (1, 3, H, W) float32; the tensors are those of the buffers, until the next run."""
         self._binding.bind_cpu_input(INPUT, image)
         self._tap.session.run_with_iobinding(self._binding)
-        tensors = [image if name == INPUT else self._buffers[name] for name in self._tap.tensors]
+        return {name: image if name == INPUT else self._buffers[name] for name in self._tap.tensors}
+
+    def read(self, image: FloatArray) -> Reading:
+        """Run one image (1, 3, H, W) float32."""
+        tensors = list(self.values(image).values())
         strides = self._tap.strides.values()
         return Reading(
             minima=np.array([tensor.min() for tensor in tensors]),

@@ -13,6 +13,7 @@ import typer
 from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
+    from edgessd.bundle.quality import Parity
     from edgessd.lower.build import BuildResult, Report
     from edgessd.lower.calibration_images import CalibrationImages
 
@@ -51,6 +52,10 @@ def command(
     ] = None,
     force_small: Annotated[
         bool, typer.Option("--force-small", help="Calibrate with however few images there are.")
+    ] = False,
+    no_gate: Annotated[
+        bool,
+        typer.Option("--no-gate", help="Don't hold the engine to what the float graph finds."),
     ] = False,
     precision: Annotated[
         Literal["int8", "fp16"] | None,
@@ -118,6 +123,7 @@ def command(
         images=images,
         postprocess=postprocess,
         cache=folder.parent / ".cache",
+        gate=not no_gate,
     )
     with stage_display() as report:
         result = build_bundle(request, report)
@@ -190,6 +196,8 @@ def stage_display() -> Iterator[Report]:
 
 def as_object(result: BuildResult, seconds: float) -> dict[str, Any]:
     """What `--json` prints; `seconds` are those of the whole command, loading torch included."""
+    import msgspec
+
     manifest = result.bundle.manifest
     calibration = manifest.provenance.calibration
     return {
@@ -203,6 +211,7 @@ def as_object(result: BuildResult, seconds: float) -> dict[str, Any]:
         "bytes": manifest.engine.size,
         "calibration_images": calibration.images if calibration else 0,
         "recipe": calibration.recipe if calibration else None,
+        "parity": msgspec.to_builtins(manifest.parity),
         "notes": list(manifest.notes),
         "advice": list(result.advice),
     }
@@ -219,6 +228,7 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
             f"{calibration.recipe}",
             soft_wrap=True,
         )
+    _print_parity(manifest.parity)
     console.print(
         f"[green]Built[/green] {result.bundle.directory}: {manifest.engine.file}, "
         f"{manifest.engine.size / 1e6:.2f} MB, {manifest.scheme}, for {manifest.target} in "
@@ -236,3 +246,19 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
         )
     else:
         console.print(f"Next: edgessd bench --model {result.bundle.directory}", soft_wrap=True)
+
+
+def _print_parity(parity: Parity | None) -> None:
+    """How closely the engine follows the float graph, or why nobody knows."""
+    if parity is None:
+        return
+    console = people()
+    if parity.verdict != "passed":
+        console.print(f"[yellow]Parity {parity.verdict}[/]: {parity.reason}", soft_wrap=True)
+        return
+    console.print(
+        f"Parity: agreement AP {parity.agreement_AP:.4f} with the float graph over {parity.images} "
+        f"calibration images, {parity.detections} detections, {parity.lost} lost, {parity.added} added "
+        f"({parity.engine}; at least {parity.bound:g} is wanted)",
+        soft_wrap=True,
+    )

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from edgessd.core.errors import ConfigError
+from edgessd.pipeline.sources.credentials import masked
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
@@ -166,19 +166,12 @@ def hide_secrets(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]
     hidden = []
     for before, word in zip(("", *words), words, strict=False):
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        if _has_password(value) or (value and "--webhook" in (before, option)):
+        if masked(value) != value or (value and "--webhook" in (before, option)):
             name = f"EDGESSD_SECRET_{len(secrets) + 1}"
             secrets[name] = value
             word = f"{option}{equals}${{{name}}}"
         hidden.append(word)
     return tuple(hidden), secrets
-
-
-def _has_password(text: str) -> bool:
-    try:
-        return "://" in text and bool(urlsplit(text).password)
-    except ValueError:
-        return False
 
 
 def environment_file(secrets: Mapping[str, str], before: str = "") -> str:

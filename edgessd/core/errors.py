@@ -71,6 +71,10 @@ class LoweringError(EdgessdError):
     """A graph that an engine format can't express."""
 
 
+class ParityError(EdgessdError):
+    """An engine that doesn't find what its float graph finds."""
+
+
 class TargetError(EdgessdError):
     """An unknown target, or something the target can't do."""
 

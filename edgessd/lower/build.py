@@ -14,15 +14,17 @@ import msgspec
 
 from edgessd import __version__
 from edgessd.bundle.manifest import Manifest, Provenance
+from edgessd.bundle.quality import Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
 from edgessd.calibrate.collect import refuse_few
 from edgessd.core.errors import TargetError
 from edgessd.core.files import sha256_of
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.lower.calibration_images import CalibrationImages, calibrate
+from edgessd.lower.calibration_images import CalibrationImages, calibrate, prepare_for
 from edgessd.lower.engines import make_engine
 from edgessd.lower.lowering import Postprocess
+from edgessd.lower.parity_gate import Candidate, hold_to_parity
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph
@@ -31,7 +33,7 @@ from edgessd.quantize.schemes import SchemeName
 from edgessd.target.packages import installed_version
 from edgessd.target.spec import TargetSpec
 
-Stage = Literal["load", "export", "calibrate", "quantize", "lower", "bundle"]
+Stage = Literal["load", "export", "calibrate", "quantize", "lower", "parity", "bundle"]
 Report = Callable[[Stage, int, int], None]
 
 # Packages whose version can change a bundle's bytes.
@@ -51,6 +53,7 @@ class BuildRequest:
         images: To calibrate with; called only if the target is quantized.
         postprocess: None takes the target's.
         cache: Folder of calibration tables; None keeps none.
+        gate: Hold the engine to the recipe's parity bound before it becomes a bundle.
     """
 
     target: TargetSpec
@@ -61,6 +64,7 @@ class BuildRequest:
     images: Callable[[], CalibrationImages]
     postprocess: Postprocess | None = None
     cache: Path | None = None
+    gate: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,21 +139,40 @@ def build_bundle(
         graph = _quantized(request, exported.graph, images, clock)
     with clock.stage("lower"):
         engine = make_engine(request.target, graph, postprocess)
-    with clock.stage("bundle"):
-        manifest = Manifest(
-            name=request.name,
-            target=request.target.name,
-            scheme=request.target.engine.scheme,
-            postprocess=postprocess,
-            engine=engine.file,
-            contract=graph.contract,
-            provenance=_provenance(exported, graph, engine.tools),
-            needs_finish=engine.needs_finish,
-            finish=engine.finish,
-            notes=request.target.pending,
+    manifest = Manifest(
+        name=request.name,
+        target=request.target.name,
+        scheme=request.target.engine.scheme,
+        postprocess=postprocess,
+        engine=engine.file,
+        contract=graph.contract,
+        provenance=_provenance(exported, graph, engine.tools),
+        needs_finish=engine.needs_finish,
+        finish=engine.finish,
+        notes=request.target.pending,
+    )
+    if images is not None:
+        candidate = Candidate(
+            manifest=manifest, engine=engine.content, companions=engine.companions
         )
+        parity = _parity(request, candidate, exported.graph, images, clock)
+        manifest = msgspec.structs.replace(manifest, parity=parity)
+    with clock.stage("bundle"):
         bundle = write_bundle(request.out, manifest, engine.content, engine.companions)
     return BuildResult(bundle=bundle, seconds=clock.seconds, images=images, advice=engine.advice)
+
+
+def _parity(
+    request: BuildRequest,
+    candidate: Candidate,
+    graph: FloatGraph,
+    images: CalibrationImages,
+    clock: _Clock,
+) -> Parity:
+    if not request.gate:
+        return Parity(verdict="skipped", reason="Built with --no-gate")
+    with clock.stage("parity"):
+        return hold_to_parity(candidate, graph, images.paths, request.recipe.parity)
 
 
 def export_checkpoint(checkpoint: Path) -> ExportedCheckpoint:
@@ -181,6 +204,7 @@ def _quantized(
     request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
 ) -> QuantGraph:
     with clock.stage("calibrate"):
+        graph = prepare_for(graph, images, request.recipe.preparation, cache=request.cache)
         table = calibrate(
             graph,
             images,

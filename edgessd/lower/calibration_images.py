@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from edgessd.calibrate.collect import collect
+from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
-from edgessd.core.errors import CalibrationError, DataError
+from edgessd.core.errors import CalibrationError, DataError, GraphError
 from edgessd.core.files import sha256_of
 from edgessd.core.images import list_images
 from edgessd.data.dataset import load_dataset, recognise
-from edgessd.graph.float_graph import FloatGraph
+from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
+from edgessd.quantize.prepare import prepare
+from edgessd.quantize.recipe import Preparation
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -112,6 +115,42 @@ def calibrate(
         table = collect(graph, images.paths, minimum=minimum, progress=progress)
         table.save(path)
     return table
+
+
+def prepare_for(
+    graph: FloatGraph,
+    images: CalibrationImages,
+    preparation: Preparation,
+    *,
+    cache: Path | None,
+) -> FloatGraph:
+    """What `prepare` makes of a graph; made once, then read from `cache` for every other target.
+
+    Args:
+        graph: The float graph.
+        images: A few of them are looked at.
+        preparation: Of the recipe.
+        cache: Folder that also holds the tables; None keeps none.
+
+    Raises:
+        CalibrationError: None of the images can be read.
+    """
+    if preparation == Preparation():
+        return graph
+    if cache is None:
+        return prepare(graph, draw_samples(images.paths, graph.contract), preparation)
+    key = hashlib.sha256(
+        f"{_cache_key(graph, images.paths)} {graph.contract} {preparation}".encode()
+    )
+    path = cache / f"{key.hexdigest()[:32]}.onnx"
+    if path.is_file():
+        try:
+            return load_graph(path)
+        except GraphError:
+            path.unlink()  # damaged, or of another version: it is only a copy
+    prepared = prepare(graph, draw_samples(images.paths, graph.contract), preparation)
+    save_graph(prepared, path)
+    return prepared
 
 
 def _cached(path: Path) -> CalibrationTable | None:

@@ -27,8 +27,8 @@ class ImageDrift:
     Attributes:
         overlaps: (matched,) IoU of each pair.
         score_shifts: (matched,) score found minus score of the reference.
-        lost: (n,) scores of the reference's detections over `REFERENCE_SCORE` that weren't found.
-        added: (n,) scores over `REFERENCE_SCORE` of what the reference doesn't have at any score.
+        lost: (n,) scores of the reference's sure detections that weren't found.
+        added: (n,) scores of sure detections that the reference doesn't have at any score.
     """
 
     overlaps: FloatArray
@@ -68,12 +68,14 @@ class Drift:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def image_drift(reference: Detections, found: Detections) -> ImageDrift:
+def image_drift(
+    reference: Detections, found: Detections, *, over: float = REFERENCE_SCORE
+) -> ImageDrift:
     """Match one image's detections of two models, best of the reference first.
 
-    Both must come from `EVALUATION_NMS`, so that one which sank below the reference's score is still
-    found. A pair is of one class and overlaps by `SAME_OBJECT`; at least one of it is scored over
-    `REFERENCE_SCORE`.
+    Both should come from `EVALUATION_NMS`, so that one which sank below the reference's score is still
+    found. A pair is of one class and overlaps by `SAME_OBJECT`; at least one of it is scored above
+    `over`.
 
     Raises:
         ConfigError: If the two don't detect the same classes.
@@ -81,14 +83,14 @@ def image_drift(reference: Detections, found: Detections) -> ImageDrift:
     found = relabelled(found, reference.labels)
     overlaps = iou_matrix(reference.boxes, found.boxes)
     overlaps[reference.class_ids[:, None] != found.class_ids[None, :]] = -1
-    sure = np.flatnonzero(reference.scores > REFERENCE_SCORE)
+    sure = np.flatnonzero(reference.scores > over)
     pairs: list[tuple[int, int, float]] = []
     best_first = sure[np.argsort(-reference.scores[sure], kind="stable")]
     lost = [row for row in best_first if not _claim(overlaps, row, _best(overlaps[row]), pairs)]
     claimed = {column for _, column, _ in pairs}
     added = []
     # Where a score crossed the threshold upwards, the reference has the box too, below it.
-    for column in np.flatnonzero(found.scores > REFERENCE_SCORE):
+    for column in np.flatnonzero(found.scores > over):
         if column in claimed:
             continue
         row = _best(overlaps[:, column])

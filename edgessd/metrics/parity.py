@@ -33,13 +33,17 @@ class _FoundAsTruth:
     ignore: NDArray[np.bool_]
 
 
-def agreement_ap(reference: Sequence[Detections], found: Sequence[Detections]) -> float:
+def agreement_ap(
+    reference: Sequence[Detections], found: Sequence[Detections], *, over: float = REFERENCE_SCORE
+) -> float:
     """`agreement(...).AP`: one number for how closely a detector follows another."""
-    return agreement(reference, found).AP
+    return agreement(reference, found, over=over).AP
 
 
-def agreement(reference: Sequence[Detections], found: Sequence[Detections]) -> CocoMetrics:
-    """COCO metrics of detections, with a reference's detections over `REFERENCE_SCORE` as ground truth.
+def agreement(
+    reference: Sequence[Detections], found: Sequence[Detections], *, over: float = REFERENCE_SCORE
+) -> CocoMetrics:
+    """COCO metrics of detections, with a reference's detections over a score as ground truth.
 
     Both must come from the settings of `EVALUATION_NMS`: the reference is cut at its score here, what
     is scored against it is not.
@@ -47,14 +51,15 @@ def agreement(reference: Sequence[Detections], found: Sequence[Detections]) -> C
     Args:
         reference: One item an image, usually the float model's.
         found: One item an image, in the same order; labels are matched by name.
+        over: The score. Another than the default is for engines that cut at one of their own.
 
     Raises:
         DataError: If the reference finds nothing over the score.
         ConfigError: If the two don't detect the same classes.
     """
-    if not sum(int((item.scores > REFERENCE_SCORE).sum()) for item in reference):
+    if not sum(int((item.scores > over).sum()) for item in reference):
         raise DataError(
-            f"The reference finds nothing over {REFERENCE_SCORE}, so agreement with it isn't defined",
+            f"The reference finds nothing over {over:g}, so agreement with it isn't defined",
             expected="images that show what the detector was trained on",
             found=f"{len(reference)} images without a detection",
             fix="Give a folder of such images with --data",
@@ -62,7 +67,7 @@ def agreement(reference: Sequence[Detections], found: Sequence[Detections]) -> C
     labels = reference[0].labels
     truth = []
     for item in reference:
-        sure = item[item.scores > REFERENCE_SCORE]
+        sure = item[item.scores > over]
         truth.append(
             _FoundAsTruth(
                 boxes=sure.boxes, class_ids=sure.class_ids, ignore=np.zeros(len(sure), bool)

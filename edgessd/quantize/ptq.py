@@ -8,7 +8,9 @@ import numpy as np
 import onnx
 
 from edgessd.bundle.manifest import CalibrationRecord
+from edgessd.calibrate.moments import InputMoments, collect_moments
 from edgessd.calibrate.table import CalibrationTable
+from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.passes.absorb_preprocess import CENTRE, absorb_preprocess
@@ -18,6 +20,7 @@ from edgessd.quantize.annotate import Group, Plan, annotate
 from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
 from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
 from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
+from edgessd.quantize.passes.round_weights import round_weights
 from edgessd.quantize.qparams import (
     ActivationParams,
     float16_bias,
@@ -58,7 +61,8 @@ def quantize(
     model = checked(model, after="absorb_preprocess")
     plan = with_score_floor(annotate(model, chosen, recipe), contract)
     activations = _activation_params(model, plan, table, chosen)
-    convolutions = _conv_params(model, plan, activations, chosen, recipe)
+    moments = _moments(model, contract, plan, table, recipe)
+    convolutions = _conv_params(model, plan, activations, chosen, recipe, moments)
     quantized = checked(insert_qdq(model, activations, convolutions), after="insert_qdq")
     return QuantGraph(
         model=quantized,
@@ -116,6 +120,7 @@ def _conv_params(
     activations: Activations,
     scheme: Scheme,
     recipe: Recipe,
+    moments: Mapping[str, InputMoments],
 ) -> Mapping[str, ConvParams]:
     view = GraphView(model)
     wanted = set(plan.convolutions)
@@ -131,13 +136,39 @@ def _conv_params(
         if scheme.integer_bias:
             params = guard_bias_overflow(params, bias, source)
             params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
+        integers = quantize_weight(weight, params)
+        if conv.name in moments:
+            integers, lost = round_weights(weight, params, moments[conv.name], source.scale)
+            bias = bias + lost
         found[conv.name] = ConvParams(
-            weight=quantize_weight(weight, params),
+            weight=integers,
             params=params,
             bias=float16_bias(bias) if scheme.float16_parameters else bias,
             bias_input=source if scheme.integer_bias else None,
         )
     return found
+
+
+def _moments(
+    model: onnx.ModelProto,
+    contract: Contract,
+    plan: Plan,
+    table: CalibrationTable,
+    recipe: Recipe,
+) -> dict[str, InputMoments]:
+    """What each convolution is fed, where rounding learns from it."""
+    if recipe.rounding == "nearest":
+        return {}
+    if not len(table.samples):
+        raise CalibrationError(
+            "Learned rounding needs images, and the calibration table has none",
+            expected="a table from `collect`",
+            found="statistics alone",
+            fix='Calibrate again, or say rounding = "nearest" in the recipe.',
+        )
+    wanted = set(plan.convolutions)
+    convolutions = [node for node in model.graph.node if node.name in wanted]
+    return collect_moments(model, contract.preprocess, convolutions, table.samples)
 
 
 def _output_params(

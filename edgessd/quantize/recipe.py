@@ -66,6 +66,46 @@ class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
 
 
+class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done to the float graph before calibration; the numbers it answers stay the same.
+
+    Attributes:
+        equalize: Share each tensor's range among its channels (`passes.equalize`).
+        balance_box_codes: Let positions use the range that sizes need (`passes.balance_box_codes`).
+        silence_background: Write 0 where sigmoid scoring has a column nobody reads
+            (`passes.silence_background`).
+    """
+
+    equalize: bool = False
+    balance_box_codes: bool = False
+    silence_background: bool = False
+
+
+class ParityBound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How closely a built engine must follow its float graph (`lower.parity_gate`).
+
+    Attributes:
+        agreement: Least agreement AP; a build below it fails. Over so few images a sound engine reaches
+            0.9 to 0.99, one that has collapsed less than half of that; a barely trained detector, whose
+            scores hardly differ, lies between.
+        images: Calibration images it is measured on, spread evenly over them.
+        detections: With fewer of them by the float graph, all calibration images are taken; where that
+            isn't enough either, nothing can be said, and the bundle says so.
+    """
+
+    agreement: float = 0.7
+    images: int = 24
+    detections: int = 20
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.agreement <= 1 and self.images >= 1 and self.detections >= 1):
+            raise ConfigError(
+                "The parity bound can't be held",
+                expected="agreement from 0 to 1, images and detections from 1",
+                found=f"{self.agreement}, {self.images}, {self.detections}",
+            )
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A way to quantize.
 
@@ -73,16 +113,23 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         name: Of the recipe, for reports and manifests.
         activations: Rule for activation ranges.
         weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
+        preparation: What is done to the float graph before calibration.
+        rounding: Of weights: to the `nearest` integer, or `learned` from what the layer is fed, so
+            that errors cancel in its sums (`passes.round_weights`).
         exemptions: Later ones win.
         minimum_images: Fewer readable calibration images are refused.
+        parity: What the engine must keep of the float graph.
         description: What it is good for.
     """
 
     name: str
     activations: RangeRule
     weights: Literal["minmax", "mse"] = "minmax"
+    preparation: Preparation = Preparation()
+    rounding: Literal["nearest", "learned"] = "nearest"
     exemptions: tuple[Exemption, ...] = ()
     minimum_images: int = 16
+    parity: ParityBound = ParityBound()
     description: str = ""
 
 

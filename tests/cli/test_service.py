@@ -108,6 +108,15 @@ def test_a_password_stands_in_the_environment_alone() -> None:
     assert 'EDGESSD_SECRET_2="https://hooks.example/T0/secret"' in text
 
 
+@pytest.mark.parametrize(
+    "url", ["rtsp://me:p/w#1@cam/1", "http://cam/video?user=admin&password=hunter2"]
+)
+def test_a_password_that_no_url_may_hold_is_hidden_too(url: str) -> None:
+    words, secrets = hide_secrets(["--source", url])
+    assert list(secrets.values()) == [url]
+    assert words == ("--source", "${EDGESSD_SECRET_1}")
+
+
 def test_secrets_are_hidden_in_either_way_of_writing_options() -> None:
     words, secrets = hide_secrets(["--source=rtsp://a:b@c/?d=e", "--mqtt", "mqtt://host", "--live"])
     assert words == ("--source=${EDGESSD_SECRET_1}", "--mqtt", "mqtt://host", "--live")

@@ -41,6 +41,7 @@ def integer_bundle(tiny_checkpoint: Path, photos: Path, tmp_path_factory) -> Bun
         out=tmp_path_factory.mktemp("integers") / "tiny",
         recipe=msgspec.structs.replace(load_recipe("default"), exemptions=()),
         images=lambda: images_in(photos, limit=16),
+        gate=False,
     )
     return build_bundle(request).bundle
 
@@ -284,6 +285,7 @@ class TestTensorRt(BackendContract):
                 out=tmp_path_factory.mktemp("rtx") / "tiny-rtx",
                 recipe=load_recipe("default"),
                 images=lambda: images_in(photos, limit=16),
+                gate=False,
             )
         ).bundle
 

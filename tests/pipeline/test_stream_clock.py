@@ -54,3 +54,15 @@ def test_a_stream_that_begins_anew_is_young_again() -> None:
     assert clock.age(1000.0, 20.0) == 0
     assert clock.age(0.0, 20.1) == 0
     assert clock.age(0.1, 20.4) == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_frame_that_is_held_until_the_next_begins_is_that_much_older() -> None:
+    clock = StreamClock()
+    # Frames at irregular times, each 30 ms on its way, handed out when the next one arrives.
+    times = [0.0, 0.1, 0.12, 0.3, 0.4, 0.5, 0.53, 0.7]
+    arrivals = [100 + at + 0.03 for at in times]
+    ages = [
+        clock.age(at, handed, arrived=arrived)
+        for at, arrived, handed in zip(times, arrivals, arrivals[1:], strict=False)
+    ]
+    assert ages == pytest.approx([0.1, 0.02, 0.18, 0.1, 0.1, 0.03, 0.17], abs=1e-3)

@@ -53,18 +53,19 @@ class StreamClock:
         self._least: float | None = None
         self._seen_at = 0.0
 
-    def age(self, position: float, now: float) -> float:
+    def age(self, position: float, now: float, *, arrived: float | None = None) -> float:
         """Seconds since the capture of a frame.
 
         Args:
             position: The frame's time as the stream states it, in seconds.
-            now: `time.perf_counter()` when it was decoded.
+            now: `time.perf_counter()` when it was handed out.
+            arrived: When its first bytes came, if it was held back after that; None for `now`.
         """
-        offset = now - position
+        offset = (now if arrived is None else arrived) - position
         if self._least is not None:
             # The two clocks drift apart; without this the oldest frame would rule for ever.
             self._least += _DRIFT * (now - self._seen_at)
         self._seen_at = now
         if self._least is None or offset < self._least or offset > self._least + _JUMP_SECONDS:
             self._least = offset
-        return offset - self._least
+        return now - position - self._least

@@ -29,7 +29,6 @@ _WITH_CLOCK = ("rtsp", "rtsps", "rtmp", "srt", "rtp")
 _HELD = ("h264", "avc1", "hevc", "h265", "hvc1", "hev1")
 # A stream that is this far behind for this long isn't decoded as fast as it comes.
 _BEHIND_SECONDS, _BEHIND_FOR = 3.0, 5.0
-_MOST_HELD = 1.0
 # What was buffered while the stream was opened is read out by then.
 _BACKLOG_SECONDS = 5.0
 
@@ -157,24 +156,23 @@ class _Lateness:
 
     def age(self, index: int, position: float, now: float) -> float | None:
         """Seconds since capture; None for a frame that waited while the stream was being opened."""
+        step, (_, before) = position - self._last[0], self._last
+        self._last = (position, now)
         if index == 0:
             # OpenCV says 0 for the first frame, whatever the stream says.
             return None
-        late = self._clock.age(position, now)
-        step, took = position - self._last[0], now - self._last[1]
-        self._last = (position, now)
+        # The first bytes of this one set the one before it free.
+        late = self._clock.age(position, now, arrived=before if self._held else now)
         if self._backlog:
             # They come faster than they were made, so they were there already.
             self._backlog = index == 1 or (
-                took < 0.5 * step and now - self._began < _BACKLOG_SECONDS
+                now - before < 0.5 * step and now - self._began < _BACKLOG_SECONDS
             )
         self._since = (self._since or now) if late > _BEHIND_SECONDS else None
         self.behind = late if self._since and now - self._since > _BEHIND_FOR else 0.0
         if self.behind:
             self._since = now
-        if self._backlog:
-            return None
-        return late + (min(max(step, 0.0), _MOST_HELD) if self._held else 0.0)
+        return None if self._backlog else late
 
 
 class _Shared:

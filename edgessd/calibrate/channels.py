@@ -1,0 +1,113 @@
+"""What each channel of each tensor holds, over a few images."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgessd.calibrate.samples import Pixels, network_input
+from edgessd.calibrate.tap import FloatArray, Tap
+from edgessd.core.contract import Preprocess
+from edgessd.graph.dataflow import observed_tensors
+from edgessd.graph.float_graph import FloatGraph
+from edgessd.graph.view import GraphView
+
+WORKERS = 2
+
+Result = TypeVar("Result")
+Values = dict[str, FloatArray]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChannelStatistics:
+    """Of a tensor (1, C, H, W), each (C,) float64.
+
+    Attributes:
+        minimum, maximum: Over all images.
+        mean_minimum, mean_maximum: Means over the images of each image's extremes.
+        deviation_minimum, deviation_maximum: Standard deviations over the images of the same.
+        mean_square: Of all values.
+    """
+
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+    mean_minimum: NDArray[np.float64]
+    mean_maximum: NDArray[np.float64]
+    deviation_minimum: NDArray[np.float64]
+    deviation_maximum: NDArray[np.float64]
+    mean_square: NDArray[np.float64]
+
+
+def collect_channels(graph: FloatGraph, samples: Pixels) -> dict[str, ChannelStatistics]:
+    """Statistics of every observed feature map of a float graph, by tensor name.
+
+    Args:
+        graph: The float graph.
+        samples: From `draw_samples`.
+    """
+    view = GraphView(graph.model)
+    names = [
+        name
+        for name in observed_tensors(graph.model)
+        if name not in view.inputs and len(view.shape(name)) == 4
+    ]
+
+    def summarise(values: Values) -> list[NDArray[np.float64]]:
+        # Per tensor (3, C): minimum, maximum and mean square of each channel.
+        planes = (values[name].reshape(values[name].shape[1], -1) for name in names)
+        return [
+            np.stack(
+                [plane.min(1), plane.max(1), np.einsum("cp,cp->c", plane, plane) / plane.shape[1]]
+            ).astype(np.float64)
+            for plane in planes
+        ]
+
+    readings = list(each_image(graph.model, graph.contract.preprocess, names, samples, summarise))
+    return {
+        name: _statistics(np.stack([reading[index] for reading in readings]))
+        for index, name in enumerate(names)
+    }
+
+
+def each_image(
+    model: onnx.ModelProto,
+    preprocess: Preprocess,
+    names: Sequence[str],
+    samples: Pixels,
+    look: Callable[[Values], Result],
+) -> Iterator[Result]:
+    """What `look` sees in the named tensors on each sample, in order.
+
+    `look` gets buffers that the next image overwrites, and may run on several threads.
+    """
+    tap = Tap(model, names, sample=1, threads=1)
+    local = threading.local()
+
+    def work(pixels: Pixels) -> Result:
+        if not hasattr(local, "reader"):
+            local.reader = tap.reader()
+        return look(local.reader.values(network_input(pixels, preprocess)))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield from pool.map(work, samples)
+
+
+def _statistics(readings: NDArray[np.float64]) -> ChannelStatistics:
+    """Of readings (images, 3, C)."""
+    low, high, square = readings[:, 0], readings[:, 1], readings[:, 2]
+    return ChannelStatistics(
+        minimum=low.min(0),
+        maximum=high.max(0),
+        mean_minimum=low.mean(0),
+        mean_maximum=high.mean(0),
+        deviation_minimum=low.std(0),
+        deviation_maximum=high.std(0),
+        mean_square=square.mean(0),
+    )

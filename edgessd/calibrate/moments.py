@@ -1,0 +1,121 @@
+"""What a convolution is fed: means and covariances of its inputs over a few images.
+
+A layer's output error is its weights' error times its inputs, so these say which errors of weights
+matter and which cancel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from edgessd.calibrate.channels import Values, each_image
+from edgessd.calibrate.samples import Pixels
+from edgessd.core.contract import Preprocess
+from edgessd.graph.view import GraphView, attribute
+
+POSITIONS = 400
+"""At most this many output positions are looked at per image; neighbours see nearly the same."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InputMoments:
+    """Of the patches that a convolution multiplies with its weights.
+
+    Attributes:
+        mean: (groups, K) float32, with K = in_channels / groups * kernel height * kernel width, in the
+            order of the weight.
+        covariance: (groups, K, K) float32.
+        count: Patches behind them.
+    """
+
+    mean: NDArray[np.float32]
+    covariance: NDArray[np.float32]
+    count: int
+
+
+def collect_moments(
+    model: onnx.ModelProto,
+    preprocess: Preprocess,
+    convolutions: Sequence[onnx.NodeProto],
+    samples: Pixels,
+) -> dict[str, InputMoments]:
+    """Moments of each convolution's input, by node name.
+
+    Args:
+        model: A float graph.
+        preprocess: Of its input.
+        convolutions: Nodes of the graph.
+        samples: From `draw_samples`.
+    """
+    view = GraphView(model)
+    sums = {conv.name: _Sums(view, conv) for conv in convolutions}
+    names = list(dict.fromkeys(conv.input[0] for conv in convolutions))
+
+    def look(values: Values) -> None:
+        for conv in convolutions:
+            sums[conv.name].add(values[conv.input[0]][0])
+
+    for _ in each_image(model, preprocess, names, samples, look):
+        pass
+    return {name: entry.moments() for name, entry in sums.items()}
+
+
+class _Sums:
+    """Running sums of patches and of their products. `add` may be called by several threads."""
+
+    def __init__(self, view: GraphView, conv: onnx.NodeProto) -> None:
+        _, per_group, *self._kernel = view.shape(conv.input[1])
+        self._groups = int(_ints(conv, "group", [1])[0])
+        self._strides = _ints(conv, "strides", [1, 1])
+        self._dilations = _ints(conv, "dilations", [1, 1])
+        self._pads = _ints(conv, "pads", [0, 0, 0, 0])
+        size = per_group * int(np.prod(self._kernel))
+        self._sum = np.zeros((self._groups, size), np.float64)
+        self._products = np.zeros((self._groups, size, size), np.float32)
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def add(self, feature_map: NDArray[np.float32]) -> None:
+        """Take in a feature map (C, H, W)."""
+        patches = self._patches(feature_map)
+        products = patches @ patches.transpose(0, 2, 1)
+        total = patches.sum(axis=2, dtype=np.float64)
+        with self._lock:
+            self._sum += total
+            self._products += products
+            self._count += patches.shape[2]
+
+    def moments(self) -> InputMoments:
+        mean = self._sum / max(self._count, 1)
+        covariance = self._products / np.float32(max(self._count, 1))
+        covariance -= np.einsum("gi,gj->gij", mean, mean).astype(np.float32)
+        return InputMoments(mean=mean.astype(np.float32), covariance=covariance, count=self._count)
+
+    def _patches(self, feature_map: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(groups, K, positions) of what the kernel lies on, zero beyond the edge."""
+        top, left, bottom, right = self._pads
+        padded = np.pad(feature_map, ((0, 0), (top, bottom), (left, right)))
+        (tall, wide), (down, across) = self._kernel, self._dilations
+        spans = ((tall - 1) * down + 1, (wide - 1) * across + 1)
+        windows = sliding_window_view(padded, spans, axis=(1, 2))[..., ::down, ::across]
+        windows = windows[:, :: self._strides[0], :: self._strides[1]]
+        step = int(np.ceil(np.sqrt(windows.shape[1] * windows.shape[2] / POSITIONS)))
+        windows = windows[:, step // 2 :: step, step // 2 :: step]
+        channels, rows, columns = windows.shape[:3]
+        ordered = windows.transpose(0, 3, 4, 1, 2)  # (C, kh, kw, rows, columns)
+        return np.ascontiguousarray(ordered).reshape(
+            self._groups, channels // self._groups * tall * wide, rows * columns
+        )
+
+
+def _ints(node: onnx.NodeProto, name: str, default: list[int]) -> list[int]:
+    value: Any = attribute(node, name, default)
+    return [int(entry) for entry in (value if isinstance(value, list) else [value])]

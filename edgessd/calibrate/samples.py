@@ -1,0 +1,59 @@
+"""A few calibration images as the network's pixels, for what needs an image and not a statistic.
+
+Equalization and learned rounding look into the network while it sees real images. Few are enough,
+since each has thousands of positions, and as uint8 they are small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgessd.core.contract import Contract, Preprocess
+from edgessd.core.errors import DataError
+from edgessd.core.images import read_image
+from edgessd.core.preprocess import fit_image
+
+Pixels = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+Item = TypeVar("Item")
+
+SAMPLES = 32
+"""Images that are looked at closely: 9 MB at 300x300."""
+
+
+def draw_samples(images: Sequence[Path], contract: Contract, *, count: int = SAMPLES) -> Pixels:
+    """(n, 3, H, W) pixels of up to `count` images, spread evenly over their sorted names.
+
+    Images that can't be read are left out here; `collect` names them with their reason.
+    """
+    planes = []
+    for path in evenly(sorted(set(images)), count):
+        try:
+            pixels, _ = fit_image(read_image(path), contract.preprocess)
+        except DataError:
+            continue
+        planes.append(pixels.transpose(2, 0, 1))
+    return np.stack(planes) if planes else no_samples(contract.preprocess)
+
+
+def no_samples(preprocess: Preprocess) -> Pixels:
+    """None of them, in the right shape."""
+    return np.zeros((0, 3, preprocess.height, preprocess.width), np.uint8)
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """Up to `count` items, spread evenly: neighbours are often frames of one scene."""
+    if len(items) <= count:
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def network_input(pixels: Pixels, preprocess: Preprocess) -> FloatArray:
+    """(1, 3, H, W) float32 of one sample (3, H, W), normalised as `preprocess` says."""
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    return np.ascontiguousarray(((pixels - mean) / std)[None], np.float32)

@@ -1,0 +1,35 @@
+"""Write 0 into a column of scores that nobody reads.
+
+With sigmoid scoring each label is judged by its own column, so a background column means nothing. Yet
+it holds the largest values of all (most anchors see background, and the network is sure of it), and the
+scale that all columns share would have to reach them. Zero weights give the column a range of nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgessd.graph.float_graph import OUTPUTS, FloatGraph
+from edgessd.graph.verify import checked
+from edgessd.graph.view import GraphView, copy_of, set_initializer
+from edgessd.quantize.head_convs import head_convs
+
+
+def silence_background(graph: FloatGraph) -> FloatGraph:
+    """Zero the weights and biases behind column 0 of sigmoid scores that have a background.
+
+    The graph as it is where scoring is a softmax, which reads every column, or has no background.
+
+    Raises:
+        GraphError: Something other than head convolutions computes the scores.
+    """
+    scoring = graph.contract.scoring
+    if scoring.activation != "sigmoid" or not scoring.background:
+        return graph
+    model, view = copy_of(graph.model), GraphView(graph.model)
+    for conv in head_convs(view, OUTPUTS[1]):
+        for name in conv.input[1:]:
+            values = np.array(view.constant(name))
+            values[:: graph.contract.columns] = 0
+            set_initializer(model, name, values)
+    return FloatGraph(model=checked(model, after="silence_background"), contract=graph.contract)

@@ -1,0 +1,49 @@
+"""Float graph → a float graph that answers the same and quantizes better.
+
+It runs before calibration and knows no scheme: one prepared graph and one table serve every target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgessd.calibrate.channels import ChannelStatistics, collect_channels
+from edgessd.calibrate.samples import Pixels
+from edgessd.core.errors import CalibrationError
+from edgessd.graph.float_graph import FloatGraph
+from edgessd.quantize.passes.balance_box_codes import balance_box_codes
+from edgessd.quantize.passes.equalize import equalize
+from edgessd.quantize.passes.silence_background import silence_background
+from edgessd.quantize.recipe import Preparation
+
+
+def prepare(graph: FloatGraph, samples: Pixels, preparation: Preparation) -> FloatGraph:
+    """Apply the passes that a recipe wants.
+
+    Args:
+        graph: From `export_float_graph`.
+        samples: From `draw_samples`, a few calibration images.
+        preparation: Of the recipe.
+
+    Returns:
+        A graph with the same detections; its box code may have other variances, so it comes with a
+        contract of its own. The graph itself where nothing is wanted.
+
+    Raises:
+        CalibrationError: A pass needs images and there are none.
+    """
+    if preparation.silence_background:
+        graph = silence_background(graph)
+    if not (preparation.equalize or preparation.balance_box_codes):
+        return graph
+    if not len(samples):
+        raise CalibrationError(
+            "The recipe prepares the graph on calibration images, and none could be read",
+            fix="Give a folder of images, or a recipe without a [preparation] section.",
+        )
+    channels: Mapping[str, ChannelStatistics] = collect_channels(graph, samples)
+    if preparation.balance_box_codes:
+        graph = balance_box_codes(graph, channels)
+    if preparation.equalize:
+        graph = equalize(graph, channels)
+    return graph
