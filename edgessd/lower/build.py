@@ -30,6 +30,7 @@ from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import SchemeName
+from edgessd.quantize.trained import quantize_trained
 from edgessd.target.packages import installed_version
 from edgessd.target.spec import TargetSpec
 
@@ -203,6 +204,10 @@ def _postprocess(request: BuildRequest) -> Postprocess:
 def _quantized(
     request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
 ) -> QuantGraph:
+    scheme = cast(SchemeName, request.target.engine.scheme)
+    if graph.trained_ranges is not None:
+        with clock.stage("quantize"):
+            return quantize_trained(graph, scheme=scheme, recipe=request.recipe)
     with clock.stage("calibrate"):
         graph = prepare_for(graph, images, request.recipe.preparation, cache=request.cache)
         table = calibrate(
@@ -213,7 +218,6 @@ def _quantized(
             progress=lambda done, total: clock.report("calibrate", done, total),
         )
     with clock.stage("quantize"):
-        scheme = cast(SchemeName, request.target.engine.scheme)
         return quantize(graph, table, scheme=scheme, recipe=request.recipe)
 
 

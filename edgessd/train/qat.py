@@ -89,7 +89,9 @@ def start_qat(
         Origin(
             config=msgspec.structs.replace(checkpoint.config, batch_norm=None),
             contract=checkpoint.contract,
-            calibration=quantized[0].quantization.calibration,
+            calibration=msgspec.structs.replace(
+                quantized[0].quantization.calibration, recipe=f"{recipe.name}, then trained"
+            ),
         ),
         teacher,
         settings,
