@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 
@@ -47,7 +46,8 @@ def test_history_grows_by_a_sample_a_second(run: Running) -> None:
     before = len(ask(run, "/api/history").json["samples"])
     until(lambda: len(ask(run, "/api/history").json["samples"]) >= before + 2)
     times = [sample["time"] for sample in ask(run, "/api/history").json["samples"]]
-    assert all(later - time > 0.3 for time, later in itertools.pairwise(times))
+    assert times == sorted(times)
+    assert len(times) <= times[-1] - times[0] + 2  # a late one may be followed closely, not by more
 
 
 def test_page_and_its_files_come_from_here_alone(run: Running) -> None:
