@@ -103,12 +103,12 @@ def _conv_params(
         source = activations[conv.input[0]][1]
         # As in training: the largest weight of a channel sets its scale, and the nearest integer is taken.
         params = weight_params(weight_limits(weight, "minmax"), float16=scheme.float16_parameters)
+        params = guard_bias_overflow(params, bias, source, float16=scheme.float16_parameters)
         if scheme.integer_bias:
             written = conv.output[0]
             if written not in activations:
                 (activation,) = view.consumers(written)
                 written = activation.output[0]
-            params = guard_bias_overflow(params, bias, source)
             params = guard_tiny_multiplier(params, source, activations[written][1])
         found[conv.name] = ConvParams(
             weight=quantize_weight(weight, params),
