@@ -133,8 +133,8 @@ def _conv_params(
         source = activations[conv.input[0]][1]
         limits = weight_limits(weight, recipe.weights)
         params = weight_params(limits, float16=scheme.float16_parameters)
+        params = guard_bias_overflow(params, bias, source, float16=scheme.float16_parameters)
         if scheme.integer_bias:
-            params = guard_bias_overflow(params, bias, source)
             params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
         integers = quantize_weight(weight, params)
         if conv.name in moments:

@@ -138,6 +138,16 @@ def test_bias_overflow_widens_only_the_channel_that_needs_it() -> None:
     assert LARGEST_BIAS * 0.999 < integers[0] <= LARGEST_BIAS
 
 
+def test_bias_guard_leaves_float16_scales() -> None:
+    """Scale 6e-8 under a bias of 4.6: 1e10 at an input scale of 1/128, which onnxruntime wraps to 0."""
+    source = ActivationParams(scale=1 / 128, zero_point=0)
+    weights = WeightParams(scales=np.array([2.0**-24, 0.01], np.float16).astype(np.float32))
+    guarded = guard_bias_overflow(weights, np.array([4.6, 3.0], np.float32), source, float16=True)
+    assert (guarded.scales.astype(np.float16).astype(np.float32) == guarded.scales).all()
+    assert 4.6 / (source.scale * float(guarded.scales[0])) < 2**31
+    assert guarded.scales[1] == weights.scales[1]
+
+
 def test_tiny_multiplier_is_raised() -> None:
     source, target = affine_params(0.0, 1e-6), affine_params(-100.0, 100.0)
     weights = WeightParams(scales=np.array([1e-8, 1.0], np.float32))
