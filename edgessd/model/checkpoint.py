@@ -1,8 +1,8 @@
 """A detector as one file: network config, weights, contract and where it comes from.
 
 The file is a torch archive of plain values: `format`, `version`, `config` and `contract` (JSON),
-`state` (tensors), `provenance` (strings), and `trained_ranges` (JSON) where there are some. It loads with `weights_only=True`, so opening a checkpoint
-never runs code from it.
+`state` (tensors), `provenance` (strings), and `trained_ranges` (JSON) where there are some. It loads with
+`weights_only=True`, so opening a checkpoint never runs code from it.
 """
 
 from __future__ import annotations

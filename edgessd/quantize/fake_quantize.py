@@ -10,6 +10,7 @@ section 2.1 of arXiv:1902.08153):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,9 @@ from edgessd.quantize.schemes import Scheme
 _FLOAT16_NORMAL = 2.0**-14
 """Below it, float16 numbers are evenly spaced, `_FLOAT16_STEPS` to one."""
 _FLOAT16_STEPS = 2.0**24
+
+_WITHIN = 0.49
+"""Of a step, on both sides of an integer: what is sure to be rounded to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,13 +120,39 @@ def fake_quantize_weight(weight: Tensor, scheme: Scheme) -> Tensor:
 
     As `qparams.weight_params` with `ranges.weights` = minmax; gradients go straight through.
     """
-    with torch.no_grad():
-        limits = weight.detach().flatten(1).abs().amax(1).clamp_min(SMALLEST_RANGE)
-        scales = limits / WEIGHT_MAX
-        if scheme.float16_parameters:
-            scales = _as_float16(scales)
-        zeros = torch.zeros_like(scales, dtype=torch.int32)
+    scales = _weight_scales(weight, scheme)
+    zeros = torch.zeros_like(scales, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -WEIGHT_MAX, WEIGHT_MAX)
+
+
+@torch.no_grad()
+def settled_weight(weight: Tensor, schemes: Sequence[Scheme]) -> Tensor:
+    """A weight that every scheme rounds to the same integers, as near to them as that allows.
+
+    Rounding hides where in its step a weight lies, so training lets whole channels drift to one side, and
+    without rounding they would make another network. With one scheme this is the rounded weight itself.
+    With two, whose scales differ by the rounding to float16, a point between both. The largest weight of
+    a channel stays, since it sets the scale.
+    """
+    largest = weight.flatten(1).abs().amax(1).view(-1, *[1] * (weight.ndim - 1))
+    low, high = torch.full_like(weight, -torch.inf), torch.full_like(weight, torch.inf)
+    wish = torch.zeros_like(weight)
+    for scheme in schemes:
+        scale = _weight_scales(weight, scheme).view(largest.shape)
+        integers = (weight / scale).round().clamp(-WEIGHT_MAX, WEIGHT_MAX)
+        low = torch.maximum(low, (integers - _WITHIN) * scale)
+        high = torch.minimum(high, (integers + _WITHIN) * scale)
+        wish += integers * scale / len(schemes)
+    settled = torch.minimum(torch.maximum(wish, low), high).clamp(-largest, largest)
+    return torch.where((low < high) & (weight.abs() < largest), settled, weight)
+
+
+@torch.no_grad()
+def _weight_scales(weight: Tensor, scheme: Scheme) -> Tensor:
+    """(out_channels,)"""
+    limits = weight.detach().flatten(1).abs().amax(1).clamp_min(SMALLEST_RANGE)
+    scales = limits / WEIGHT_MAX
+    return _as_float16(scales) if scheme.float16_parameters else scales
 
 
 def _straight_through(value: Tensor, rounded: Tensor) -> Tensor:

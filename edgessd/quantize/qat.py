@@ -31,6 +31,7 @@ from edgessd.quantize.fake_quantize import (
     activation_params,
     fake_quantize,
     fake_quantize_weight,
+    settled_weight,
 )
 from edgessd.quantize.qparams import INT8_MAX, INT8_MIN
 from edgessd.quantize.quant_graph import QuantGraph
@@ -175,16 +176,25 @@ class QatNetwork(nn.Module):
         if self.training:
             scheme = self.schemes[int(self.batches) % len(self.schemes)]
             self.batches += 1
-        values = {INPUT: image}
+        values = self._values(image, scheme, OUTPUTS)
+        return values[OUTPUTS[0]], values[OUTPUTS[1]]
+
+    def tensors(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Some tensors of a forward pass in the scheme of `judged`, as they are where they are read."""
+        return self._values(image, self.judged, names)
+
+    def _values(
+        self, image: Tensor, scheme: SchemeName | None, wanted: Sequence[str]
+    ) -> dict[str, Tensor]:
         rounding = self._rounding(scheme)
-        values[INPUT] = rounding(INPUT, image)
+        values = {INPUT: rounding(INPUT, image)}
         for step in self._steps:
             made = self._computed(step, values, scheme, rounding)
             values[step.output] = rounding(step.output, made)
             for name in step.frees:
-                del values[name]
-        box_codes, class_scores = (values[name] for name in OUTPUTS)
-        return box_codes, class_scores
+                if name not in wanted:
+                    del values[name]
+        return {name: values[name] for name in wanted}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """(low, high) of every tensor that is rounded, by the name of its scale."""
@@ -193,12 +203,13 @@ class QatNetwork(nn.Module):
         return {**self._fixed, **learned}
 
     def state_of_float(self) -> dict[str, Tensor]:
-        """Weights and biases by the names that they have in the float graph."""
+        """Weights, settled on what they are rounded to, and biases, by their names in the float graph."""
         state = {}
+        schemes = [scheme_named(scheme) for scheme in self.schemes]
         for conv in self.convs:
             assert isinstance(conv, QatConv)
             weight, bias = conv.real()
-            state[f"{conv.name}.weight"] = weight.detach()
+            state[f"{conv.name}.weight"] = settled_weight(weight.detach(), schemes)
             state[f"{conv.name}.bias"] = bias.detach()
         return state
 

@@ -1,0 +1,223 @@
+"""Quantization-aware training as people call it: from a run to bundles that answer like its network."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from msgspec.structs import replace
+
+from edgessd.core.errors import CheckpointError, ConfigError
+from edgessd.data.dataset import load_dataset
+from edgessd.graph.export import export_float_graph
+from edgessd.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgessd.quantize.qat import QatNetwork
+from edgessd.quantize.recipe import load_recipe
+from edgessd.quantize.schemes import SCHEMES
+from edgessd.quantize.trained import quantize_trained
+from edgessd.train.config import QatSettings, TrainConfig, load_config
+from edgessd.train.qat import start_qat
+from edgessd.train.reporter import Reporter
+from edgessd.train.run import train
+
+Tiny = Callable[..., TrainConfig]
+
+
+@pytest.fixture(scope="module")
+def scenes(
+    coco: Callable[[Path, dict[str, range]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """20 training scenes, enough to calibrate on, and 4 to judge on."""
+    return coco(
+        tmp_path_factory.mktemp("scenes"), {"train": range(200, 220), "val": range(300, 304)}
+    )
+
+
+@pytest.fixture(scope="module")
+def float_run(scenes: Path, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("float") / "run"
+    optimize = {"epochs": 4, "batch": 4, "warmup_steps": 2, "lr": 2e-3}
+    train(tiny(scenes, optimize=optimize, augment={"crop": 0.25}), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def qat_config(float_run: Path, scenes: Path, tiny: Tiny) -> TrainConfig:
+    return tiny(
+        scenes,
+        model={"weights": str(float_run / "best.pt")},
+        optimize={"epochs": 2, "batch": 4, "warmup_steps": 1, "lr": 1e-3, "ema_ramp": 2},
+        qat={"enabled": True},
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(qat_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs, ten steps, without interruption."""
+    folder = tmp_path_factory.mktemp("qat") / "run"
+    assert train(qat_config, folder).finished
+    return folder
+
+
+def test_the_checkpoint_carries_weights_and_ranges_that_moved(
+    trained: Path, qat_config: TrainConfig, scenes: Path, float_run: Path
+) -> None:
+    checkpoint = load_checkpoint(trained / "best.pt")
+    ranges = checkpoint.trained_ranges
+    assert ranges is not None
+    assert ranges.schemes == ("affine", "symmetric")
+    assert (ranges.calibration.images, ranges.calibration.recipe) == (20, "default, then trained")
+    assert checkpoint.config.batch_norm is None
+    assert checkpoint.contract.preprocess.mean == (128.0, 128.0, 128.0)
+    assert checkpoint.provenance["quantization_aware"] == "affine, symmetric"
+    assert load_checkpoint(float_run / "best.pt").trained_ranges is None
+    network = _start(qat_config, scenes)
+    before = network.ranges()
+    assert before.keys() == ranges.ranges.keys()
+    moved = [name for name, limits in before.items() if limits != ranges.ranges[name]]
+    assert len(moved) > 0.9 * len(before)
+    assert "image" not in moved
+    state = network.state_of_float()
+    assert state.keys() == checkpoint.state.keys()
+    assert not torch.equal(
+        state["backbone.stem.conv.weight"], checkpoint.state["backbone.stem.conv.weight"]
+    )
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_every_scheme_is_quantized_from_the_one_checkpoint(trained: Path, scheme: str) -> None:
+    checkpoint = load_checkpoint(trained / "best.pt")
+    assert checkpoint.trained_ranges is not None
+    graph = export_float_graph(checkpoint)
+    built = quantize_trained(graph, scheme=scheme, recipe=load_recipe("default"))
+    scales = {t.name.removesuffix(".scale"): t for t in built.model.graph.initializer}
+    for name, (low, high) in checkpoint.trained_ranges.ranges.items():
+        if name in scales and name != "image":
+            expected = SCHEMES[scheme].params(low, high).scale
+            found = np.frombuffer(scales[name].raw_data, np.float32)[0]
+            assert found == np.float32(expected), name
+
+
+def _start(config: TrainConfig, scenes: Path) -> QatNetwork:
+    start, _ = start_qat(config, ("square", "bar"), load_dataset(scenes).split("train"))
+    assert isinstance(start.model, QatNetwork)
+    return start.model
+
+
+class _Interrupter(Reporter):
+    def step_done(self, position: object, row: object, progress: float) -> None:
+        if getattr(position, "step", 0) == 7:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_an_interrupted_training_goes_on_exactly(
+    trained: Path, qat_config: TrainConfig, tmp_path: Path
+) -> None:
+    assert not train(qat_config, tmp_path / "run", reporter=_Interrupter(None)).finished
+    assert train(qat_config, tmp_path / "run", resume=True).finished
+    straight, resumed = (load_checkpoint(run / "last.pt") for run in (trained, tmp_path / "run"))
+    assert straight.trained_ranges == resumed.trained_ranges
+    assert all(torch.equal(straight.state[name], resumed.state[name]) for name in straight.state)
+
+
+def test_from_the_command_line_to_a_bundle(
+    edgessd_command: Callable[..., object], float_run: Path, scenes: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ended = edgessd_command(
+        *("train", "--qat", "--qat-scheme", "affine", "--weights", float_run / "best.pt"),
+        *("--out", run, "--epochs", 1, "--batch", 4, "--threads", 1, "--json"),
+    )
+    assert ended.code == 0, ended.err
+    record = json.loads(ended.out)
+    assert (record["steps"], record["finished"]) == (5, True)
+    config = load_config(run / "config.toml")
+    # What isn't named is the float run's own.
+    assert (config.data.path, config.augment.crop) == (str(scenes), 0.25)
+    assert (config.optimize.lr, config.qat.scheme) == (1e-4, "affine")
+    built = edgessd_command(
+        *("build", "--target", "android", "--checkpoint", run, "--out", tmp_path / "bundle"),
+        *("--no-gate", "--json"),
+    )
+    assert built.code == 0, built.err
+    built_record = json.loads(built.out)
+    assert "calibrate" not in built_record["stages"]
+    assert built_record["recipe"] == "default, then trained"
+    refused = edgessd_command(
+        *("build", "--target", "jetson-orin-nano", "--checkpoint", run),
+        *("--out", tmp_path / "other", "--no-gate"),
+    )
+    assert refused.code == 1
+    assert "another quantization scheme than symmetric" in refused.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--qat"], 1, "starts from a trained detector"),
+        (["--qat", "--weights", "gone.pt"], 1, "gone.pt"),
+        (["--qat-scheme", "affine"], 2, "go with --qat"),
+    ],
+)
+def test_refusals(
+    edgessd_command: Callable[..., object],
+    scenes: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    ended = edgessd_command("train", "--data", scenes, "--out", tmp_path / "run", *arguments)
+    assert ended.code == code
+    assert message in ended.err.replace("\n", " ")
+
+
+def test_other_labels_and_a_second_time_are_refused(
+    float_run: Path, trained: Path, qat_config: TrainConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="detects other things"):
+        start_qat(qat_config, ("cat", "dog"), ())
+    again = replace(qat_config, model=replace(qat_config.model, weights=str(trained / "best.pt")))
+    with pytest.raises(CheckpointError, match="already"):
+        start_qat(again, ("square", "bar"), ())
+    with pytest.raises(ConfigError, match="Nothing teaches"):
+        QatSettings(labels=0, teacher=0)
+
+
+def test_ranges_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> None:
+    content = torch.load(trained / "best.pt", weights_only=True)
+    content["trained_ranges"] = '{"schemes": ["affine"], "ranges": {}}'
+    torch.save(content, tmp_path / "broken.pt")
+    with pytest.raises(CheckpointError, match="calibration"):
+        load_checkpoint(tmp_path / "broken.pt")
+
+
+def test_an_untaught_student_has_no_loss_by_its_teacher(
+    qat_config: TrainConfig, scenes: Path
+) -> None:
+    """The teacher's own answers cost nothing; anything else does, positions in their own units."""
+    config = replace(qat_config, qat=replace(qat_config.qat, labels=0.0))
+    start, method = start_qat(config, ("square", "bar"), load_dataset(scenes).split("train"))
+    network = start.model
+    assert isinstance(network, QatNetwork)
+    batch = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        codes, scores = method._teacher(batch)
+        ids = torch.full(codes.shape[:2], -1)
+        equal = method.losses(batch, codes, scores, ids, torch.zeros_like(codes))
+        other = method.losses(batch, codes + 1, scores * 0.5, ids, torch.zeros_like(codes))
+    assert equal.total.item() == pytest.approx(0, abs=1e-4)
+    assert other.boxes.item() > 0.1
+    assert other.classes.item() > 0.01
+
+
+def test_a_checkpoint_without_ranges_is_as_before(float_run: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(float_run / "best.pt")
+    save_checkpoint(tmp_path / "copy.pt", checkpoint)
+    assert isinstance(checkpoint, Checkpoint)
+    assert "trained_ranges" not in torch.load(tmp_path / "copy.pt", weights_only=True)
