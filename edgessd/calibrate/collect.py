@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgessd.calibrate.observers import TensorObserver
-from edgessd.calibrate.samples import SAMPLES, Pixels, evenly, no_samples
+from edgessd.calibrate.samples import KEPT, Pixels, evenly, no_samples
 from edgessd.calibrate.table import CalibrationTable, TensorStatistics
 from edgessd.calibrate.tap import Reading, Tap
 from edgessd.core.contract import Contract
@@ -65,7 +65,7 @@ def collect(
     """
     paths = sorted(set(images))
     refuse_few(len(paths), minimum, "images")
-    sampled = set(evenly(paths, SAMPLES))
+    sampled = set(evenly(paths, KEPT))
     samples: list[Pixels] = []
     tensors = observed_tensors(graph.model)
     tap = Tap(graph.model, tensors, sample=sample, threads=1)
