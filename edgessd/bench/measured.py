@@ -54,8 +54,8 @@ def without_xnnpack(detector: Detector) -> None:
     """
     from edgessd.runtime.tflite_backend import LiteRtBackend
 
-    threads = int(detector.details["threads"])
-    slower = LiteRtBackend(detector.engine_path, threads=threads, xnnpack=False)
+    # One thread: they wait for each other by spinning, and two take four times the time of one.
+    slower = LiteRtBackend(detector.engine_path, threads=1, xnnpack=False)
     detector.backend.close()
     detector.backend = slower
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from edgessd.bundle.quality import Accuracy, Parity
+from edgessd.bundle.quality import Accuracy, CalibrationAudit, Parity
 from edgessd.core.contract import Contract
 from edgessd.core.tensors import TensorSpec
 
@@ -98,6 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         needs_finish: The engine still has to be compiled on the device.
         finish: What is compiled there; None for engines that are complete as they are.
         notes: What was not done here and why, in sentences for a person.
+        calibration: Whether the images were fit for it; None for a float engine.
         parity: Of the engine with its float graph; None for a float engine.
         accuracy: What was measured of the bundle on labelled images.
     """
@@ -112,6 +113,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     needs_finish: bool = False
     finish: Finish | None = None
     notes: tuple[str, ...] = ()
+    calibration: CalibrationAudit | None = None
     parity: Parity | None = None
     accuracy: tuple[Accuracy, ...] = ()
     format_version: int = FORMAT_VERSION

@@ -32,6 +32,36 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     skipped: int = 0
 
 
+class CalibrationAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the calibration images were fit for it (`calibrate.audit`).
+
+    Attributes:
+        images, unreadable: How many.
+        distinct: How many of them differ to the eye.
+        leaked: How many are, byte for byte, images of the evaluation.
+        compared_with: The evaluation splits; empty where none is known, so that nothing is proven.
+        classes_unseen: Classes that were trained and that no calibration image shows, where the images
+            have labels.
+        mean_range_shift, worst_range_shift: How far the typical range of tensors moved from half of the
+            images to all of them, as a share of it.
+        worst_saturation: Largest share of a tensor's values beyond its range.
+        warnings: What is doubtful, as sentences.
+    """
+
+    images: int
+    unreadable: int
+    distinct: int
+    leaked: int
+    compared_with: str
+    classes_unseen: tuple[str, ...]
+    mean_range_shift: float | None
+    worst_range_shift: float | None
+    worst_range_shift_tensor: str
+    worst_saturation: float | None
+    worst_saturation_tensor: str
+    warnings: tuple[str, ...] = ()
+
+
 class Parity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How closely the engine followed its float graph when it was built.
 

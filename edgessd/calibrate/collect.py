@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgessd.calibrate.observers import TensorObserver
-from edgessd.calibrate.samples import SAMPLES, Pixels, evenly, no_samples
+from edgessd.calibrate.observers import Moments, TensorObserver
+from edgessd.calibrate.samples import KEPT, Pixels, evenly, no_samples
 from edgessd.calibrate.table import CalibrationTable, TensorStatistics
 from edgessd.calibrate.tap import Reading, Tap
 from edgessd.core.contract import Contract
@@ -65,11 +65,12 @@ def collect(
     """
     paths = sorted(set(images))
     refuse_few(len(paths), minimum, "images")
-    sampled = set(evenly(paths, SAMPLES))
+    sampled = set(evenly(paths, KEPT))
     samples: list[Pixels] = []
     tensors = observed_tensors(graph.model)
     tap = Tap(graph.model, tensors, sample=sample, threads=1)
     observers = [TensorObserver() for _ in tensors]
+    halves = [(Moments(), Moments()) for _ in tensors]
     hashes: list[str] = []
     skipped: dict[str, str] = {}
     for done, (path, outcome) in enumerate(_readings(tap, paths, graph.contract, workers), 1):
@@ -84,6 +85,12 @@ def collect(
                 observers, reading.minima, reading.maxima, reading.samples, strict=True
             ):
                 observer.add(float(low), float(high), values)
+            if len(hashes) % 2 == 0:
+                for (minima, maxima), low, high in zip(
+                    halves, reading.minima, reading.maxima, strict=True
+                ):
+                    minima.add(float(low))
+                    maxima.add(float(high))
             hashes.append(digest)
         if progress is not None:
             progress(done, len(paths))
@@ -94,6 +101,10 @@ def collect(
             for name, observer in zip(tensors, observers, strict=True)
         },
         images=tuple(sorted(hashes)),
+        halves={
+            name: (minima.mean, maxima.mean)
+            for name, (minima, maxima) in zip(tensors, halves, strict=True)
+        },
         skipped=skipped,
         graph_sha256=graph.sha256,
         samples=np.stack(samples) if samples else no_samples(graph.contract.preprocess),

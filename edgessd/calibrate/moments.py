@@ -21,7 +21,7 @@ from edgessd.calibrate.samples import Pixels
 from edgessd.core.contract import Preprocess
 from edgessd.graph.view import GraphView, attribute
 
-POSITIONS = 400
+POSITIONS = 256
 """At most this many output positions are looked at per image; neighbours see nearly the same."""
 
 
@@ -86,7 +86,9 @@ class _Sums:
     def add(self, feature_map: NDArray[np.float32]) -> None:
         """Take in a feature map (C, H, W)."""
         patches = self._patches(feature_map)
-        products = patches @ patches.transpose(0, 2, 1)
+        # Of one group BLAS knows that the product is symmetric, and computes half of it.
+        dense = len(patches) == 1
+        products = patches[0] @ patches[0].T if dense else patches @ patches.transpose(0, 2, 1)
         total = patches.sum(axis=2, dtype=np.float64)
         with self._lock:
             self._sum += total

@@ -21,7 +21,7 @@ from edgessd.calibrate.observers import TensorObserver
 from edgessd.core.errors import CalibrationError
 from edgessd.core.files import replacing
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _SCALARS = (
     "minimum",
@@ -92,6 +92,8 @@ class CalibrationTable:
         images: Hex sha256 of each image file that was used, sorted.
         skipped: Reasons, by file, for images that couldn't be read.
         graph_sha256: `FloatGraph.sha256` of the graph that ran.
+        halves: By tensor name, mean minimum and maximum over every second image: if they differ much
+            from those over all, there are too few. Empty where nobody gathered them.
         samples: (n, 3, H, W) uint8, a few of the images as the network's pixels: what learned rounding
             and bias correction run on. They stay in this file and enter no engine or bundle.
     """
@@ -100,6 +102,7 @@ class CalibrationTable:
     images: tuple[str, ...]
     skipped: Mapping[str, str]
     graph_sha256: str
+    halves: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     samples: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 3, 1, 1), np.uint8))
 
     @property
@@ -123,6 +126,7 @@ class CalibrationTable:
             "images": list(self.images),
             "skipped": dict(self.skipped),
             "graph_sha256": self.graph_sha256,
+            "halves": {name: list(pair) for name, pair in self.halves.items()},
         }
         statistics = self.tensors.values()
         arrays: dict[str, Any] = {
@@ -155,6 +159,7 @@ class CalibrationTable:
                 images=tuple(header["images"]),
                 skipped=header["skipped"],
                 graph_sha256=header["graph_sha256"],
+                halves={name: (low, high) for name, (low, high) in header["halves"].items()},
                 samples=np.asarray(arrays["samples"], np.uint8),
             )
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:

@@ -158,10 +158,10 @@ def choose_images(
 ) -> CalibrationImages:
     """Images to calibrate with: those that were named, else what the checkpoint was trained on."""
     from edgessd.core.resources import resource_directory
-    from edgessd.lower.calibration_images import images_in, images_of_run
+    from edgessd.lower.calibration_images import images_in, images_of_run, with_evaluation_of
 
     if given is not None:
-        return images_in(given, limit=limit)
+        return with_evaluation_of(images_in(given, limit=limit), checkpoint)
     if is_starter:
         return images_in(resource_directory("calibration") / "starter", limit=limit)
     return images_of_run(checkpoint, limit=limit)
@@ -211,6 +211,7 @@ def as_object(result: BuildResult, seconds: float) -> dict[str, Any]:
         "bytes": manifest.engine.size,
         "calibration_images": calibration.images if calibration else 0,
         "recipe": calibration.recipe if calibration else None,
+        "calibration": msgspec.to_builtins(manifest.calibration),
         "parity": msgspec.to_builtins(manifest.parity),
         "notes": list(manifest.notes),
         "advice": list(result.advice),
@@ -228,6 +229,8 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
             f"{calibration.recipe}",
             soft_wrap=True,
         )
+    for warning in manifest.calibration.warnings if manifest.calibration else ():
+        console.print(f"[yellow]Doubtful[/]: {warning}.", soft_wrap=True)
     _print_parity(manifest.parity)
     console.print(
         f"[green]Built[/green] {result.bundle.directory}: {manifest.engine.file}, "

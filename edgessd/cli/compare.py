@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,6 @@ from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
     from edgessd.bench.comparison import Comparison
-    from edgessd.data.comparison import ComparisonSet
 
 
 def command(
@@ -32,17 +32,29 @@ def command(
         bool, typer.Option("--images-only", help="Take the folders' images and ignore labels.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each model.", min=1)] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML page with classes, layers, worst images.", metavar="FILE"),
+    ] = None,
+    kernels: Annotated[
+        bool,
+        typer.Option(help="Run each .tflite on LiteRT's own kernels too, without XNNPACK."),
+    ] = True,
+    layers: Annotated[
+        bool, typer.Option(help="Find the first inner tensor that leaves the reference's.")
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare forms of one detector: agreement AP, AP, and raw outputs within 1 LSB.
+    """Compare forms of one detector: agreement, AP, boxes, scores, raw outputs, inner tensors.
 
     Agreement AP takes what REF finds over 0.3 as the truth and scores the others against it, over
     every image of the folders; labels aren't needed for it.
 
-    Example: edgessd compare cells.pt dist/cells-host dist/cells-raspberry-pi --data bccd
+    Example: edgessd compare cells.pt dist/cells-host --data bccd --report parity.html
     """
     from edgessd.bench.comparison import compare_models
-    from edgessd.cli.models import open_measured
+    from edgessd.cli.compare_layers import compare_layers
+    from edgessd.cli.models import open_measured, open_without_xnnpack
     from edgessd.cli.progress import counting
     from edgessd.core.errors import ConfigError
     from edgessd.data.comparison import comparison_set
@@ -55,14 +67,35 @@ def command(
             fix="edgessd compare REF B --data DIR",
         )
     reference, *others = (open_measured(model, threads=threads) for model in models)
+    if kernels:
+        slower = (open_without_xnnpack(model, threads=threads) for model in models[1:])
+        others += [model for model in slower if model is not None]
     chosen = comparison_set(data, reference.labels, images_only=images_only)
     with counting(f"compare on {len(chosen.images)} images") as progress:
         comparison = compare_models(reference, others, chosen.images, chosen.truth, progress)
+    inner = compare_layers(models[0], models[1:], chosen.images) if layers else None
+    notes = [*chosen.notes, *(inner.notes if inner else ())]
     if as_json:
-        print_json({**comparison.as_json(), "data": list(map(str, data))})
+        record = {**comparison.as_json(), "data": list(map(str, data))}
+        for path, column in (inner.columns if inner else {}).items():
+            record["artifacts"][path]["layers"] = column
+        print_json(record)
     else:
         print_comparison(comparison)
-    print_notes(comparison, chosen, reference.notes)
+    print_notes(comparison, notes, reference.notes)
+    if inner is not None:
+        for path, column in inner.columns.items():
+            first = column["first"]
+            said = f"first below {column['below_db']:g} dB at {first}" if first else "none diverges"
+            people().print(f"inner tensors of {path}: {said}", soft_wrap=True)
+    if report is not None:
+        from edgessd.bench.report.comparison_page import ComparisonReport, write_comparison
+
+        page = ComparisonReport(
+            comparison=comparison, layers=inner.for_page() if inner else {}, notes=notes
+        )
+        write_comparison(page, report)
+        people().print(f"wrote {report}", soft_wrap=True)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -71,7 +104,8 @@ def print_comparison(comparison: Comparison) -> None:
 
     table = Table(title=f"Compared with {comparison.reference}", title_justify="left")
     table.add_column("model", overflow="fold")
-    for name in ("agreement AP", "within 1 LSB", "AP", "AP50", "max class drift"):
+    names = ("agreement AP", "within 1 LSB", "AP", "AP50", "max class drift")
+    for name in (*names, "IoU", "score drift", "lost", "added"):
         table.add_column(name, justify="right")
     metrics = comparison.reference_metrics
     table.add_row(
@@ -80,7 +114,7 @@ def print_comparison(comparison: Comparison) -> None:
         "",
         _number(metrics.AP if metrics else None),
         _number(metrics.AP50 if metrics else None),
-        "",
+        *[""] * 5,
         style="dim",
     )
     for path, parity in comparison.artifacts.items():
@@ -92,12 +126,16 @@ def print_comparison(comparison: Comparison) -> None:
             _number(parity.metrics.AP if parity.metrics else None),
             _number(parity.metrics.AP50 if parity.metrics else None),
             _number(parity.max_class_drift),
+            _number(parity.drift.mean_iou),
+            _number(parity.drift.mean_score_drift),
+            str(parity.drift.lost),
+            str(parity.drift.added),
         )
     people().print(table)
 
 
 def print_notes(
-    comparison: Comparison, chosen: ComparisonSet, reference_notes: tuple[str, ...]
+    comparison: Comparison, notes: Sequence[str], reference_notes: Sequence[str]
 ) -> None:
     """What the numbers rest on, and what was left out."""
     console = people()
@@ -109,7 +147,7 @@ def print_notes(
         console.print(f"skipped: {sentence}", style="yellow")
     if comparison.skipped:
         console.print(f"{len(comparison.skipped)} images skipped", style="yellow")
-    notes = [*chosen.notes, *reference_notes]
+    notes = [*notes, *reference_notes]
     for path, parity in comparison.artifacts.items():
         notes += [f"{path}: {note}" for note in parity.notes]
     for note in notes:

@@ -47,6 +47,24 @@ def open_measured(
     return measured_model(detector, str(path))
 
 
+def open_without_xnnpack(path: str | Path, *, threads: int | None = None) -> MeasuredModel | None:
+    """A .tflite or a bundle of one on LiteRT's own kernels; None for anything else."""
+    from edgessd.bench.measured import measured_model, without_xnnpack
+    from edgessd.bundle.verify import read_manifest
+    from edgessd.runtime.detector import Detector
+
+    given = Path(path)
+    directory = given.parent if given.name == MANIFEST_NAME else given
+    bundle = (directory / MANIFEST_NAME).is_file()
+    if bundle and read_manifest(directory).engine.format != "tflite":
+        return None
+    if not bundle and given.suffix != ".tflite":
+        return None
+    detector = Detector(given, threads=threads)
+    without_xnnpack(detector)
+    return measured_model(detector, f"{path} without XNNPACK")
+
+
 def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredModel:
     import torch
 

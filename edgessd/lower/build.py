@@ -14,8 +14,9 @@ import msgspec
 
 from edgessd import __version__
 from edgessd.bundle.manifest import Manifest, Provenance
-from edgessd.bundle.quality import Parity
+from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
+from edgessd.calibrate.audit import audit_calibration
 from edgessd.calibrate.collect import refuse_few
 from edgessd.core.errors import TargetError
 from edgessd.core.files import sha256_of
@@ -29,12 +30,13 @@ from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Recipe
+from edgessd.quantize.saturation import saturation
 from edgessd.quantize.schemes import SchemeName
 from edgessd.quantize.trained import quantize_trained
 from edgessd.target.packages import installed_version
 from edgessd.target.spec import TargetSpec
 
-Stage = Literal["load", "export", "calibrate", "quantize", "lower", "parity", "bundle"]
+Stage = Literal["load", "export", "calibrate", "quantize", "audit", "lower", "parity", "bundle"]
 Report = Callable[[Stage, int, int], None]
 
 # Packages whose version can change a bundle's bytes.
@@ -136,8 +138,9 @@ def build_bundle(
     if exported is None:
         exported = _export(request.checkpoint, clock)
     graph: FloatGraph | QuantGraph = exported.graph
+    audit = None
     if images is not None:
-        graph = _quantized(request, exported.graph, images, clock)
+        graph, audit = _quantized(request, exported.graph, images, clock)
     with clock.stage("lower"):
         engine = make_engine(request.target, graph, postprocess)
     manifest = Manifest(
@@ -151,6 +154,7 @@ def build_bundle(
         needs_finish=engine.needs_finish,
         finish=engine.finish,
         notes=request.target.pending,
+        calibration=audit,
     )
     if images is not None:
         candidate = Candidate(
@@ -203,11 +207,12 @@ def _postprocess(request: BuildRequest) -> Postprocess:
 
 def _quantized(
     request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
-) -> QuantGraph:
+) -> tuple[QuantGraph, CalibrationAudit | None]:
+    """The quantized graph, and what is to be said of its calibration; a training did without one."""
     scheme = cast(SchemeName, request.target.engine.scheme)
     if graph.trained_ranges is not None:
         with clock.stage("quantize"):
-            return quantize_trained(graph, scheme=scheme, recipe=request.recipe)
+            return quantize_trained(graph, scheme=scheme, recipe=request.recipe), None
     with clock.stage("calibrate"):
         graph = prepare_for(graph, images, request.recipe.preparation, cache=request.cache)
         table = calibrate(
@@ -218,7 +223,15 @@ def _quantized(
             progress=lambda done, total: clock.report("calibrate", done, total),
         )
     with clock.stage("quantize"):
-        return quantize(graph, table, scheme=scheme, recipe=request.recipe)
+        quantized = quantize(graph, table, scheme=scheme, recipe=request.recipe)
+    with clock.stage("audit"):
+        return quantized, audit_calibration(
+            table,
+            images.paths,
+            dataset=images.dataset,
+            saturation=saturation(quantized.model, table),
+            minimum=request.recipe.minimum_images,
+        )
 
 
 def _provenance(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgessd.calibrate.audit import KnownDataset
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError, DataError, GraphError
 from edgessd.core.files import sha256_of
 from edgessd.core.images import list_images
-from edgessd.data.dataset import load_dataset, recognise
+from edgessd.data.dataset import Dataset, load_dataset, recognise
 from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
+from edgessd.metrics.ground_truth import LabelledImage
 from edgessd.quantize.prepare import prepare
 from edgessd.quantize.recipe import Preparation
 
@@ -36,10 +40,12 @@ class CalibrationImages:
     Attributes:
         paths: In the order they are read.
         source: Where they come from, for a person.
+        dataset: What is known about their labels and the evaluation.
     """
 
     paths: tuple[Path, ...]
     source: str
+    dataset: KnownDataset | None = None
 
 
 def images_in(folder: Path, *, limit: int) -> CalibrationImages:
@@ -186,7 +192,48 @@ def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> Calib
         splits = ("all",)
     images = dataset.split("+".join(splits))
     paths = spread(sorted(image.path for image in images), limit)
-    return CalibrationImages(paths=paths, source=f"{folder}, {' + '.join(splits)}")
+    return CalibrationImages(
+        paths=paths,
+        source=f"{folder}, {' + '.join(splits)}",
+        dataset=_known(dataset, splits, set(paths)),
+    )
+
+
+def _known(dataset: Dataset, splits: tuple[str, ...], chosen: Collection[Path]) -> KnownDataset:
+    images = dataset.split("+".join(splits))
+    return KnownDataset(
+        name=dataset.root.resolve().name,
+        trained=_boxes(images, dataset.labels),
+        calibrated=_boxes([image for image in images if image.path in chosen], dataset.labels),
+        evaluation={
+            name: tuple(image.path for image in others)
+            for name, others in dataset.splits.items()
+            if name not in splits and splits != ("all",)
+        },
+    )
+
+
+def _boxes(images: Sequence[LabelledImage], labels: tuple[str, ...]) -> dict[str, int]:
+    ids = np.concatenate([np.zeros(0, np.int64), *(image.class_ids for image in images)])
+    return dict(zip(labels, np.bincount(ids, minlength=len(labels)).tolist(), strict=True))
+
+
+def with_evaluation_of(images: CalibrationImages, checkpoint: Path) -> CalibrationImages:
+    """Plain images, with the evaluation images that the checkpoint's run folder knows, if it does."""
+    config = checkpoint.parent / RUN_CONFIG
+    if images.dataset is not None or not config.is_file():
+        return images
+    data = _data_section(config)
+    folder = Path(data.get("path", ""))
+    if not data.get("path") or not folder.is_dir():
+        return images
+    dataset = load_dataset(folder)
+    splits = tuple(data.get("train_splits", ("train",)))
+    if not set(splits) <= set(dataset.splits):
+        return images
+    # The photos have no labels, so nothing is known about the classes in them.
+    known = replace(_known(dataset, splits, ()), trained={}, calibrated={})
+    return replace(images, dataset=known)
 
 
 def _data_section(config: Path) -> dict[str, Any]:

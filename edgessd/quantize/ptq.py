@@ -18,6 +18,7 @@ from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.quantize.annotate import Group, Plan, annotate
 from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
+from edgessd.quantize.passes.correct_bias import correct_bias
 from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
 from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
 from edgessd.quantize.passes.round_weights import round_weights
@@ -138,8 +139,11 @@ def _conv_params(
             params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
         integers = quantize_weight(weight, params)
         if conv.name in moments:
-            integers, lost = round_weights(weight, params, moments[conv.name], source.scale)
-            bias = bias + lost
+            fed = moments[conv.name]
+            if recipe.rounding == "learned":
+                integers = round_weights(weight, params, fed, source.scale)
+            if recipe.correct_bias:
+                bias = correct_bias(bias, weight, integers, params, fed)
         found[conv.name] = ConvParams(
             weight=integers,
             params=params,
@@ -156,15 +160,15 @@ def _moments(
     table: CalibrationTable,
     recipe: Recipe,
 ) -> dict[str, InputMoments]:
-    """What each convolution is fed, where rounding learns from it."""
-    if recipe.rounding == "nearest":
+    """What each convolution is fed, where a pass of the recipe asks for it."""
+    if recipe.rounding == "nearest" and not recipe.correct_bias:
         return {}
     if not len(table.samples):
         raise CalibrationError(
-            "Learned rounding needs images, and the calibration table has none",
+            "Learned rounding and bias correction need images, and the calibration table has none",
             expected="a table from `collect`",
             found="statistics alone",
-            fix='Calibrate again, or say rounding = "nearest" in the recipe.',
+            fix="Calibrate again, or leave rounding and correct_bias out of the recipe.",
         )
     wanted = set(plan.convolutions)
     convolutions = [node for node in model.graph.node if node.name in wanted]

@@ -115,7 +115,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
         preparation: What is done to the float graph before calibration.
         rounding: Of weights: to the `nearest` integer, or `learned` from what the layer is fed, so
-            that errors cancel in its sums (`passes.round_weights`).
+            that errors cancel in its sums (`passes.round_weights`). It wants `correct_bias` too.
+        correct_bias: Give the mean error of rounded weights to the bias (`passes.correct_bias`).
         exemptions: Later ones win.
         minimum_images: Fewer readable calibration images are refused.
         parity: What the engine must keep of the float graph.
@@ -127,6 +128,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     weights: Literal["minmax", "mse"] = "minmax"
     preparation: Preparation = Preparation()
     rounding: Literal["nearest", "learned"] = "nearest"
+    correct_bias: bool = False
     exemptions: tuple[Exemption, ...] = ()
     minimum_images: int = 16
     parity: ParityBound = ParityBound()

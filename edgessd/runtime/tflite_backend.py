@@ -42,16 +42,16 @@ class LiteRtBackend:
             "delegate": "XNNPACK" if xnnpack else "none",
         }
         self.metadata: dict[str, str] = {}
-        self._interpreter = _make_interpreter(module, engine, threads=threads, xnnpack=xnnpack)
+        self._interpreter = make_interpreter(module, engine, threads=threads, xnnpack=xnnpack)
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise BackendError(
                 "The engine isn't a detector", expected="one image input", found=f"{len(inputs)}"
             )
-        self.input = _tensor_spec(inputs[0])
+        self.input = tensor_spec(inputs[0])
         self._input_index = inputs[0]["index"]
         details = self._interpreter.get_output_details()
-        self.outputs = tuple(_tensor_spec(detail) for detail in details)
+        self.outputs = tuple(tensor_spec(detail) for detail in details)
         # A view into the interpreter may not live across invoke(), so outputs are copied (some 100 kB,
         # microseconds) into buffers that stay.
         self._outputs = tuple(
@@ -109,9 +109,19 @@ def library_version() -> str:
     return f"{library} {version}"
 
 
-def _make_interpreter(
-    module: ModuleType, engine: Path | bytes, *, threads: int, xnnpack: bool
+def make_interpreter(
+    module: ModuleType,
+    engine: Path | bytes,
+    *,
+    threads: int,
+    xnnpack: bool,
+    keep_tensors: bool = False,
 ) -> Any:
+    """An interpreter with its tensors allocated; `keep_tensors` lets inner ones be read after a run.
+
+    Raises:
+        BackendError: LiteRT refuses the engine.
+    """
     source: dict[str, Any] = (
         {"model_content": engine} if isinstance(engine, bytes) else {"model_path": str(engine)}
     )
@@ -121,7 +131,10 @@ def _make_interpreter(
     try:
         with without_info_lines():
             interpreter = module.Interpreter(
-                **source, num_threads=threads, experimental_op_resolver_type=kind
+                **source,
+                num_threads=threads,
+                experimental_op_resolver_type=kind,
+                experimental_preserve_all_tensors=keep_tensors,
             )
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -137,7 +150,8 @@ def _make_interpreter(
     return interpreter
 
 
-def _tensor_spec(detail: dict[str, Any]) -> TensorSpec:
+def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
+    """What the interpreter says of a tensor; raises BackendError where its shape isn't fixed."""
     signature = tuple(int(side) for side in detail.get("shape_signature", detail["shape"]))
     shape = tuple(int(side) for side in detail["shape"])
     if any(side < 0 for side in signature[1:]):

@@ -38,7 +38,15 @@ def test_builds_and_says_what_it_built(
     assert said["engine"] == "dist/tiny-raspberry-pi/engine.tflite"
     assert said["needs_finish"] is False
     assert said["seconds"] >= sum(said["stages"].values()) - 0.1
-    assert list(said["stages"]) == ["load", "export", "calibrate", "quantize", "lower", "bundle"]
+    assert list(said["stages"]) == [
+        "load",
+        "export",
+        "calibrate",
+        "quantize",
+        "audit",
+        "lower",
+        "bundle",
+    ]
     manifest = open_bundle(work / said["bundle"]).manifest
     assert (manifest.name, manifest.target, manifest.scheme) == ("tiny", "raspberry-pi", "affine")
     calibration = manifest.provenance.calibration

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from edgessd.bench.figures import BenchFigures
 from edgessd.bench.report import plots
@@ -52,20 +53,10 @@ def write_report(report: Report, path: Path) -> None:
 
 def render_report(report: Report) -> str:
     """The whole page as HTML text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
+    return render_template(
+        "page.html",
         title=report.title,
         notes=report.notes,
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        edgessd=version("edgessd"),
         machine=report.figures[0].machine,
         figures=report.figures,
         stage_plot=plots.stage_bars(report.figures),
@@ -75,14 +66,36 @@ def render_report(report: Report) -> str:
             plots.class_bars(figures.accuracy.metrics.per_class) if figures.accuracy else None
             for figures in report.figures
         ],
-        pictures=[(picture.model, _data_url(picture)) for picture in report.pictures],
+        pictures=[
+            (picture.model, picture_url(picture.image, picture.detections))
+            for picture in report.pictures
+        ],
     )
 
 
-def _data_url(picture: Picture, width: int = 480) -> str:
+def render_template(name: str, **values: Any) -> str:
+    """A template of this folder as HTML text; `created` and `edgessd` are filled in."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        edgessd=version("edgessd"),
+        **values,
+    )
+
+
+def picture_url(image: Image, detections: Detections, width: int = 480) -> str:
+    """An image with its detections drawn, as a data URL of a JPEG of at most `width` pixels."""
     import cv2
 
-    canvas = annotate(picture.image, picture.detections)
+    canvas = annotate(image, detections)
     if canvas.shape[1] > width:
         height = round(canvas.shape[0] * width / canvas.shape[1])
         canvas = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(

@@ -1,0 +1,198 @@
+"""Are these images fit to calibrate with? Enough, different, like the real thing, and not the exam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edgessd.bundle.quality import CalibrationAudit
+from edgessd.calibrate.table import CalibrationTable
+from edgessd.core.errors import CalibrationError
+from edgessd.core.files import sha256_of
+from edgessd.data.duplicates import find_duplicates, fingerprints
+
+ENOUGH = 64
+"""Over 3 draws of photographs, ranges from 64 differ from those of 100 by less than int8 can tell."""
+
+MOVING = 0.05
+"""Share of the range that the mean over the tensors may move from half of the images to all of them."""
+
+SATURATED = 0.01
+"""Share of a tensor's values beyond its range."""
+
+COPIES = 0.1
+"""Share of the images that are copies of others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownDataset:
+    """The labelled dataset that calibration images belong to, as far as the audit needs it.
+
+    Attributes:
+        name: For a person.
+        trained: Boxes of each label that the detector is trained on.
+        calibrated: Boxes of each label in the calibration images.
+        evaluation: Split → images that the detector is judged by.
+    """
+
+    name: str
+    trained: Mapping[str, int]
+    calibrated: Mapping[str, int]
+    evaluation: Mapping[str, tuple[Path, ...]]
+
+
+def audit_calibration(
+    table: CalibrationTable,
+    images: Sequence[Path],
+    *,
+    dataset: KnownDataset | None,
+    saturation: Mapping[str, float],
+    minimum: int,
+) -> CalibrationAudit:
+    """Judge a calibration.
+
+    Args:
+        table: What was collected.
+        images: The files it was collected on.
+        dataset: What is known about labels and evaluation; None for unlabelled photos.
+        saturation: Share of sampled values beyond the chosen range, by tensor.
+        minimum: Fewer different images than this are refused.
+
+    Returns:
+        The record for the manifest; its `warnings` are sentences for a person.
+
+    Raises:
+        CalibrationError: The images are copies of too few, or mostly those of the evaluation.
+    """
+    prints = fingerprints(images)
+    groups = find_duplicates(prints)
+    readable = [item for item in prints if item.broken is None]
+    distinct = len(readable) - len(
+        {path for group in groups for path in group.paths[1:]}  # a file may be in two groups
+    )
+    leaked = leaked_images([item.path for item in readable], dataset)
+    _refuse_copies(len(readable), distinct, minimum)
+    _refuse_leak(leaked, len(readable), dataset)
+    worst = max(saturation, key=lambda name: saturation[name], default="")
+    shifts = range_shifts(table)
+    moving = max(shifts, key=lambda name: shifts[name], default="")
+    audit = CalibrationAudit(
+        images=len(readable),
+        distinct=distinct,
+        unreadable=len(prints) - len(readable),
+        leaked=len(leaked),
+        compared_with=_evaluation_name(dataset),
+        classes_unseen=_unseen(dataset),
+        mean_range_shift=round(sum(shifts.values()) / len(shifts), 5) if shifts else None,
+        worst_range_shift=round(shifts[moving], 5) if shifts else None,
+        worst_range_shift_tensor=moving,
+        worst_saturation=round(saturation[worst], 6) if saturation else None,
+        worst_saturation_tensor=worst,
+    )
+    return msgspec.structs.replace(audit, warnings=tuple(_warnings(audit, leaked)))
+
+
+def leaked_images(images: Sequence[Path], dataset: KnownDataset | None) -> tuple[Path, ...]:
+    """The images that are, byte for byte, also images of the evaluation."""
+    if dataset is None:
+        return ()
+    sizes: dict[int, list[Path]] = {}
+    for path in images:
+        sizes.setdefault(path.stat().st_size, []).append(path)
+    # Only files of the same size can be the same: a large evaluation set needn't be read for this.
+    suspects = [
+        path
+        for paths in dataset.evaluation.values()
+        for path in paths
+        if path.is_file() and path.stat().st_size in sizes
+    ]
+    hashes = {sha256_of(path) for path in suspects}
+    if not hashes:
+        return ()
+    near = {path.stat().st_size for path in suspects}
+    return tuple(path for size in near for path in sizes[size] if sha256_of(path) in hashes)
+
+
+def range_shifts(table: CalibrationTable) -> dict[str, float]:
+    """How far each tensor's typical range moves from half of the images to all, as a share of it."""
+    shifts = {}
+    for name, (low, high) in table.halves.items():
+        whole = table[name]
+        width = whole.mean_maximum - whole.mean_minimum
+        moved = max(abs(low - whole.mean_minimum), abs(high - whole.mean_maximum))
+        shifts[name] = moved / width if width > 0 else 0.0
+    return shifts
+
+
+def _warnings(audit: CalibrationAudit, leaked: Sequence[Path]) -> list[str]:
+    found = []
+    if audit.distinct < ENOUGH:
+        found.append(
+            f"Only {audit.distinct} different calibration images: ranges depend on which they are; "
+            "100 are better"
+        )
+    copies = audit.images - audit.distinct
+    if copies > COPIES * audit.images:
+        found.append(f"{copies} of {audit.images} calibration images are copies of others")
+    if leaked:
+        found.append(
+            f"{len(leaked)} calibration images belong to {audit.compared_with}, first "
+            f"{leaked[0].name}: an accuracy measured there is flattered"
+        )
+    if audit.classes_unseen:
+        found.append(
+            "No calibration image shows "
+            + ", ".join(audit.classes_unseen)
+            + ", which the detector "
+            "is trained on"
+        )
+    if audit.mean_range_shift is not None and audit.mean_range_shift > MOVING:
+        found.append(
+            f"Ranges still move by {audit.mean_range_shift:.1%} from half of the calibration images "
+            f"to all (most: {audit.worst_range_shift_tensor}): more images would change them again"
+        )
+    if audit.worst_saturation is not None and audit.worst_saturation > SATURATED:
+        found.append(
+            f"{audit.worst_saturation:.1%} of the values of {audit.worst_saturation_tensor} lie beyond "
+            "its range"
+        )
+    return found
+
+
+def _refuse_copies(images: int, distinct: int, minimum: int) -> None:
+    if distinct < minimum:
+        raise CalibrationError(
+            "The calibration images are copies of too few: ranges fit those only",
+            expected=f"at least {minimum} different images, better 100",
+            found=f"{distinct} different ones among {images}",
+            fix="Take images at other moments and places, or pass --force-small",
+        )
+
+
+def _refuse_leak(leaked: Sequence[Path], images: int, dataset: KnownDataset | None) -> None:
+    if dataset is not None and len(leaked) * 2 > images:
+        raise CalibrationError(
+            "Calibrating on images that a detector is judged by would flatter it",
+            expected=f"images that aren't in {_evaluation_name(dataset)}",
+            found=f"{len(leaked)} of {images} that are, first {leaked[0]}",
+            fix="Name a folder of other images: --calibration DIR",
+        )
+
+
+def _unseen(dataset: KnownDataset | None) -> tuple[str, ...]:
+    if dataset is None:
+        return ()
+    return tuple(
+        label
+        for label, boxes in dataset.trained.items()
+        if boxes and not dataset.calibrated.get(label)
+    )
+
+
+def _evaluation_name(dataset: KnownDataset | None) -> str:
+    if dataset is None or not dataset.evaluation:
+        return ""
+    return f"{dataset.name}, {' + '.join(dataset.evaluation)}"

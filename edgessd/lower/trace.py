@@ -1,0 +1,205 @@
+"""Look into two forms of one network, tensor by tensor: where do they part?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edgessd.bundle.manifest import MANIFEST_NAME
+from edgessd.bundle.store import open_bundle
+from edgessd.core.contract import Contract
+from edgessd.core.errors import GraphError
+from edgessd.core.preprocess import prepare_image
+from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.graph.dataflow import observed_tensors
+from edgessd.graph.export import export_float_graph
+from edgessd.graph.float_graph import INPUT, contract_in, read_model
+from edgessd.graph.passes.absorb_preprocess import CENTRE
+from edgessd.graph.verify import make_session
+from edgessd.graph.view import GraphView, copy_of
+from edgessd.metrics.signal import SignalToNoise, channel_count
+from edgessd.model.checkpoint import load_checkpoint
+from edgessd.runtime.tflite_trace import LiteRtTrace
+
+Values = dict[str, NDArray[Any]]
+
+DIVERGED_DB = 20.0
+"""A tensor that lost a hundredth of its power: int8 networks stay above it nearly to their end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traced:
+    """A network whose inner tensors can be read.
+
+    Attributes:
+        tensors: Names in the order of the computation, those of the exported float graph.
+        run: BGR image → real values by name, feature maps as (1, C, H, W).
+    """
+
+    tensors: tuple[str, ...]
+    run: Callable[[NDArray[np.uint8]], Values]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerSignal:
+    """What one tensor keeps of the reference's, in dB."""
+
+    tensor: str
+    sqnr_db: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Divergence:
+    """Two networks, tensor by tensor.
+
+    Attributes:
+        layers: Every tensor that both have, in the order of the computation.
+        images: How many it was measured on.
+    """
+
+    layers: tuple[LayerSignal, ...]
+    images: int
+
+    @property
+    def first(self) -> LayerSignal | None:
+        """The first tensor below `DIVERGED_DB`; None where none is."""
+        return next((layer for layer in self.layers if layer.sqnr_db < DIVERGED_DB), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        first = self.first
+        return {
+            "first": None if first is None else first.tensor,
+            "below_db": DIVERGED_DB,
+            "images": self.images,
+            "layers": {layer.tensor: round(layer.sqnr_db, 2) for layer in self.layers},
+        }
+
+
+def diverge(reference: Traced, found: Traced, images: Sequence[NDArray[np.uint8]]) -> Divergence:
+    """Run both over BGR images and compare the tensors that both have.
+
+    Raises:
+        GraphError: They have none in common beside the input.
+    """
+    both = [name for name in reference.tensors if name in set(found.tensors) and name != INPUT]
+    if not both:
+        raise GraphError(
+            "The two networks can't be compared layer by layer",
+            expected="forms of one exported graph, whose tensors have the same names",
+            found=f"{', '.join(reference.tensors[:3])} … against {', '.join(found.tensors[:3])} …",
+        )
+    signals: dict[str, SignalToNoise] = {}
+    for image in images:
+        first, second = reference.run(image), found.run(image)
+        for name in both:
+            if first[name].shape != second[name].shape:
+                continue  # an engine may lay a tensor out in its own way, as pairs of columns
+            if name not in signals:
+                signals[name] = SignalToNoise.over(channel_count(first[name].shape))
+            signals[name].add(first[name], second[name])
+    return Divergence(
+        layers=tuple(
+            LayerSignal(tensor=name, sqnr_db=signal.decibels) for name, signal in signals.items()
+        ),
+        images=len(images),
+    )
+
+
+def open_traced(path: Path) -> Traced:
+    """Open a checkpoint, an edgessd .onnx or a bundle with its inner tensors.
+
+    A TensorRT bundle is read through the graph that it is compiled from, a .tflite on LiteRT's own
+    kernels: XNNPACK keeps no inner tensors.
+
+    Raises:
+        GraphError: A foreign .tflite, or one that decodes inside the engine.
+    """
+    if (path / "best.pt").is_file() and not (path / MANIFEST_NAME).is_file():
+        path = path / "best.pt"
+    if path.suffix in (".pt", ".pth"):
+        graph = export_float_graph(load_checkpoint(path))
+        return trace_graph(graph.model, graph.contract)
+    if path.suffix == ".onnx":
+        model, metadata = read_model(path)
+        return trace_graph(model, contract_in(metadata, path))
+    if not path.is_dir() and path.name != MANIFEST_NAME:
+        raise GraphError(
+            f"{path} can't be compared layer by layer",
+            expected="a checkpoint, an edgessd .onnx or a bundle",
+        )
+    bundle = open_bundle(path.parent if path.name == MANIFEST_NAME else path)
+    manifest = bundle.manifest
+    if manifest.engine.format == "tflite":
+        return _trace_tflite(bundle.engine_path, manifest.contract)
+    file = manifest.finish.weakly_typed.file if manifest.finish else manifest.engine.file
+    model, _ = read_model(bundle.directory / file)
+    return trace_graph(model, manifest.contract)
+
+
+def trace_graph(model: onnx.ModelProto, contract: Contract) -> Traced:
+    """A float or Q/DQ graph in onnxruntime."""
+    view = GraphView(model)
+    quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    wanted = _dequantized(view, model) if quantized else {n: n for n in observed_tensors(model)}
+    wanted = {name: tensor for name, tensor in wanted.items() if tensor not in view.inputs}
+    tapped = copy_of(model)
+    del tapped.graph.output[:]
+    tapped.graph.output.extend(
+        helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None) for tensor in wanted.values()
+    )
+    session = make_session(tapped, threads=1)
+    image_type = model.graph.input[0].type.tensor_type.elem_type
+    spec = _input_spec(contract, "int8" if image_type == TensorProto.INT8 else "float32")
+
+    def run(image: NDArray[np.uint8]) -> Values:
+        tensor, _ = prepare_image(image, contract.preprocess, spec)
+        values = session.run(list(wanted.values()), {model.graph.input[0].name: tensor})
+        return dict(zip(wanted, values, strict=True))
+
+    return Traced(tensors=tuple(wanted), run=run)
+
+
+def _dequantized(view: GraphView, model: onnx.ModelProto) -> dict[str, str]:
+    """Name of the float graph → tensor with what integers made of it."""
+    found = {}
+    for node in model.graph.node:
+        if node.op_type != "DequantizeLinear" or view.is_constant(node.input[0]):
+            continue
+        found[node.output[0].removesuffix(".dequantized")] = node.output[0]
+    for value in model.graph.output:  # what the recipe keeps float
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            found.setdefault(value.name, value.name)
+    return found
+
+
+def _input_spec(contract: Contract, dtype: Any) -> TensorSpec:
+    size = contract.preprocess
+    return TensorSpec(
+        name=INPUT,
+        shape=(1, 3, size.height, size.width),
+        dtype=dtype,
+        quantization=Affine(scale=1 / CENTRE, zero_point=0) if dtype == "int8" else None,
+        layout="NCHW",
+    )
+
+
+def _trace_tflite(engine: Path, contract: Contract) -> Traced:
+    trace = LiteRtTrace(engine)
+
+    def run(image: NDArray[np.uint8]) -> Values:
+        tensor, _ = prepare_image(image, contract.preprocess, trace.input)
+        values = trace.run(tensor)
+        return {
+            name: value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+            for name, value in values.items()
+        }
+
+    return Traced(tensors=trace.tensors, run=run)
