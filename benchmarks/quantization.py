@@ -1,28 +1,38 @@
-"""Which recipe keeps an int8 detector closest to its float self?
+"""What does each step of quantization bring, and which recipe keeps a detector closest to its float self?
 
-Quantizes one checkpoint with every recipe in both schemes from one calibration table, runs each Q/DQ
-graph in onnxruntime and prints agreement AP with the float graph, and AP where there are labels.
+Quantizes one checkpoint with recipes, or with each pass of a recipe alone and all together, in both
+schemes and from several draws of calibration images. Each Q/DQ graph runs in onnxruntime; agreement AP
+with the float graph is printed, and AP where there are labels. A draw is a folder, or a part of it by
+sorted names; an image that a draw calibrates with is never judged on in that draw.
 
     edgessd import folded ../shared/weights/ssdlite_mobilenet_v2_voc --out voc.pt
-    python benchmarks/quantization.py --checkpoint voc.pt \
-        --calibration ../shared/data/coco128/images/train2017 --agreement ../shared/data/coco_train
-    python benchmarks/quantization.py --checkpoint voc.pt \
-        --calibration ../shared/data/coco128/images/train2017 \
+    python benchmarks/quantization.py --checkpoint voc.pt --ablation \
+        --calibration ../shared/data/coco128/images/train2017:0:100 --agreement ../shared/data/coco_train
+    python benchmarks/quantization.py --checkpoint voc.pt --recipe default --recipe average \
+        --calibration ../shared/data/coco128/images/train2017:0:100 \
+        --calibration ../shared/data/coco_train:0:100 --calibration ../shared/data/coco_train:100:200 \
         --data ../shared/data/voc100 --agreement ../shared/data/coco128/images/val2017
 
-Choose a recipe on some images (the first call), report it on others (the second).
+Choose on some images (the first call), report on others (the second).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from edgessd.bench.accuracy import score
 from edgessd.calibrate.collect import collect
+from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
@@ -34,53 +44,139 @@ from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.verify import make_session
+from edgessd.lower.calibration_images import images_in
 from edgessd.metrics.coco import EVALUATION_NMS
+from edgessd.metrics.ground_truth import LabelledImage
 from edgessd.metrics.parity import agreement_ap
 from edgessd.model.checkpoint import load_checkpoint
+from edgessd.quantize.prepare import prepare
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.recipe import Recipe, list_recipes, load_recipe
+from edgessd.quantize.recipe import Preparation, Recipe, load_recipe
 from edgessd.quantize.schemes import SCHEMES
 
 
 def main() -> None:
     arguments = _arguments()
-    started = time.perf_counter()
     graph = export_float_graph(load_checkpoint(arguments.checkpoint))
-    exported = time.perf_counter()
-    table = _table(graph, arguments)
-    print(
-        f"export {exported - started:.1f} s, "
-        f"calibration with {len(table.images)} images {time.perf_counter() - exported:.1f} s"
-    )
     labelled = load_dataset(arguments.data).split(arguments.split) if arguments.data else ()
     paths = [image.path for image in labelled]
     paths += [path for folder in arguments.agreement for path in list_images(folder)]
     if not paths:
         raise SystemExit("give images to judge on with --data or --agreement")
-    reference = detect(graph.model.SerializeToString(), graph.contract, paths)
+    reference = dict(
+        zip(paths, detect(graph.model.SerializeToString(), graph.contract, paths), strict=True)
+    )
+    judge = Judge(labelled=labelled, paths=paths, reference=reference, labels=graph.contract.labels)
+    print(f"{'float32':38}{'':11}{_words(judge.judge(list(reference.values()), ()))}")
+    recipes = [load_recipe(name) for name in arguments.recipe or ["default"]]
+    if arguments.ablation:
+        recipes = [variant for recipe in recipes for variant in ablation(recipe)]
     rows = []
-    if labelled:
-        ap = score(labelled, reference[: len(labelled)], graph.contract.labels).metrics.AP
-        print(f"{'float32':24}{'':11}agreement 1.0000  AP {ap:.4f}")
-    for scheme in arguments.scheme:
-        for recipe in _recipes(arguments.recipe):
+    for draw in arguments.calibration:
+        images = _drawn(draw)
+        prepared: dict[Preparation, tuple[FloatGraph, CalibrationTable, float]] = {}
+        for recipe, scheme in product(recipes, arguments.scheme):
+            if recipe.preparation not in prepared:
+                prepared[recipe.preparation] = _calibrated(graph, images, recipe.preparation)
+            ready, table, seconds = prepared[recipe.preparation]
             begun = time.perf_counter()
-            quantized = quantize(graph, table, scheme=scheme, recipe=recipe)
-            seconds = time.perf_counter() - begun
-            found = detect(quantized.model.SerializeToString(), quantized.contract, paths)
-            row = {"recipe": recipe.name, "scheme": scheme, "quantize_seconds": round(seconds, 2)}
-            row["agreement_AP"] = round(agreement_ap(reference, found), 4)
-            if labelled:
-                report = score(labelled, found[: len(labelled)], graph.contract.labels)
-                row["AP"] = round(report.metrics.AP, 4)
+            quantized = quantize(ready, table, scheme=scheme, recipe=recipe)
+            row = {
+                "recipe": recipe.name,
+                "scheme": scheme,
+                "draw": draw,
+                "calibrate_seconds": round(seconds, 2),
+                "quantize_seconds": round(time.perf_counter() - begun, 2),
+            }
+            model = quantized.model.SerializeToString()
+            row |= judge.judge(detect(model, quantized.contract, paths), images)
             rows.append(row)
-            ap_text = f"  AP {row['AP']:.4f}" if labelled else ""
-            print(
-                f"{recipe.name:24}{scheme:11}agreement {row['agreement_AP']:.4f}{ap_text}",
-                flush=True,
-            )
+            print(f"{recipe.name:38}{scheme:11}{_words(row)}  {draw}", flush=True)
+    means = _means(rows)
+    for row in means:
+        print(f"{row['recipe']:38}{row['scheme']:11}{_words(row)}  mean of {row['draws']}")
     if arguments.out:
-        arguments.out.write_text(json.dumps({"images": len(paths), "rows": rows}, indent=2) + "\n")
+        arguments.out.write_text(
+            json.dumps({"images": len(paths), "means": means, "rows": rows}, indent=2) + "\n"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Scores detections of all `paths`, labelled images first, against the float graph's."""
+
+    labelled: Sequence[LabelledImage]
+    paths: Sequence[Path]
+    reference: Mapping[Path, Detections]
+    labels: Sequence[str]
+
+    def judge(self, found: Sequence[Detections], seen: Collection[Path]) -> dict[str, float]:
+        """Agreement AP, and AP where there are labels, without the images that were `seen`."""
+        hidden = set(seen)
+        kept = [index for index, path in enumerate(self.paths) if path not in hidden]
+        scores = {
+            "judged_on": len(kept),
+            "agreement_AP": agreement_ap(
+                [self.reference[self.paths[index]] for index in kept],
+                [found[index] for index in kept],
+            ),
+        }
+        if self.labelled:
+            report = score(self.labelled, found[: len(self.labelled)], self.labels)
+            scores["AP"] = report.metrics.AP
+        return {name: round(value, 4) for name, value in scores.items()}
+
+
+def ablation(recipe: Recipe) -> list[Recipe]:
+    """Its ranges alone, each of its passes alone, and the whole."""
+    bare = replace(recipe, preparation=Preparation(), rounding="nearest", correct_bias=False)
+    variants = {"ranges alone": bare}
+    for name in Preparation.__struct_fields__:
+        if getattr(recipe.preparation, name):
+            variants[name] = replace(bare, preparation=Preparation(**{name: True}))
+    if recipe.preparation != Preparation():
+        variants["all preparation"] = replace(bare, preparation=recipe.preparation)
+    if recipe.correct_bias:
+        variants["correct_bias"] = replace(bare, correct_bias=True)
+    if recipe.rounding == "learned":
+        variants["learned rounding"] = replace(bare, correct_bias=True, rounding="learned")
+    variants["all"] = recipe
+    return [replace(entry, name=f"{recipe.name}: {name}") for name, entry in variants.items()]
+
+
+def _calibrated(
+    graph: FloatGraph, images: Sequence[Path], preparation: Preparation
+) -> tuple[FloatGraph, CalibrationTable, float]:
+    begun = time.perf_counter()
+    prepared = prepare(graph, draw_samples(images, graph.contract), preparation)
+    table = collect(prepared, images)
+    return prepared, table, time.perf_counter() - begun
+
+
+def _drawn(draw: str) -> list[Path]:
+    """Images of FOLDER or FOLDER:START:END by sorted names; of a dataset, its training images."""
+    folder, _, part = draw.partition(":")
+    start, _, end = part.partition(":")
+    images = sorted(images_in(Path(folder), limit=sys.maxsize).paths)
+    return images[int(start or 0) : int(end) if end else None]
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Over the draws."""
+    means = []
+    for name, scheme in dict.fromkeys((row["recipe"], row["scheme"]) for row in rows):
+        same = [row for row in rows if (row["recipe"], row["scheme"]) == (name, scheme)]
+        mean = {"recipe": name, "scheme": scheme, "draws": len(same)}
+        for key in ("agreement_AP", "AP", "calibrate_seconds", "quantize_seconds"):
+            if key in same[0]:
+                mean[key] = round(sum(row[key] for row in same) / len(same), 4)
+        means.append(mean)
+    return means
+
+
+def _words(scores: Mapping[str, Any]) -> str:
+    ap = f"  AP {scores['AP']:.4f}" if "AP" in scores else ""
+    return f"agreement {scores['agreement_AP']:.4f}{ap}"
 
 
 def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Detections]:
@@ -105,24 +201,21 @@ def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Dete
     return found
 
 
-def _table(graph: FloatGraph, arguments: argparse.Namespace) -> CalibrationTable:
-    images = list_images(arguments.calibration)[: arguments.images]
-    return collect(graph, images)
-
-
-def _recipes(names: list[str]) -> list[Recipe]:
-    return [load_recipe(name) for name in names or list_recipes()]
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--calibration", type=Path, required=True, help="folder of images")
-    parser.add_argument("--images", type=int, default=100, help="calibration images, first by name")
+    parser.add_argument(
+        "--calibration",
+        action="append",
+        required=True,
+        metavar="FOLDER[:START:END]",
+        help="a draw of calibration images; give it again for more",
+    )
     parser.add_argument("--data", type=Path, help="labelled images to judge on")
     parser.add_argument("--split", default="all")
     parser.add_argument("--agreement", type=Path, action="append", default=[], help="more images")
-    parser.add_argument("--recipe", action="append", help="name or file; default: all that ship")
+    parser.add_argument("--recipe", action="append", help="name or file; default: default")
+    parser.add_argument("--ablation", action="store_true", help="each pass of the recipes alone")
     parser.add_argument("--scheme", action="append", choices=list(SCHEMES))
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     arguments = parser.parse_args()

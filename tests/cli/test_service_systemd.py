@@ -91,6 +91,8 @@ class Container:
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     if os.geteuid() != 0 or shutil.which("systemd-nspawn") is None:
         pytest.skip("needs root and Debian's packages systemd and systemd-container")
+    if any(Path(path).is_relative_to("/tmp") for path in (ROOT, sys.prefix)):
+        pytest.skip("the project or its Python is in /tmp, of which a service has its own")
     folder = tmp_path_factory.mktemp("machine")
     root = folder / "root"
     for name in ("root", "upper", "work"):

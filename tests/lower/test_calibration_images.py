@@ -15,8 +15,10 @@ from edgessd.lower.calibration_images import (
     calibrate,
     images_in,
     images_of_run,
+    prepare_for,
     spread,
 )
+from edgessd.quantize.recipe import Preparation
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +136,22 @@ def test_a_run_without_its_dataset_asks_for_a_folder(
         (tmp_path / "config.toml").write_text(config)
     with pytest.raises(CalibrationError, match=rf"{reason}.*--calibration DIR"):
         images_of_run(tmp_path / "best.pt", limit=10)
+
+
+def test_a_graph_is_prepared_once(
+    graph: FloatGraph, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = images_in(photos, limit=16)
+    wanted = Preparation(equalize=True, balance_box_codes=True)
+    first = prepare_for(graph, images, wanted, cache=tmp_path)
+    assert first.sha256 != graph.sha256
+    (kept,) = tmp_path.glob("*.onnx")
+    with monkeypatch.context() as patched:
+        patched.setattr("edgessd.lower.calibration_images.prepare", None)
+        again = prepare_for(graph, images, wanted, cache=tmp_path)
+    assert (again.sha256, again.contract) == (first.sha256, first.contract)
+    assert prepare_for(graph, images, Preparation(), cache=tmp_path) is graph
+    prepare_for(graph, images, Preparation(equalize=True), cache=tmp_path)
+    assert len(list(tmp_path.glob("*.onnx"))) == 2
+    kept.write_bytes(b"half a file")
+    assert prepare_for(graph, images, wanted, cache=tmp_path).sha256 == first.sha256

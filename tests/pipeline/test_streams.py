@@ -129,7 +129,10 @@ def test_a_fast_source_does_not_starve_a_slow_one() -> None:
 
 
 def test_two_files_are_read_to_their_ends() -> None:
-    streams = started([CountingSource(30), CountingSource(7)])
+    sources = [CountingSource(30), CountingSource(7)]
+    streams = started(sources)
+    while min(source.given for source in sources) < 3:  # two of each wait, the third is in hand
+        time.sleep(0.001)
     seen = [(frame.stream, frame.index) for frame in frames_of(streams)]
     streams.close()
     assert sorted(seen) == [(0, i) for i in range(30)] + [(1, i) for i in range(7)]

@@ -350,6 +350,43 @@ def test_table_of_too_few_images_is_refused(
         quantize(small_graph, table, scheme="affine", recipe=recipe)
 
 
+def test_passes_that_need_images_refuse_a_table_without(
+    small_graph: FloatGraph, table: CalibrationTable
+) -> None:
+    bare = CalibrationTable(
+        tensors=table.tensors, images=table.images, skipped={}, graph_sha256=table.graph_sha256
+    )
+    for settings in ({"rounding": "learned"}, {"correct_bias": True}):
+        recipe = replace(load_recipe("average"), **settings)
+        with pytest.raises(CalibrationError, match="need images"):
+            quantize(small_graph, bare, scheme="affine", recipe=recipe)
+    quantize(small_graph, bare, scheme="affine", recipe=load_recipe("average"))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_learned_rounding_changes_weights_and_biases_alone(
+    small_graph: FloatGraph, table: CalibrationTable, scheme: SchemeName
+) -> None:
+    plain = load_recipe("average")
+    before, after = (
+        GraphView(quantize(small_graph, table, scheme=scheme, recipe=recipe).model)
+        for recipe in (plain, replace(plain, rounding="learned", correct_bias=True))
+    )
+    name = "backbone.blocks.3.project.conv"
+    np.testing.assert_array_equal(
+        before.constant(f"{name}.weight.scale"), after.constant(f"{name}.weight.scale")
+    )
+    moved = after.constant(f"{name}.weight.quantized").astype(int) - before.constant(
+        f"{name}.weight.quantized"
+    )
+    assert 0 < np.abs(moved).max() < 64
+    bias = f"{name}.bias.quantized" if scheme == "affine" else f"{name}.bias"
+    assert (before.constant(bias) != after.constant(bias)).any()
+    if scheme == "symmetric":
+        values = after.constant(bias)
+        np.testing.assert_array_equal(values, values.astype(np.float16).astype(np.float32))
+
+
 def test_file_carries_contract_recipe_and_calibration(
     graphs: dict[SchemeName, QuantGraph], table: CalibrationTable, tmp_path: Path
 ) -> None:

@@ -44,6 +44,11 @@ def test_own_file(tmp_path: Path) -> None:
             'name = "x"\n[activations]\nmethod = "mse"\n[[exemptions]]\ntensors = ["a"]\n',
             "keep_float",
         ),
+        ('name = "x"\nrounding = "up"\n[activations]\nmethod = "mse"\n', "up"),
+        (
+            'name = "x"\n[activations]\nmethod = "mse"\n[preparation]\nequalise = true\n',
+            "equalise",
+        ),
         ("name = ", "recipe"),
     ],
 )

@@ -303,7 +303,8 @@ def test_the_page_comes_back_by_itself_after_a_restart() -> None:
         until(lambda: shown_frame(chrome, 0) is not None)
         end(pipeline, running)
         until(lambda: chrome.find_element("id", "state").text == "connection lost")
-        assert "No connection" in chrome.find_element("css selector", ".notice").text
+        notice = chrome.find_element("css selector", ".notice")
+        until(lambda: "No connection" in notice.text)
         pipeline, page, running = start(page.port)
         until(lambda: chrome.find_element("id", "state").text == "live")
         until(lambda: not chrome.find_element("css selector", ".notice").is_displayed())

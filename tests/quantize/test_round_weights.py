@@ -1,0 +1,109 @@
+"""Learned rounding and bias correction: what they minimise, measured on the inputs themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgessd.calibrate.moments import InputMoments
+from edgessd.quantize.passes.correct_bias import correct_bias
+from edgessd.quantize.passes.round_weights import round_weights
+from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_params
+
+Array = NDArray[Any]
+
+
+def correlated(groups: int, size: int, count: int = 4000) -> Array:
+    """(groups, size, count) inputs that share a few causes and have a mean, like ReLU's outputs."""
+    random = np.random.default_rng(11)
+    causes = random.normal(size=(groups, 4, count))
+    mixing = random.normal(size=(groups, size, 4))
+    inputs = np.einsum("gkc,gcn->gkn", mixing, causes) + 0.2 * random.normal(
+        size=(groups, size, count)
+    )
+    return np.maximum(inputs + 1.0, 0).astype(np.float32)
+
+
+def moments_of(inputs: Array) -> InputMoments:
+    mean = inputs.mean(axis=2)
+    centred = inputs - mean[:, :, None]
+    covariance = centred @ centred.transpose(0, 2, 1) / inputs.shape[2]
+    return InputMoments(mean=mean, covariance=covariance.astype(np.float32), count=inputs.shape[2])
+
+
+def outputs(weight: Array, inputs: Array) -> Array:
+    groups = len(inputs)
+    return weight.reshape(groups, -1, inputs.shape[1]) @ inputs
+
+
+@pytest.mark.parametrize(
+    ("groups", "shape"),
+    [(1, (24, 96, 1, 1)), (1, (8, 12, 3, 3)), (40, (40, 1, 3, 3))],
+    ids=["pointwise", "dense", "depthwise"],
+)
+def test_errors_cancel_on_inputs_that_were_not_learned_from(
+    groups: int, shape: tuple[int, ...]
+) -> None:
+    weight = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+    inputs = correlated(groups, int(np.prod(shape)) // shape[0] if groups == 1 else 9)
+    learned_from, judged_on = inputs[:, :, :2000], inputs[:, :, 2000:]
+    # Few levels, so that rounding hurts.
+    params = weight_params(np.abs(weight.reshape(len(weight), -1)).max(axis=1) * 8)
+    nearest = quantize_weight(weight, params)
+    learned = round_weights(weight, params, moments_of(learned_from), 1e-3)
+    assert learned.shape == nearest.shape
+    assert learned.dtype == np.int8
+    wanted = outputs(weight, judged_on)
+    nearest_error, learned_error = (
+        (outputs(dequantize_weight(integers, params), judged_on) - wanted).std(axis=2)
+        for integers in (nearest, learned)
+    )
+    assert np.square(learned_error).mean() < 0.8 * np.square(nearest_error).mean()
+    # It moves no weight far.
+    assert np.abs(learned.astype(int) - nearest).max() <= 6
+
+
+def test_weights_on_the_grid_stay_there() -> None:
+    integers = np.random.default_rng(3).integers(-127, 128, (6, 32, 1, 1)).astype(np.int8)
+    integers[:, 0] = 127
+    params = weight_params(np.full(6, 2.0, np.float32))
+    weight = dequantize_weight(integers, params)
+    found = round_weights(weight, params, moments_of(correlated(1, 32)), 0.01)
+    np.testing.assert_array_equal(found, integers)
+
+
+def test_integers_stay_in_the_narrow_range() -> None:
+    weight = np.random.default_rng(4).normal(size=(5, 16, 1, 1)).astype(np.float32)
+    params = weight_params(np.full(5, 0.3, np.float32))
+    found = round_weights(weight, params, moments_of(correlated(1, 16)), 0.01)
+    assert found.min() == -127
+    assert found.max() == 127
+
+
+def test_inputs_that_never_vary_are_no_obstacle() -> None:
+    weight = np.random.default_rng(5).normal(size=(3, 8, 1, 1)).astype(np.float32)
+    params = weight_params(np.abs(weight.reshape(3, -1)).max(axis=1))
+    dead = InputMoments(
+        mean=np.zeros((1, 8), np.float32), covariance=np.zeros((1, 8, 8), np.float32), count=100
+    )
+    np.testing.assert_array_equal(
+        round_weights(weight, params, dead, 1e-6), quantize_weight(weight, params)
+    )
+
+
+@pytest.mark.parametrize("groups", [1, 7])
+def test_the_bias_takes_the_mean_error(groups: int) -> None:
+    size = 21 if groups == 1 else 9
+    inputs = correlated(groups, size)
+    weight = np.random.default_rng(6).normal(size=(7, size, 1, 1)).astype(np.float32)
+    params = weight_params(np.abs(weight.reshape(7, -1)).max(axis=1) * 10)
+    integers = quantize_weight(weight, params)
+    bias = np.arange(7, dtype=np.float32)
+    corrected = correct_bias(bias, weight, integers, params, moments_of(inputs))
+    wanted = outputs(weight, inputs).mean(axis=2).reshape(-1) + bias
+    rounded = outputs(dequantize_weight(integers, params), inputs).mean(axis=2).reshape(-1)
+    assert np.abs(rounded + bias - wanted).max() > 0.01
+    np.testing.assert_allclose(rounded + corrected, wanted, atol=1e-4)
