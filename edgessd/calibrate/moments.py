@@ -79,27 +79,37 @@ class _Sums:
         self._pads = _ints(conv, "pads", [0, 0, 0, 0])
         size = per_group * int(np.prod(self._kernel))
         self._sum = np.zeros((self._groups, size), np.float64)
-        self._products = np.zeros((self._groups, size, size), np.float32)
+        # Each image around its own mean, and the means themselves in float64: of a channel that hardly
+        # varies, a difference of float32 sums would be noise, which no covariance may be.
+        self._within = np.zeros((self._groups, size, size), np.float32)
+        self._between = np.zeros((self._groups, size, size), np.float64)
         self._count = 0
         self._lock = threading.Lock()
 
     def add(self, feature_map: NDArray[np.float32]) -> None:
         """Take in a feature map (C, H, W)."""
         patches = self._patches(feature_map)
+        count = patches.shape[2]
+        mean = patches.mean(axis=2, dtype=np.float64)
+        patches = patches - mean.astype(np.float32)[:, :, None]
         # Of one group BLAS knows that the product is symmetric, and computes half of it.
         dense = len(patches) == 1
         products = patches[0] @ patches[0].T if dense else patches @ patches.transpose(0, 2, 1)
-        total = patches.sum(axis=2, dtype=np.float64)
         with self._lock:
-            self._sum += total
-            self._products += products
-            self._count += patches.shape[2]
+            self._sum += mean * count
+            self._within += products
+            self._between += np.einsum("gi,gj->gij", mean * count, mean)
+            self._count += count
 
     def moments(self) -> InputMoments:
         mean = self._sum / max(self._count, 1)
-        covariance = self._products / np.float32(max(self._count, 1))
-        covariance -= np.einsum("gi,gj->gij", mean, mean).astype(np.float32)
-        return InputMoments(mean=mean.astype(np.float32), covariance=covariance, count=self._count)
+        covariance = (self._within + self._between) / max(self._count, 1)
+        covariance -= np.einsum("gi,gj->gij", mean, mean)
+        return InputMoments(
+            mean=mean.astype(np.float32),
+            covariance=covariance.astype(np.float32),
+            count=self._count,
+        )
 
     def _patches(self, feature_map: NDArray[np.float32]) -> NDArray[np.float32]:
         """(groups, K, positions) of what the kernel lies on, zero beyond the edge."""

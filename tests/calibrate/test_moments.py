@@ -96,3 +96,18 @@ def test_samples_are_spread_and_broken_files_left_out(photos, tmp_path, small_gr
     assert samples.shape == (16, 3, spec.height, spec.width)
     assert len(draw_samples(sorted(photos.iterdir()), small_graph.contract, count=5)) == 5
     assert evenly(range(10), 5) == [0, 2, 4, 6, 8]
+
+
+def test_inputs_that_hardly_vary_keep_a_covariance() -> None:
+    """Values around 2,000 that move by 0.01: a difference of float32 sums would be off by 100 times that."""
+    weight = np.zeros((1, 3, 1, 1), np.float32)
+    model = conv_model(weight)
+    samples = np.random.default_rng(0).integers(0, 256, (6, 3, 6, 7), dtype=np.uint8)
+    preprocess = Preprocess(width=7, height=6, mean=(-1e5,) * 3, std=(100.0,) * 3)
+    (moments,) = collect_moments(model, preprocess, [model.graph.node[1]], samples).values()
+    inputs = 2 * np.concatenate(
+        [network_input(pixels, preprocess)[0] for pixels in samples], axis=1
+    )
+    expected = np.cov(inputs.reshape(3, -1).astype(np.float64), bias=True)
+    np.testing.assert_allclose(moments.covariance[0], expected, atol=0.02 * expected.max())
+    assert (np.linalg.eigvalsh(moments.covariance[0].astype(np.float64)) > 0).all()
