@@ -33,7 +33,7 @@ from edgessd.quantize.fake_quantize import (
     fake_quantize_weight,
     settled_weight,
 )
-from edgessd.quantize.qparams import INT8_MAX, INT8_MIN
+from edgessd.quantize.qparams import INT8_MAX, INT8_MIN, WEIGHT_MAX
 from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.schemes import SchemeName, scheme_named
 
@@ -214,13 +214,24 @@ class QatNetwork(nn.Module):
         return state
 
     def start_from(self, quantized: QuantGraph) -> None:
-        """Take over weights and biases as another method has rounded them."""
+        """Take over weights and biases as another method has rounded them.
+
+        Learned rounding may have brought the largest weight of a channel down a step. It goes back to the
+        end of its scale, because here the largest weight is what sets the scale.
+        """
         view = GraphView(quantized.model)
         for node in quantized.model.graph.node:
             if node.op_type == "Conv":
                 conv = self.convs[self._conv_index[node.name]]
                 assert isinstance(conv, QatConv)
-                conv.set_real(*(_real(view, name) for name in node.input[1:3]))
+                weight, bias = (_real(view, name) for name in node.input[1:3])
+                scales = _scales(view, node.input[1])
+                if scales is not None:
+                    flat = weight.reshape(len(weight), -1)
+                    largest = np.abs(flat).argmax(axis=1)
+                    rows = np.arange(len(flat))
+                    flat[rows, largest] = np.sign(flat[rows, largest]) * scales * WEIGHT_MAX
+                conv.set_real(weight, bias)
 
     def _limits(self) -> tuple[Tensor, Tensor]:
         return (
@@ -404,6 +415,12 @@ def _real(view: GraphView, name: str) -> np.ndarray:
     integers, scales, _ = (np.asarray(view.constant(part)) for part in node.input)
     shape = (-1, *[1] * (integers.ndim - 1))
     return np.asarray(integers, np.float32) * np.asarray(scales, np.float32).reshape(shape)
+
+
+def _scales(view: GraphView, name: str) -> np.ndarray | None:
+    """(out_channels,) of a weight; None for one that is float."""
+    node = view.producer(name)
+    return None if node is None else np.asarray(view.constant(node.input[1]), np.float32)
 
 
 def _ints(node: onnx.NodeProto, name: str, default: tuple[int, ...]) -> tuple[int, ...]:

@@ -34,7 +34,9 @@ from edgessd.quantize.recipe import Preparation, load_recipe
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 from edgessd.quantize.trained import quantize_trained
 
-RECIPE = replace(load_recipe("default"), preparation=Preparation(), rounding="nearest")
+RECIPE = replace(
+    load_recipe("default"), preparation=Preparation(), rounding="nearest", correct_bias=False
+)
 
 
 @pytest.fixture(scope="module")
