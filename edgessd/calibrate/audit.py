@@ -15,9 +15,9 @@ from edgessd.core.files import sha256_of
 from edgessd.data.duplicates import find_duplicates, fingerprints
 
 ENOUGH = 64
-"""Over 3 draws of photographs, ranges from 64 differ from those of 100 by less than int8 can tell."""
+"""Fewer different images are taken with a warning."""
 
-MOVING = 0.05
+MOVING = 0.02
 """Share of the range that the mean over the tensors may move from half of the images to all of them."""
 
 SATURATED = 0.01
@@ -25,6 +25,8 @@ SATURATED = 0.01
 
 COPIES = 0.1
 """Share of the images that are copies of others."""
+
+_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,7 @@ def audit_calibration(
     dataset: KnownDataset | None,
     saturation: Mapping[str, float],
     minimum: int,
+    labels: Sequence[str],
 ) -> CalibrationAudit:
     """Judge a calibration.
 
@@ -60,6 +63,7 @@ def audit_calibration(
         dataset: What is known about labels and evaluation; None for unlabelled photos.
         saturation: Share of sampled values beyond the chosen range, by tensor.
         minimum: Fewer different images than this are refused.
+        labels: Of the detector; other classes of the dataset don't matter to it.
 
     Returns:
         The record for the manifest; its `warnings` are sentences for a person.
@@ -85,7 +89,7 @@ def audit_calibration(
         unreadable=len(prints) - len(readable),
         leaked=len(leaked),
         compared_with=_evaluation_name(dataset),
-        classes_unseen=_unseen(dataset),
+        classes_unseen=_unseen(dataset, labels),
         mean_range_shift=round(sum(shifts.values()) / len(shifts), 5) if shifts else None,
         worst_range_shift=round(shifts[moving], 5) if shifts else None,
         worst_range_shift_tensor=moving,
@@ -143,12 +147,9 @@ def _warnings(audit: CalibrationAudit, leaked: Sequence[Path]) -> list[str]:
             f"{leaked[0].name}: an accuracy measured there is flattered"
         )
     if audit.classes_unseen:
-        found.append(
-            "No calibration image shows "
-            + ", ".join(audit.classes_unseen)
-            + ", which the detector "
-            "is trained on"
-        )
+        more = len(audit.classes_unseen) - _NAMED
+        named = ", ".join(audit.classes_unseen[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        found.append(f"No calibration image shows {named}, of which the training has boxes")
     if audit.mean_range_shift is not None and audit.mean_range_shift > MOVING:
         found.append(
             f"Ranges still move by {audit.mean_range_shift:.1%} from half of the calibration images "
@@ -182,13 +183,13 @@ def _refuse_leak(leaked: Sequence[Path], images: int, dataset: KnownDataset | No
         )
 
 
-def _unseen(dataset: KnownDataset | None) -> tuple[str, ...]:
+def _unseen(dataset: KnownDataset | None, labels: Sequence[str]) -> tuple[str, ...]:
     if dataset is None:
         return ()
     return tuple(
         label
-        for label, boxes in dataset.trained.items()
-        if boxes and not dataset.calibrated.get(label)
+        for label in labels
+        if dataset.trained.get(label) and not dataset.calibrated.get(label)
     )
 
 

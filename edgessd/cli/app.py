@@ -45,8 +45,10 @@ COMMANDS: dict[str, Entry] = {
         "bench", "Measure latency, FPS, memory and, with --data, accuracy on this machine."
     ),
     "compare": Entry(
-        "compare", "Compare forms of one detector: agreement AP, AP, and raw outputs within 1 LSB."
+        "compare",
+        "Compare forms of one detector: agreement, AP, boxes, scores, raw outputs, inner tensors.",
     ),
+    "sensitivity": Entry("sensitivity", "Show which tensors lose what int8 loses."),
     "doctor": Entry("doctor", "Say what this machine is, what is missing, and how to mend it."),
     "targets": Entry("targets", "List the devices that `build` makes bundles for."),
 }

@@ -53,9 +53,9 @@ def compare_layers(reference: str, others: Sequence[str], images: Sequence[Path]
         note = "Inner tensors aren't compared: that needs onnx (pip install 'edgessd[host]')"
         return ComparedLayers(columns={}, notes=(note,))
     from edgessd.core.errors import GraphError
-    from edgessd.lower.trace import open_traced
+    from edgessd.lower.trace import open_traced, readable_images
 
-    chosen = _readable(images)
+    chosen = readable_images(images, IMAGES)
     try:
         first = open_traced(Path(reference))
     except GraphError as error:
@@ -80,20 +80,3 @@ def _against(reference: Traced, path: str, images: Sequence[Image]) -> dict[str,
         return diverge(reference, open_traced(Path(path)), images).as_json()
     except GraphError as error:
         return error.paragraph()
-
-
-def _readable(paths: Sequence[Path]) -> list[Image]:
-    """The first few that can be read, spread over all."""
-    from edgessd.core.errors import DataError
-    from edgessd.core.images import read_image
-    from edgessd.lower.calibration_images import spread
-
-    images: list[Image] = []
-    for path in dict.fromkeys((*spread(paths, IMAGES), *paths)):
-        if len(images) == IMAGES:
-            break
-        try:
-            images.append(read_image(path))
-        except DataError:
-            continue  # the comparison has named it
-    return images

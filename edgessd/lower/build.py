@@ -231,6 +231,7 @@ def _quantized(
             dataset=images.dataset,
             saturation=saturation(quantized.model, table),
             minimum=request.recipe.minimum_images,
+            labels=graph.contract.labels,
         )
 
 

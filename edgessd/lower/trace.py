@@ -14,8 +14,10 @@ from onnx import TensorProto, helper
 
 from edgessd.bundle.manifest import MANIFEST_NAME
 from edgessd.bundle.store import open_bundle
+from edgessd.calibrate.samples import evenly
 from edgessd.core.contract import Contract
-from edgessd.core.errors import GraphError
+from edgessd.core.errors import DataError, GraphError
+from edgessd.core.images import read_image
 from edgessd.core.preprocess import prepare_image
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.graph.dataflow import observed_tensors
@@ -111,6 +113,19 @@ def diverge(reference: Traced, found: Traced, images: Sequence[NDArray[np.uint8]
         ),
         images=len(images),
     )
+
+
+def readable_images(paths: Sequence[Path], count: int) -> list[NDArray[np.uint8]]:
+    """Up to `count` BGR images spread over all; ones that can't be read are passed over."""
+    images: list[NDArray[np.uint8]] = []
+    for path in dict.fromkeys((*evenly(paths, count), *paths)):
+        if len(images) == count:
+            break
+        try:
+            images.append(read_image(path))
+        except DataError:
+            continue  # whoever counts the images names them
+    return images
 
 
 def open_traced(path: Path) -> Traced:

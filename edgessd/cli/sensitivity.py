@@ -1,0 +1,108 @@
+"""`edgessd sensitivity`: which tensors lose what a build loses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgessd.cli.console import JsonFlag, people, print_json
+
+if TYPE_CHECKING:
+    from edgessd.lower.sensitivity_report import SensitivityReport
+
+_SHOWN = 15
+
+
+def command(
+    target: Annotated[str, typer.Option(help="A device; `edgessd targets` lists them.")] = "host",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Default: the newest of runs/*/best.pt, else the starter model."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="As for build. Default: training images.", metavar="DIR"),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="How ranges are chosen: a name or a .toml.", metavar="NAME|PATH")
+    ] = "default",
+    images: Annotated[
+        int, typer.Option(help="Measure on this many calibration images.", min=1)
+    ] = 8,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a heat table as an HTML page.", metavar="FILE")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show which tensors lose what int8 loses.
+
+    Each activation and each convolution's weights is quantized alone, as the target's build does it.
+
+    Example: edgessd sensitivity --target jetson --checkpoint runs/cells/best.pt --report heat.html
+    """
+    from edgessd.cli.build import CALIBRATION_IMAGES, choose_checkpoint, choose_images
+    from edgessd.cli.progress import counting
+    from edgessd.core.errors import TargetError
+    from edgessd.lower.sensitivity_report import report_sensitivity
+    from edgessd.quantize.recipe import load_recipe
+    from edgessd.target.detect import detect_machine
+    from edgessd.target.load import resolve_target
+
+    spec, _ = resolve_target(target, detect_machine().target)
+    if spec.engine.scheme == "float":
+        raise TargetError(
+            f"Nothing is quantized for {spec.name}",
+            expected="a target with an int8 engine",
+            fix="Choose another with --target; `edgessd targets` lists them",
+        )
+    source, is_starter = choose_checkpoint(checkpoint, Path.cwd())
+    chosen = choose_images(calibration, source, is_starter=is_starter, limit=CALIBRATION_IMAGES)
+    with counting("tensors") as progress:
+        found = report_sensitivity(
+            source,
+            chosen,
+            scheme=spec.engine.scheme,
+            recipe=load_recipe(recipe),
+            count=images,
+            cache=None,
+            progress=progress,
+        )
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print(found)
+    if report is not None:
+        from edgessd.bench.report.sensitivity_page import write_sensitivity
+
+        write_sensitivity(found.as_json(), report)
+        people().print(f"wrote {report}", soft_wrap=True)
+
+
+def _print(found: SensitivityReport) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"Quantized alone ({found.scheme})", title_justify="left")
+    table.add_column("tensor", overflow="fold")
+    table.add_column("what")
+    for name in ("share", "score error", "1 - IoU", "SQNR dB", "beyond range"):
+        table.add_column(name, justify="right")
+    rows = found.rows()
+    for row in rows[:_SHOWN]:
+        table.add_row(
+            row["name"],
+            row["kind"],
+            f"{row['share']:.1%}",
+            f"{row['score_error']:.4f}",
+            f"{row['box_error']:.4f}",
+            "–" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}",
+            "–" if row["saturation"] is None else f"{row['saturation']:.2%}",
+        )
+    console = people()
+    console.print(table)
+    console.print(
+        f"The first {min(_SHOWN, len(rows))} of {len(rows)}; the whole quantized network moves scores "
+        f"by {found.sensitivity.score_error:.4f} and boxes by {found.sensitivity.box_error:.4f}",
+        soft_wrap=True,
+    )

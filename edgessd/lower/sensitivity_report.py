@@ -1,0 +1,124 @@
+"""Checkpoint and calibration → which tensors lose what, with everything known about each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgessd.calibrate.samples import draw_samples
+from edgessd.graph.export import export_float_graph
+from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
+from edgessd.graph.verify import checked
+from edgessd.lower.calibration_images import CalibrationImages, calibrate, prepare_for
+from edgessd.lower.trace import diverge, readable_images, trace_graph
+from edgessd.model.checkpoint import load_checkpoint
+from edgessd.quantize.ptq import quantize
+from edgessd.quantize.recipe import Recipe
+from edgessd.quantize.saturation import saturation
+from edgessd.quantize.schemes import SchemeName
+from edgessd.quantize.sensitivity import Sensitivity, measure_sensitivity
+
+_TRACED = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SensitivityReport:
+    """What `edgessd sensitivity` tells.
+
+    Attributes:
+        checkpoint, scheme, recipe: What was quantized, and how.
+        sensitivity: Each tensor quantized alone.
+        sqnr_db: Signal-to-noise ratio of each tensor inside the whole quantized graph.
+        saturation: Share of each tensor's values beyond its range.
+    """
+
+    checkpoint: str
+    scheme: SchemeName
+    recipe: str
+    sensitivity: Sensitivity
+    sqnr_db: dict[str, float]
+    saturation: dict[str, float]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One a tensor or convolution, largest share first."""
+        return [
+            {
+                **asdict(loss),
+                "sqnr_db": self.sqnr_db.get(loss.name) if loss.kind == "activation" else None,
+                "saturation": self.saturation.get(loss.name) if loss.kind == "activation" else None,
+            }
+            for loss in self.sensitivity.losses
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "checkpoint": self.checkpoint,
+            "scheme": self.scheme,
+            "recipe": self.recipe,
+            "images": self.sensitivity.images,
+            "anchors": self.sensitivity.anchors,
+            "score_error": self.sensitivity.score_error,
+            "box_error": self.sensitivity.box_error,
+            "tensors": self.rows(),
+        }
+
+
+def report_sensitivity(
+    checkpoint: Path,
+    images: CalibrationImages,
+    *,
+    scheme: SchemeName,
+    recipe: Recipe,
+    count: int,
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SensitivityReport:
+    """Quantize as a build would, then take it apart.
+
+    Args:
+        checkpoint: The float checkpoint.
+        images: To calibrate with; `count` of them are measured on.
+        scheme: Of the target.
+        recipe: How ranges are chosen.
+        count: Calibration images to measure on.
+        cache: Folder of calibration tables; None keeps none.
+        progress: Called with (done, total) while tensors are quantized one by one.
+
+    Raises:
+        EdgessdError: Of the stage that refuses.
+    """
+    exported = export_float_graph(load_checkpoint(checkpoint))
+    prepared = prepare_for(exported, images, recipe.preparation, cache=cache)
+    table = calibrate(
+        prepared,
+        images,
+        minimum=recipe.minimum_images,
+        cache=cache,
+        progress=lambda done, total: None,
+    )
+    quantized = quantize(prepared, table, scheme=scheme, recipe=recipe)
+    model, contract = absorb_preprocess(prepared.model, prepared.contract)
+    model = checked(model, after="absorb_preprocess")
+    sensitivity = measure_sensitivity(
+        model,
+        quantized.model,
+        contract,
+        draw_samples(images.paths, contract, count=count),
+        progress,
+    )
+    divergence = diverge(
+        trace_graph(exported.model, exported.contract),
+        trace_graph(quantized.model, quantized.contract),
+        readable_images(images.paths, _TRACED),
+    )
+    return SensitivityReport(
+        checkpoint=str(checkpoint),
+        scheme=scheme,
+        recipe=recipe.name,
+        sensitivity=sensitivity,
+        sqnr_db={layer.tensor: layer.sqnr_db for layer in divergence.layers},
+        saturation=saturation(quantized.model, table),
+    )

@@ -1,0 +1,243 @@
+"""Which tensors lose what a quantized graph loses.
+
+Each is quantized alone, with the very parameters of the finished graph, in a network that is float
+everywhere else; what that does to the answers is its share. Noise of independent roundings adds up in
+power, so the shares say how much would be gained by leaving a tensor in float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgessd.calibrate.samples import Pixels, network_input
+from edgessd.core.anchors import anchor_boxes
+from edgessd.core.boxes import iou_pairs
+from edgessd.core.contract import Contract
+from edgessd.core.decode import activate_scores, decode_boxes
+from edgessd.core.errors import CalibrationError
+from edgessd.graph.float_graph import INPUT, OUTPUTS
+from edgessd.graph.verify import checked, make_session
+from edgessd.graph.view import GraphView, copy_of, set_initializer
+from edgessd.quantize.insert_qdq import insert_qdq
+from edgessd.quantize.qparams import ActivationParams
+
+RELEVANT = 0.05
+"""Anchors whose best class the float network scores over this: the rest is background to everyone."""
+
+Outputs = tuple[NDArray[Any], NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorLoss:
+    """What quantizing one thing alone does to the answers.
+
+    Attributes:
+        name: Of the tensor, or of the convolution whose weights are meant.
+        kind: `activation` or `weights`.
+        score_error: Root mean square change of relevant scores, in [0, 1].
+        box_error: Mean of 1 - IoU of relevant boxes.
+        share: Of the noise power of all things quantized alone, half for scores and half for boxes.
+    """
+
+    name: str
+    kind: str
+    score_error: float
+    box_error: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sensitivity:
+    """The whole report.
+
+    Attributes:
+        losses: Largest share first.
+        score_error, box_error: Of the whole quantized graph.
+        images, anchors: What it was measured on.
+    """
+
+    losses: tuple[TensorLoss, ...]
+    score_error: float
+    box_error: float
+    images: int
+    anchors: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Noise:
+    score: float
+    code: float
+    box: float
+
+
+def measure_sensitivity(
+    float_model: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    contract: Contract,
+    samples: Pixels,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sensitivity:
+    """Quantize each activation and each convolution's weights alone.
+
+    Args:
+        float_model: What was quantized: prepared, with the preprocessing absorbed.
+        quantized: From `quantize`.
+        contract: Of the quantized graph.
+        samples: (n, 3, H, W) pixels of calibration images.
+        progress: Called with (done, total).
+
+    Raises:
+        CalibrationError: There is no sample, or nothing in any of them is scored over `RELEVANT`.
+    """
+    images = [network_input(pixels, contract.preprocess) for pixels in samples]
+    expected = _run(float_model, images)
+    relevant = [_relevant(scores, contract) for _, scores in expected]
+    anchors = int(sum(mask.sum() for mask in relevant))
+    if not anchors:
+        raise CalibrationError(
+            "Sensitivity can't be measured: the float network sees nothing",
+            expected=f"calibration images with something scored over {RELEVANT}",
+            found=f"{len(images)} images without",
+            fix="Calibrate with images that show what the detector was trained on.",
+        )
+
+    def noise(model: onnx.ModelProto) -> _Noise:
+        return _noise(expected, _run(model, images), relevant, contract)
+
+    variants = [
+        *_activation_variants(float_model, quantized),
+        *_weight_variants(float_model, quantized),
+    ]
+    measured = []
+    for done, (name, kind, make) in enumerate(variants, 1):
+        measured.append((name, kind, noise(checked(make(), after="insert_qdq"))))
+        if progress is not None:
+            progress(done, len(variants))
+    whole = noise(quantized)
+    score_power = sum(item.score**2 for _, _, item in measured) or 1.0
+    code_power = sum(item.code**2 for _, _, item in measured) or 1.0
+    losses = [
+        TensorLoss(
+            name=name,
+            kind=kind,
+            score_error=item.score,
+            box_error=item.box,
+            share=(item.score**2 / score_power + item.code**2 / code_power) / 2,
+        )
+        for name, kind, item in measured
+    ]
+    return Sensitivity(
+        losses=tuple(sorted(losses, key=lambda loss: -loss.share)),
+        score_error=whole.score,
+        box_error=whole.box,
+        images=len(images),
+        anchors=anchors,
+    )
+
+
+Variant = tuple[str, str, Callable[[], onnx.ModelProto]]
+
+
+def _activation_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Variant]:
+    """One for each scale; tensors that share one are quantized together."""
+    view = GraphView(quantized)
+    groups: dict[str, tuple[ActivationParams, list[str]]] = {}
+    for node in quantized.graph.node:
+        if node.op_type != "QuantizeLinear" or node.input[0] in view.inputs:
+            continue
+        params = ActivationParams(
+            scale=float(view.constant(node.input[1]).item()),
+            zero_point=int(view.constant(node.input[2]).item()),
+        )
+        stored = node.input[1].removesuffix(".scale")
+        groups.setdefault(stored, (params, []))[1].append(node.input[0].removesuffix(".real"))
+
+    return [
+        (stored, "activation", partial(_with_pairs, float_model, stored, params, tensors))
+        for stored, (params, tensors) in groups.items()
+    ]
+
+
+def _with_pairs(
+    float_model: onnx.ModelProto, stored: str, params: ActivationParams, tensors: Sequence[str]
+) -> onnx.ModelProto:
+    """The float graph with one scale's tensors quantized."""
+    return insert_qdq(float_model, dict.fromkeys(tensors, (stored, params)), {})
+
+
+def _weight_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Variant]:
+    """One for each convolution with integer weights; its bias goes with them."""
+    view = GraphView(quantized)
+    found: list[Variant] = []
+    for conv in quantized.graph.node:
+        stored = view.producer(conv.input[1]) if conv.op_type == "Conv" else None
+        if stored is None or stored.op_type != "DequantizeLinear":
+            continue
+        make = partial(_with_parameters, float_model, view, list(conv.input))
+        found.append((conv.name, "weights", make))
+    return found
+
+
+def _with_parameters(
+    float_model: onnx.ModelProto, quantized: GraphView, inputs: Sequence[str]
+) -> onnx.ModelProto:
+    """The float graph with one convolution's parameters as its integers say."""
+    model = copy_of(float_model)
+    for name in inputs[1:]:
+        set_initializer(model, name.removesuffix(".dequantized"), _real(quantized, name))
+    return model
+
+
+def _real(view: GraphView, name: str) -> NDArray[np.float32]:
+    producer = view.producer(name)
+    if producer is None:
+        return np.asarray(view.constant(name), np.float32)
+    integers = view.constant(producer.input[0]).astype(np.float32)
+    scales = np.asarray(view.constant(producer.input[1]), np.float32)
+    return integers * scales.reshape(-1, *[1] * (integers.ndim - 1))
+
+
+def _run(model: onnx.ModelProto, images: Sequence[NDArray[np.float32]]) -> list[Outputs]:
+    session = make_session(model, threads=1)
+    return [tuple(session.run(list(OUTPUTS), {INPUT: image})) for image in images]
+
+
+def _relevant(scores: NDArray[Any], contract: Contract) -> NDArray[np.bool_]:
+    return np.asarray(_label_scores(scores, contract).max(axis=1) > RELEVANT)
+
+
+def _label_scores(scores: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
+    """(N, labels) scores in [0, 1]."""
+    columns = activate_scores(scores[0], contract.scoring)
+    return columns[:, 1:] if columns.shape[1] > len(contract.labels) else columns
+
+
+def _noise(
+    expected: Sequence[Outputs],
+    found: Sequence[Outputs],
+    relevant: Sequence[NDArray[np.bool_]],
+    contract: Contract,
+) -> _Noise:
+    anchors = anchor_boxes(contract.anchors)
+    scores, codes, boxes = [], [], []
+    for (first_codes, first_scores), (second_codes, second_scores), mask in zip(
+        expected, found, relevant, strict=True
+    ):
+        pair = [_label_scores(values, contract)[mask] for values in (first_scores, second_scores)]
+        scores.append(((pair[0] - pair[1]) ** 2).ravel())
+        first, second = first_codes[0][mask], second_codes[0][mask]
+        codes.append(((first - second) ** 2).ravel())
+        decoded = [decode_boxes(code, anchors[mask], contract.box_code) for code in (first, second)]
+        boxes.append(1 - iou_pairs(decoded[0], decoded[1]))
+    return _Noise(
+        score=float(np.sqrt(np.concatenate(scores).mean())),
+        code=float(np.sqrt(np.concatenate(codes).mean())),
+        box=float(np.concatenate(boxes).mean()),
+    )
