@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edgessd.bench.comparison import Findings, Image, MeasuredModel
 from edgessd.core.contract import Nms
@@ -58,6 +58,13 @@ def without_xnnpack(detector: Detector) -> None:
     slower = LiteRtBackend(detector.engine_path, threads=1, xnnpack=False)
     detector.backend.close()
     detector.backend = slower
+
+
+def engine_sentence(details: Mapping[str, object]) -> str:
+    """What executes an engine, e.g. "litert, ai-edge-litert 2.3.0, XNNPACK"."""
+    library = f"{details.get('library', '')} {details.get('version', '')}".strip()
+    parts = [str(details.get("backend", "")), library, str(details.get("delegate", ""))]
+    return ", ".join(part for part in parts if part)
 
 
 def _runner(detector: Detector, *, keep_raw: bool) -> Callable[[Image], Findings]:

@@ -16,9 +16,10 @@ from edgessd.bundle.manifest import (
     EngineFormat,
     Manifest,
 )
+from edgessd.bundle.quality import Accuracy
 from edgessd.bundle.verify import read_manifest, verify_contract, verify_files
 from edgessd.core.errors import BundleError
-from edgessd.core.files import replacing_directory
+from edgessd.core.files import replacing_directory, write_atomically
 from edgessd.core.tensors import TensorSpec
 
 
@@ -104,6 +105,23 @@ def open_bundle(directory: Path | str) -> Bundle:
     verify_files(manifest, directory)
     verify_contract(manifest)
     return Bundle(directory=directory, manifest=manifest)
+
+
+def add_accuracy(directory: Path, accuracy: Accuracy) -> Manifest:
+    """Write what was measured of a bundle into its manifest; the engine stays as it is.
+
+    An older entry of the same data, split and engine is replaced.
+
+    Raises:
+        BundleError: There is no bundle, or it doesn't hold.
+    """
+    manifest = open_bundle(directory).manifest
+    same = (accuracy.data, accuracy.split, accuracy.engine)
+    kept = [entry for entry in manifest.accuracy if (entry.data, entry.split, entry.engine) != same]
+    manifest = msgspec.structs.replace(manifest, accuracy=(*kept, accuracy))
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    write_atomically(directory / MANIFEST_NAME, text + b"\n")
+    return manifest
 
 
 def require_replaceable(directory: Path) -> None:

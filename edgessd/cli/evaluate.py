@@ -39,6 +39,9 @@ def command(
     labels: Annotated[
         Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
     ] = None,
+    record_it: Annotated[
+        bool, typer.Option("--record", help="Write the result into the bundle's manifest.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labelled dataset.
@@ -47,9 +50,13 @@ def command(
     """
     from edgessd.cli.models import open_measured
 
+    if record_it:
+        require_bundle(model)
     opened = open_measured(model, threads=threads, backend=backend, label_file=labels)
     report, chosen = measure_accuracy(opened, data, split)
     record = report_as_json(report, opened)
+    if record_it:
+        record_accuracy(model, report, opened)
     if out is not None:
         write_evaluation(report, record, out)
     if as_json:
@@ -96,6 +103,37 @@ def write_evaluation(report: AccuracyReport, record: dict[str, Any], out: Path) 
 
     write_atomically(out / "metrics.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
     report.write_plots(out)
+
+
+def require_bundle(model: Path) -> None:
+    """Refuse what has no manifest to write into, before anything is measured."""
+    from edgessd.bundle.verify import read_manifest
+
+    read_manifest(model)
+
+
+def record_accuracy(model: Path, report: AccuracyReport, opened: MeasuredModel) -> None:
+    """Put an accuracy into a bundle's manifest, in place of an older one of the same data and split."""
+    from edgessd.bench.measured import engine_sentence
+    from edgessd.bundle.quality import Accuracy
+    from edgessd.bundle.store import add_accuracy
+
+    add_accuracy(
+        model,
+        Accuracy(
+            data=report.data,
+            split=report.split,
+            images=report.images,
+            boxes=report.boxes,
+            skipped=len(report.skipped),
+            score_threshold=report.nms.score_threshold,
+            iou_threshold=report.nms.iou_threshold,
+            max_candidates=report.nms.max_candidates,
+            engine=engine_sentence(opened.details),
+            AP=round(report.metrics.AP, 6),
+            AP50=round(report.metrics.AP50, 6),
+        ),
+    )
 
 
 def print_accuracy(report: AccuracyReport) -> None:

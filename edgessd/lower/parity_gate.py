@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from edgessd.bench.comparison import MeasuredModel
-from edgessd.bench.measured import measured_model
+from edgessd.bench.measured import engine_sentence, measured_model
 from edgessd.bundle.manifest import Manifest
 from edgessd.bundle.quality import Parity
 from edgessd.bundle.store import write_bundle
@@ -201,13 +201,6 @@ def _found(parity: Parity) -> str:
         f"{parity.agreement_AP:.4f}: of {parity.detections} detections {parity.lost} lost and "
         f"{parity.added} added{moved}"
     )
-
-
-def engine_sentence(details: Mapping[str, object]) -> str:
-    """What executes an engine, e.g. "litert, ai-edge-litert 2.3.0, XNNPACK"."""
-    library = f"{details.get('library', '')} {details.get('version', '')}".strip()
-    parts = [str(details.get("backend", "")), library, str(details.get("delegate", ""))]
-    return ", ".join(part for part in parts if part)
 
 
 def _identity(paths: Sequence[Path]) -> str:
