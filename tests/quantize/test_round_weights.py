@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgessd.calibrate.moments import InputMoments
+from edgessd.core.errors import CalibrationError
 from edgessd.quantize.passes.correct_bias import correct_bias
 from edgessd.quantize.passes.round_weights import round_weights
 from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_params
@@ -107,3 +108,29 @@ def test_the_bias_takes_the_mean_error(groups: int) -> None:
     rounded = outputs(dequantize_weight(integers, params), inputs).mean(axis=2).reshape(-1)
     assert np.abs(rounded + bias - wanted).max() > 0.01
     np.testing.assert_allclose(rounded + corrected, wanted, atol=1e-4)
+
+
+def test_a_covariance_that_rounding_made_indefinite_is_damped() -> None:
+    random = np.random.default_rng(8)
+    weight = random.normal(size=(4, 12, 1, 1)).astype(np.float32)
+    params = weight_params(np.abs(weight.reshape(4, -1)).max(axis=1))
+    covariance = np.ones((1, 12, 12), np.float32)
+    covariance[0, 0, 1] = covariance[0, 1, 0] = 1.05
+    moments = InputMoments(mean=np.ones((1, 12), np.float32), covariance=covariance, count=10**6)
+    found = round_weights(weight, params, moments, 1e-3)
+    assert np.abs(found.astype(int) - quantize_weight(weight, params)).max() <= 12
+    # All inputs are alike, so the sum of a row is all that counts.
+    error = (dequantize_weight(found, params) - weight).sum(axis=(1, 2, 3))
+    assert (np.abs(error) <= params.scales).all()
+
+
+def test_values_that_arent_finite_are_refused() -> None:
+    moments = InputMoments(
+        mean=np.zeros((1, 4), np.float32),
+        covariance=np.full((1, 4, 4), np.nan, np.float32),
+        count=100,
+    )
+    with pytest.raises(CalibrationError, match="covariance"):
+        round_weights(
+            np.ones((2, 4, 1, 1), np.float32), weight_params(np.ones(2, np.float32)), moments, 0.1
+        )

@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.calibrate.moments import InputMoments
+from edgessd.core.errors import CalibrationError
 from edgessd.quantize.qparams import WEIGHT_MAX, FloatArray, Int8Array, WeightParams
 
 Array = NDArray[np.float32]
 
 DAMPING = 0.01
 """Of the mean variance, added to each input's: no error is free, and the inverse stays tame."""
+
+MORE_DAMPING = (0.0, 0.1, 1.0, 10.0, 1000.0)
 
 TINY = 1e-12
 """Variance of an input that is always the same, as float32 can still invert it."""
@@ -71,7 +74,7 @@ def _hand_on(real: Array, scales: Array, covariance: Array) -> Array:
     # Inputs that vary most are rounded first, while there is still something to hand their errors to.
     # One order for all groups of a depthwise convolution, whose nine inputs vary alike.
     order = np.argsort(np.einsum("gkk->k", covariance), kind="stable")
-    lower = np.linalg.cholesky(covariance[:, order][:, :, order])
+    lower = _factor(covariance[:, order][:, :, order])
     wanted = real[:, :, order]
     sums = np.zeros_like(wanted)
     integers = np.empty_like(wanted)
@@ -89,6 +92,32 @@ def _hand_on(real: Array, scales: Array, covariance: Array) -> Array:
     found: Array = np.empty_like(integers)
     found[:, :, order] = integers
     return found
+
+
+def _factor(covariance: Array) -> Array:
+    """L of H = L L^T, with as much more damping as float32 needs.
+
+    Of hundreds of inputs that nearly all say the same, rounding alone can make the smallest variances
+    negative. More damping only brings the outcome closer to the nearest integers.
+
+    Raises:
+        CalibrationError: The covariance isn't finite.
+    """
+    diagonal = np.einsum("gkk->gk", covariance)
+    mean = diagonal.mean(axis=1, keepdims=True)
+    for damping in MORE_DAMPING if np.isfinite(covariance).all() else ():
+        diagonal += np.float32(damping) * mean
+        try:
+            lower: Array = np.linalg.cholesky(covariance)
+            return lower
+        except np.linalg.LinAlgError:
+            continue
+    raise CalibrationError(
+        "What a layer is fed has no usable covariance",
+        expected="finite activations",
+        found=f"a mean variance of {float(mean.max()):g}",
+        fix="Look for a layer that training left unbounded.",
+    )
 
 
 def _rounded(values: Array, scales: Array) -> Array:
