@@ -53,6 +53,15 @@ def command(
     force_small: Annotated[
         bool, typer.Option("--force-small", help="Calibrate with however few images there are.")
     ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="Most agreement AP to lose on the calibration images; TensorRT keeps as few tensors "
+            "float16 as that takes.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = None,
     no_gate: Annotated[
         bool,
         typer.Option("--no-gate", help="Don't hold the engine to what the float graph finds."),
@@ -124,6 +133,7 @@ def command(
         postprocess=postprocess,
         cache=folder.parent / ".cache",
         gate=not no_gate,
+        max_drop=max_drop,
     )
     with stage_display() as report:
         result = build_bundle(request, report)
@@ -231,6 +241,8 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
         )
     for warning in manifest.calibration.warnings if manifest.calibration else ():
         console.print(f"[yellow]Doubtful[/]: {warning}.", soft_wrap=True)
+    if any("agreement AP" in sentence for sentence in result.advice):
+        console.print(result.advice[0], soft_wrap=True)
     _print_parity(manifest.parity)
     console.print(
         f"[green]Built[/green] {result.bundle.directory}: {manifest.engine.file}, "

@@ -18,13 +18,14 @@ from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
 from edgessd.calibrate.audit import audit_calibration
 from edgessd.calibrate.collect import refuse_few
-from edgessd.core.errors import TargetError
+from edgessd.core.errors import ConfigError, TargetError
 from edgessd.core.files import sha256_of
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.lower.calibration_images import CalibrationImages, calibrate, prepare_for
 from edgessd.lower.engines import make_engine
 from edgessd.lower.lowering import Postprocess
+from edgessd.lower.max_drop import DropSearch
 from edgessd.lower.parity_gate import Candidate, hold_to_parity
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.ptq import quantize
@@ -57,6 +58,8 @@ class BuildRequest:
         postprocess: None takes the target's.
         cache: Folder of calibration tables; None keeps none.
         gate: Hold the engine to the recipe's parity bound before it becomes a bundle.
+        max_drop: Most agreement AP that quantizing may lose; what it takes is left in float. None
+            leaves everything to the recipe.
     """
 
     target: TargetSpec
@@ -68,6 +71,7 @@ class BuildRequest:
     postprocess: Postprocess | None = None
     cache: Path | None = None
     gate: bool = True
+    max_drop: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +91,7 @@ class BuildResult:
         bundle: Written and verified.
         seconds: Of each stage, in order.
         images: What was calibrated with, None for a float target.
-        advice: What could be faster, as sentences.
+        advice: What was left in float, and what could be faster, as sentences.
     """
 
     bundle: Bundle
@@ -138,9 +142,10 @@ def build_bundle(
     if exported is None:
         exported = _export(request.checkpoint, clock)
     graph: FloatGraph | QuantGraph = exported.graph
-    audit = None
+    audit: CalibrationAudit | None = None
+    said: tuple[str, ...] = ()
     if images is not None:
-        graph, audit = _quantized(request, exported.graph, images, clock)
+        graph, audit, said = _quantized(request, exported.graph, images, clock)
     with clock.stage("lower"):
         engine = make_engine(request.target, graph, postprocess)
     manifest = Manifest(
@@ -164,7 +169,9 @@ def build_bundle(
         manifest = msgspec.structs.replace(manifest, parity=parity)
     with clock.stage("bundle"):
         bundle = write_bundle(request.out, manifest, engine.content, engine.companions)
-    return BuildResult(bundle=bundle, seconds=clock.seconds, images=images, advice=engine.advice)
+    return BuildResult(
+        bundle=bundle, seconds=clock.seconds, images=images, advice=(*said, *engine.advice)
+    )
 
 
 def _parity(
@@ -207,13 +214,15 @@ def _postprocess(request: BuildRequest) -> Postprocess:
 
 def _quantized(
     request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
-) -> tuple[QuantGraph, CalibrationAudit | None]:
-    """The quantized graph, and what is to be said of its calibration; a training did without one."""
+) -> tuple[QuantGraph, CalibrationAudit | None, tuple[str, ...]]:
+    """The quantized graph, what its calibration is worth (a training did without one), and advice."""
     scheme = cast(SchemeName, request.target.engine.scheme)
     if graph.trained_ranges is not None:
+        _refuse_max_drop(request)
         with clock.stage("quantize"):
-            return quantize_trained(graph, scheme=scheme, recipe=request.recipe), None
+            return quantize_trained(graph, scheme=scheme, recipe=request.recipe), None, ()
     with clock.stage("calibrate"):
+        exported = graph
         graph = prepare_for(graph, images, request.recipe.preparation, cache=request.cache)
         table = calibrate(
             graph,
@@ -223,15 +232,38 @@ def _quantized(
             progress=lambda done, total: clock.report("calibrate", done, total),
         )
     with clock.stage("quantize"):
-        quantized = quantize(graph, table, scheme=scheme, recipe=request.recipe)
+        if request.max_drop is None:
+            quantized = quantize(graph, table, scheme=scheme, recipe=request.recipe)
+            said: tuple[str, ...] = ()
+        else:
+            found = DropSearch(
+                exported=exported,
+                prepared=graph,
+                table=table,
+                images=images,
+                scheme=scheme,
+                recipe=request.recipe,
+            ).within(request.max_drop)
+            quantized, said = found.graph, (found.sentence(),)
     with clock.stage("audit"):
-        return quantized, audit_calibration(
+        audit = audit_calibration(
             table,
             images.paths,
             dataset=images.dataset,
             saturation=saturation(quantized.model, table),
             minimum=request.recipe.minimum_images,
             labels=graph.contract.labels,
+        )
+    return quantized, audit, said
+
+
+def _refuse_max_drop(request: BuildRequest) -> None:
+    if request.max_drop is not None:
+        raise ConfigError(
+            "--max-drop can't search a checkpoint that was trained with quantization",
+            expected="a float checkpoint",
+            found=f"{request.checkpoint}, whose ranges come from training",
+            fix="Leave --max-drop out, or build from the checkpoint it was trained from",
         )
 
 

@@ -1,0 +1,202 @@
+"""The smallest set of tensors to leave in float so that a quantized graph loses at most so much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import numpy as np
+import onnx
+
+from edgessd.bench.measured import measured_model
+from edgessd.calibrate.samples import draw_samples
+from edgessd.calibrate.table import CalibrationTable
+from edgessd.core.detections import Detections
+from edgessd.core.errors import ParityError
+from edgessd.graph.float_graph import FloatGraph, save_graph
+from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
+from edgessd.graph.verify import checked
+from edgessd.graph.view import GraphView
+from edgessd.lower.calibration_images import CalibrationImages
+from edgessd.lower.trace import readable_images
+from edgessd.metrics.parity import agreement_ap
+from edgessd.quantize.ptq import quantize
+from edgessd.quantize.quant_graph import QuantGraph, save_quant_graph
+from edgessd.quantize.recipe import Exemption, Recipe
+from edgessd.quantize.schemes import SchemeName, scheme_named
+from edgessd.quantize.sensitivity import Sensitivity, measure_sensitivity
+from edgessd.runtime.catalog import default_threads
+from edgessd.runtime.detector import Detector
+
+_RANKED_ON = 4
+_JUDGED_ON = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithinDrop:
+    """A graph that loses no more than it may.
+
+    Attributes:
+        graph: Quantized, but for `kept`.
+        kept: Names of tensors left in float, the most costly first.
+        drop: 1 - agreement AP of `graph` with the float graph.
+        drop_before: The same with nothing kept.
+        float_share: Share of the multiplications that leave int8 for it.
+    """
+
+    graph: QuantGraph
+    kept: tuple[str, ...]
+    drop: float
+    drop_before: float
+    float_share: float
+
+    def sentence(self) -> str:
+        """For a person."""
+        if not self.kept:
+            return f"Nothing is kept float: all of it in int8 loses {self.drop:.4f} of agreement AP"
+        more = f" and {len(self.kept) - 3} more" if len(self.kept) > 3 else ""
+        return (
+            f"{len(self.kept)} tensors stay float16 ({', '.join(self.kept[:3])}{more}), which takes "
+            f"{self.float_share:.1%} of the multiplications out of int8 and lowers the loss of agreement "
+            f"AP from {self.drop_before:.4f} to {self.drop:.4f}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropSearch:
+    """What a search needs.
+
+    Attributes:
+        exported: The float graph as the checkpoint gives it, the reference.
+        prepared: What is quantized.
+        table: Of `prepared`.
+        images: Of the calibration; up to 100 of them are judged on.
+        scheme, recipe: As for `quantize`.
+    """
+
+    exported: FloatGraph
+    prepared: FloatGraph
+    table: CalibrationTable
+    images: CalibrationImages
+    scheme: SchemeName
+    recipe: Recipe
+
+    def within(self, limit: float) -> WithinDrop:
+        """Search by halving over the tensors in the order of what they lose.
+
+        Raises:
+            ParityError: The scheme has no float tensors and loses more, or float alone loses more.
+            DataError: The float graph finds nothing in the images.
+        """
+        whole = self._quantized(())
+        before = self._drop(whole)
+        if before <= limit:
+            return self._result(whole, (), before, before)
+        if scheme_named(self.scheme).integer_bias:
+            raise ParityError(
+                "An engine of the affine scheme can't be kept within this loss: LiteRT's int8 kernels "
+                "take integers throughout, and none of their operators mixes int8 with float",
+                expected=f"a loss of at most {limit:g} of agreement AP",
+                found=f"{before:.4f} over {len(self._pictures)} calibration images",
+                fix="Calibrate with more images, train with --qat, or build for a TensorRT target",
+            )
+        order = self._order(whole)
+        kept, drop = _halve(order, lambda names: self._drop(self._quantized(names)), limit)
+        return self._result(self._quantized(kept), kept, drop, before)
+
+    def _result(
+        self, graph: QuantGraph, kept: tuple[str, ...], drop: float, before: float
+    ) -> WithinDrop:
+        share = float_share(self.prepared.model, graph.model)
+        return WithinDrop(graph=graph, kept=kept, drop=drop, drop_before=before, float_share=share)
+
+    def _quantized(self, kept: tuple[str, ...]) -> QuantGraph:
+        recipe = self.recipe
+        if kept:
+            exemption = Exemption(tensors=kept, keep_float=True, scheme=self.scheme)
+            recipe = msgspec.structs.replace(recipe, exemptions=(*recipe.exemptions, exemption))
+        return quantize(self.prepared, self.table, scheme=self.scheme, recipe=recipe)
+
+    def _order(self, whole: QuantGraph) -> tuple[str, ...]:
+        """Tensors by what they and the weights that they feed lose; in float, both are saved."""
+        model, contract = absorb_preprocess(self.prepared.model, self.prepared.contract)
+        model = checked(model, after="absorb_preprocess")
+        samples = draw_samples(self.images.paths, contract, count=_RANKED_ON)
+        return _ranked(measure_sensitivity(model, whole.model, contract, samples), model)
+
+    @cached_property
+    def _pictures(self) -> list[np.ndarray]:
+        return readable_images(self.images.paths, _JUDGED_ON)
+
+    @cached_property
+    def _expected(self) -> list[Detections]:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "float.onnx"
+            save_graph(self.exported, path)
+            return self._detections(path)
+
+    def _drop(self, graph: QuantGraph) -> float:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "quantized.onnx"
+            save_quant_graph(graph, path)
+            return 1 - agreement_ap(self._expected, self._detections(path))
+
+    def _detections(self, path: Path) -> list[Detections]:
+        with Detector(path, threads=default_threads(2)) as detector:
+            model = measured_model(detector, path.name)
+            return [model.run(picture).detections for picture in self._pictures]
+
+
+def _halve(
+    order: Sequence[str], drop_of: Callable[[tuple[str, ...]], float], limit: float
+) -> tuple[tuple[str, ...], float]:
+    """The shortest beginning of `order` found within the limit, and its drop."""
+    fewest, most = 0, len(order)  # too few, enough
+    drop = drop_of(tuple(order))
+    if drop > limit:
+        raise ParityError(
+            "The loss stays above what is wanted whatever is left in float",
+            expected=f"a loss of at most {limit:g} of agreement AP",
+            found=f"{drop:.4f} with all {len(order)} tensors in float",
+            fix="Allow more with --max-drop, or build with --precision fp16",
+        )
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        found = drop_of(tuple(order[:middle]))
+        if found <= limit:
+            most, drop = middle, found
+        else:
+            fewest = middle
+    return tuple(order[:most]), drop
+
+
+def _ranked(sensitivity: Sensitivity, model: onnx.ModelProto) -> tuple[str, ...]:
+    fed = {node.name: node.input[0] for node in model.graph.node if node.op_type == "Conv"}
+    shares: dict[str, float] = {}
+    for loss in sensitivity.losses:
+        if loss.kind == "activation":
+            shares[loss.name] = shares.get(loss.name, 0.0) + loss.share
+    for loss in sensitivity.losses:
+        if loss.kind == "weights" and fed.get(loss.name) in shares:
+            shares[fed[loss.name]] += loss.share
+    return tuple(sorted(shares, key=lambda name: -shares[name]))
+
+
+def float_share(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> float:
+    """Share of the convolutions' multiplications that a Q/DQ graph leaves in float."""
+    shapes, view = GraphView(float_model), GraphView(quantized)
+    whole = kept = 0.0
+    for conv in quantized.graph.node:
+        if conv.op_type != "Conv":
+            continue
+        producer = view.producer(conv.input[1])
+        weight = producer.input[0] if producer is not None else conv.input[1]
+        sides = view.constant(weight).shape
+        work = float(np.prod(sides[1:])) * float(np.prod(shapes.shape(conv.output[0])))
+        whole += work
+        kept += work if producer is None else 0.0
+    return kept / whole if whole else 0.0

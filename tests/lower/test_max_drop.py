@@ -1,0 +1,91 @@
+"""The search for what stays float: as little as is enough, refused where nothing can."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgessd.calibrate.collect import collect
+from edgessd.core.errors import ParityError
+from edgessd.graph.export import export_float_graph
+from edgessd.graph.float_graph import FloatGraph
+from edgessd.lower.calibration_images import images_in
+from edgessd.lower.max_drop import DropSearch, _halve, float_share
+from edgessd.lower.tensorrt.lower import lower_to_tensorrt
+from edgessd.model.checkpoint import load_checkpoint
+from edgessd.quantize.recipe import RangeRule, Recipe
+
+
+@pytest.fixture(scope="module")
+def graph(tiny_checkpoint: Path) -> FloatGraph:
+    return export_float_graph(load_checkpoint(tiny_checkpoint))
+
+
+@pytest.fixture(scope="module")
+def search(graph: FloatGraph, photos: Path) -> DropSearch:
+    images = images_in(photos, limit=16)
+    return DropSearch(
+        exported=graph,
+        prepared=graph,
+        table=collect(graph, images.paths),
+        images=images,
+        scheme="symmetric",
+        recipe=Recipe(name="test", activations=RangeRule(method="minmax")),
+    )
+
+
+def test_halving_finds_the_shortest_beginning() -> None:
+    asked: list[int] = []
+
+    def drop_of(names: tuple[str, ...]) -> float:
+        asked.append(len(names))
+        return 0.1 - 0.01 * len(names)
+
+    order = tuple("abcdefghij")
+    kept, drop = _halve(order, drop_of, 0.035)
+    assert (kept, drop) == (order[:7], pytest.approx(0.03))
+    assert len(asked) <= 5
+    with pytest.raises(ParityError, match=r"0\.0000 with all 10 tensors"):
+        _halve(order, drop_of, -0.001)
+
+
+def test_what_is_kept_is_enough_and_tensorrt_takes_it(search: DropSearch) -> None:
+    loose = search.within(1.0)
+    assert (loose.kept, loose.float_share) == ((), 0.0)
+    assert loose.drop > 0.05
+    limit = loose.drop / 2
+    found = search.within(limit)
+    assert 0 < len(found.kept) < 90
+    assert found.drop <= limit < found.drop_before
+    assert 0 < found.float_share < 1
+    assert found.float_share == float_share(search.prepared.model, found.graph.model)
+    assert f"{len(found.kept)} tensors stay float16" in found.sentence()
+    # What the search leaves float is something that TensorRT runs.
+    assert lower_to_tensorrt(found.graph).precision == "int8"
+
+
+def test_an_integer_engine_is_refused_with_the_reason(search: DropSearch) -> None:
+    affine = replace(search, scheme="affine")
+    with pytest.raises(ParityError, match=r"integers throughout.*Found 0\.\d+ over 16"):
+        affine.within(0.0001)
+    assert affine.within(1.0).kept == ()
+
+
+def test_build_says_what_it_kept(
+    tiny_checkpoint: Path, photos: Path, tmp_path: Path, edgessd_command
+) -> None:
+    words = ("build", "--no-gate", "--checkpoint", tiny_checkpoint, "--calibration", photos)
+    ended = edgessd_command(
+        *words, "--target", "jetson", "--out", tmp_path / "jetson", "--max-drop", "0.9", "--json"
+    )
+    assert ended.code == 0, ended.err
+    assert "all of it in int8 loses 0." in json.loads(ended.out)["advice"][0]
+    refused = edgessd_command(
+        *words, "--target", "host", "--out", tmp_path / "host", "--max-drop", "0.0001"
+    )
+    assert refused.code == 1
+    assert "none of their operators mixes int8 with float" in " ".join(refused.err.split())
+    assert not (tmp_path / "host").exists()
