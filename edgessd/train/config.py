@@ -225,7 +225,7 @@ class QatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     recipe: str = "default"
     calibration: str = ""
     calibration_images: int = 100
-    labels: float = 1.0
+    labels: float = 0.0
     teacher: float = 1.0
 
     def __post_init__(self) -> None:

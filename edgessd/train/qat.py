@@ -1,9 +1,10 @@
 """Quantization-aware training: a detector goes on learning while it is rounded as its engine will be.
 
 It starts where post-training quantization ends: the same preparation of the graph, the same calibration,
-the same rounded weights. Two things teach. The labels teach as in any training. The float network, which
-the engine shall answer like, teaches what labels don't say: how sure to be and where exactly a box ends,
-on every anchor of every image ("distillation", arXiv:1503.02531).
+the same rounded weights. The float network teaches, which the engine shall answer like: how sure to be and
+where exactly a box ends, on every anchor of every image ("distillation", arXiv:1503.02531). Labels can
+teach beside it. They pull towards another detector than the float one: on BCCD, agreement with it was
+0.983 without them and 0.973 with them.
 """
 
 from __future__ import annotations

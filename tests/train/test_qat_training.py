@@ -52,7 +52,7 @@ def qat_config(float_run: Path, scenes: Path, tiny: Tiny) -> TrainConfig:
         scenes,
         model={"weights": str(float_run / "best.pt")},
         optimize={"epochs": 2, "batch": 4, "warmup_steps": 1, "lr": 1e-3, "ema_ramp": 2},
-        qat={"enabled": True},
+        qat={"enabled": True, "labels": 0.5},
     )
 
 
@@ -186,7 +186,7 @@ def test_other_labels_and_a_second_time_are_refused(
     with pytest.raises(CheckpointError, match="already"):
         start_qat(again, ("square", "bar"), ())
     with pytest.raises(ConfigError, match="Nothing teaches"):
-        QatSettings(labels=0, teacher=0)
+        QatSettings(labels=0.0, teacher=0.0)
 
 
 def test_ranges_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> None:
