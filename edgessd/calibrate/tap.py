@@ -83,8 +83,9 @@ class TapReader:
 
     def values(self, image: FloatArray) -> dict[str, FloatArray]:
         """Run one image (1, 3, H, W) float32; the tensors are those of the buffers, until the next run."""
-        self._binding.bind_cpu_input(INPUT, image)
-        self._tap.session.run_with_iobinding(self._binding)
+        if any(name != INPUT for name in self._tap.tensors):  # the input alone needs no run
+            self._binding.bind_cpu_input(INPUT, image)
+            self._tap.session.run_with_iobinding(self._binding)
         return {name: image if name == INPUT else self._buffers[name] for name in self._tap.tensors}
 
     def read(self, image: FloatArray) -> Reading:

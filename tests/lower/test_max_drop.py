@@ -67,6 +67,16 @@ def test_what_is_kept_is_enough_and_tensorrt_takes_it(search: DropSearch) -> Non
     assert lower_to_tensorrt(found.graph).precision == "int8"
 
 
+def test_all_in_float_loses_next_to_nothing(search: DropSearch) -> None:
+    # Learned rounding then looks at the image alone: the stem is all that is left in int8.
+    recipe = Recipe(name="test", activations=RangeRule(method="minmax"), rounding="learned")
+    learned = replace(search, recipe=recipe)
+    whole = learned._quantized(())
+    rest = learned._quantized(learned._order(whole))
+    assert learned._drop(rest) < learned._drop(whole)
+    assert 0.8 < float_share(learned.prepared.model, rest.model) < 1
+
+
 def test_an_integer_engine_is_refused_with_the_reason(search: DropSearch) -> None:
     affine = replace(search, scheme="affine")
     with pytest.raises(ParityError, match=r"integers throughout.*Found 0\.\d+ over 16"):
