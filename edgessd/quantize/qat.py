@@ -33,6 +33,7 @@ from edgessd.quantize.fake_quantize import (
     fake_quantize_weight,
     settled_weight,
 )
+from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qparams import INT8_MAX, INT8_MIN, WEIGHT_MAX
 from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.schemes import SchemeName, scheme_named
@@ -256,9 +257,8 @@ class QatNetwork(nn.Module):
                 names, scales, zero_points, numbers, self._two_sided, strict=True
             )
         }
-        for name, (low, high) in self._fixed.items():
-            fixed = chosen.params(low, high)
-            both = (fixed.scale, float(fixed.zero_point))
+        for name in self._fixed:
+            both = (IMAGE_PARAMS.scale, float(IMAGE_PARAMS.zero_point))
             params[name] = FakeParams(
                 scale=scales.new_tensor(both[0]),
                 zero_point=scales.new_tensor(both[1]),

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from edgessd.core.errors import GraphError
-from edgessd.graph.float_graph import FloatGraph
+from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
@@ -19,6 +19,7 @@ from edgessd.quantize.annotate import Plan, annotate
 from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
 from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
 from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
+from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qparams import (
     ActivationParams,
     float16_bias,
@@ -86,6 +87,8 @@ def _activations(plan: Plan, trained: TrainedRanges, scheme: Scheme) -> Activati
     activations: Activations = {}
     for group in plan.groups:
         params = scheme.params(*trained.ranges[group.name])
+        if INPUT in group.tensors:
+            params = IMAGE_PARAMS
         activations.update(dict.fromkeys(group.tensors, (group.name, params)))
     return activations
 
