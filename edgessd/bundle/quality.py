@@ -44,7 +44,8 @@ class CalibrationAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             have labels.
         mean_range_shift, worst_range_shift: How far the typical range of tensors moved from half of the
             images to all of them, as a share of it.
-        worst_saturation: Largest share of a tensor's values beyond its range.
+        worst_saturation: Largest share of a tensor's values beyond its range; None for ranges that
+            quantization-aware training learned afterwards.
         warnings: What is doubtful, as sentences.
     """
 

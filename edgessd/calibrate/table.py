@@ -5,7 +5,6 @@ One table serves every range method, both quantization schemes and every target.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 import zlib
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from edgessd.calibrate.observers import TensorObserver
 from edgessd.core.errors import CalibrationError
-from edgessd.core.files import replacing
+from edgessd.core.files import replacing, sha256_of_set
 
 FORMAT_VERSION = 3
 
@@ -108,7 +107,7 @@ class CalibrationTable:
     @property
     def images_sha256(self) -> str:
         """sha256 over the sorted hashes of the images: the identity of the calibration set."""
-        return hashlib.sha256("\n".join(self.images).encode()).hexdigest()
+        return sha256_of_set(self.images)
 
     def __getitem__(self, name: str) -> TensorStatistics:
         if name not in self.tensors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp, mkstemp
@@ -72,3 +72,8 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)
+
+
+def sha256_of_set(hashes: Iterable[str]) -> str:
+    """Identity of a set of files: sha256 over their sorted hashes, one a line."""
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()

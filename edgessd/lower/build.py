@@ -215,12 +215,15 @@ def _postprocess(request: BuildRequest) -> Postprocess:
 def _quantized(
     request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
 ) -> tuple[QuantGraph, CalibrationAudit | None, tuple[str, ...]]:
-    """The quantized graph, what its calibration is worth (a training did without one), and advice."""
+    """The quantized graph, what its calibration is worth, and advice."""
     scheme = cast(SchemeName, request.target.engine.scheme)
-    if graph.trained_ranges is not None:
+    trained = graph.trained_ranges
+    if trained is not None:
         _refuse_max_drop(request)
         with clock.stage("quantize"):
-            return quantize_trained(graph, scheme=scheme, recipe=request.recipe), None, ()
+            quantized = quantize_trained(graph, scheme=scheme, recipe=request.recipe)
+        # Its ranges started from the training's own calibration, and that is what was judged then.
+        return quantized, trained.audit, ()
     with clock.stage("calibrate"):
         exported = graph
         graph = prepare_for(graph, images, request.recipe.preparation, cache=request.cache)

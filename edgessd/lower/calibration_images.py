@@ -13,7 +13,7 @@ import numpy as np
 
 from edgessd.calibrate.audit import KnownDataset
 from edgessd.calibrate.collect import collect
-from edgessd.calibrate.samples import draw_samples
+from edgessd.calibrate.samples import draw_samples, evenly
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError, DataError, GraphError
 from edgessd.core.files import sha256_of
@@ -57,7 +57,9 @@ def images_in(folder: Path, *, limit: int) -> CalibrationImages:
     try:
         recognise(folder)
     except DataError:  # not a dataset: a plain folder of photos, which needs no labels
-        return CalibrationImages(paths=spread(list_images(folder), limit), source=str(folder))
+        return CalibrationImages(
+            paths=tuple(evenly(list_images(folder), limit)), source=str(folder)
+        )
     return _training_images(folder, ("train",), limit)
 
 
@@ -84,13 +86,6 @@ def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationImages:
             fix=_WAY_OUT,
         )
     return _training_images(folder, tuple(data.get("train_splits", ("train",))), limit)
-
-
-def spread(paths: Sequence[Path], limit: int) -> tuple[Path, ...]:
-    """`limit` paths spread evenly over the whole list: neighbours are often frames of one scene."""
-    if len(paths) <= limit:
-        return tuple(paths)
-    return tuple(paths[index * len(paths) // limit] for index in range(limit))
 
 
 def calibrate(
@@ -190,26 +185,38 @@ def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> Calib
                 fix=_WAY_OUT,
             )
         splits = ("all",)
-    images = dataset.split("+".join(splits))
-    paths = spread(sorted(image.path for image in images), limit)
+    return chosen_among(dataset.split("+".join(splits)), dataset, splits, limit=limit)
+
+
+def chosen_among(
+    images: Sequence[LabelledImage], dataset: Dataset, splits: tuple[str, ...], *, limit: int
+) -> CalibrationImages:
+    """Up to `limit` of the images that are trained on, spread evenly over them by name.
+
+    Args:
+        images: Trained on, all or part of the splits.
+        dataset: That they are of.
+        splits: That are trained on.
+        limit: Most images.
+    """
+    paths = tuple(evenly(sorted(image.path for image in images), limit))
     return CalibrationImages(
         paths=paths,
-        source=f"{folder}, {' + '.join(splits)}",
+        source=f"{dataset.root}, {' + '.join(splits)}",
         dataset=_known(dataset, splits, set(paths)),
     )
 
 
 def _known(dataset: Dataset, splits: tuple[str, ...], chosen: Collection[Path]) -> KnownDataset:
     images = dataset.split("+".join(splits))
+    trained_on = {image.path for image in images}
+    others = {name: tuple(image.path for image in part) for name, part in dataset.splits.items()}
     return KnownDataset(
         name=dataset.root.resolve().name,
         trained=_boxes(images, dataset.labels),
         calibrated=_boxes([image for image in images if image.path in chosen], dataset.labels),
-        evaluation={
-            name: tuple(image.path for image in others)
-            for name, others in dataset.splits.items()
-            if name not in splits and splits != ("all",)
-        },
+        # By images, not by names: `trainval` and `all` stand for several splits.
+        evaluation={name: part for name, part in others.items() if not trained_on.issuperset(part)},
     )
 
 
@@ -227,9 +234,16 @@ def with_evaluation_of(images: CalibrationImages, checkpoint: Path) -> Calibrati
     folder = Path(data.get("path", ""))
     if not data.get("path") or not folder.is_dir():
         return images
-    dataset = load_dataset(folder)
-    splits = tuple(data.get("train_splits", ("train",)))
-    if not set(splits) <= set(dataset.splits):
+    return with_evaluation_in(
+        images, load_dataset(folder), tuple(data.get("train_splits", ("train",)))
+    )
+
+
+def with_evaluation_in(
+    images: CalibrationImages, dataset: Dataset, splits: tuple[str, ...]
+) -> CalibrationImages:
+    """Plain images, with the images of a dataset's splits that aren't trained on."""
+    if images.dataset is not None or not set(splits) <= set(dataset.splits):
         return images
     # The photos have no labels, so nothing is known about the classes in them.
     known = replace(_known(dataset, splits, ()), trained={}, calibrated={})

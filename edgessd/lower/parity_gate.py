@@ -6,7 +6,6 @@ images. They aren't new to it, so this proves that nothing broke, not how accura
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ from edgessd.bench.measured import engine_sentence, measured_model
 from edgessd.bundle.manifest import Manifest
 from edgessd.bundle.quality import Parity
 from edgessd.bundle.store import write_bundle
+from edgessd.calibrate.samples import evenly
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError, DataError, ParityError
-from edgessd.core.files import sha256_of
+from edgessd.core.files import sha256_of, sha256_of_set
 from edgessd.core.images import read_image
 from edgessd.graph.float_graph import FloatGraph, save_graph
-from edgessd.lower.calibration_images import spread
 from edgessd.metrics.drift import Drift, image_drift, summarise_drift
 from edgessd.metrics.parity import REFERENCE_SCORE, agreement_ap
 from edgessd.quantize.recipe import ParityBound
@@ -140,7 +139,7 @@ def _measure(
         engine=engine_sentence(engine.details),
         data="calibration images",
         images=len(used),
-        images_sha256=_identity(used),
+        images_sha256=sha256_of_set(map(sha256_of, used)),
         detections=objects,
         score_threshold=over,
         bound=bound.agreement,
@@ -161,7 +160,7 @@ def _reference_detections(
     reference: MeasuredModel, images: Sequence[Path], bound: ParityBound, over: float
 ) -> tuple[list[Path], list[Detections]]:
     """Readable images spread over all, more of them where those show too little."""
-    first = spread(images, bound.images)
+    first = evenly(images, bound.images)
     rest = [path for path in images if path not in set(first)]
     used: list[Path] = []
     found: list[Detections] = []
@@ -201,8 +200,3 @@ def _found(parity: Parity) -> str:
         f"{parity.agreement_AP:.4f}: of {parity.detections} detections {parity.lost} lost and "
         f"{parity.added} added{moved}"
     )
-
-
-def _identity(paths: Sequence[Path]) -> str:
-    hashes = sorted(sha256_of(path) for path in paths)
-    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()

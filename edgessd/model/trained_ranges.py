@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edgessd.bundle.manifest import CalibrationRecord
+from edgessd.bundle.quality import CalibrationAudit
 from edgessd.core.errors import ConfigError
 
 
@@ -16,11 +17,14 @@ class TrainedRanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ranges: (low, high) by the name that the tensor's scale has in the quantized graph; low <= 0 <=
             high.
         calibration: The images behind the ranges that the training started from.
+        audit: Whether they were fit for it. It says nothing of saturation: what the learned ranges cut
+            is what training found best to cut.
     """
 
     schemes: tuple[str, ...]
     ranges: dict[str, tuple[float, float]]
     calibration: CalibrationRecord
+    audit: CalibrationAudit
 
     def __post_init__(self) -> None:
         if not self.schemes or not self.ranges:

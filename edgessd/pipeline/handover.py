@@ -41,6 +41,18 @@ class Handover(Generic[T]):
             self._changed.notify_all()
             return True
 
+    def push(self, item: T) -> int:
+        """Hand over without waiting: the oldest make room. Returns how many of them were lost."""
+        with self._changed:
+            if self._ended:
+                return 0
+            lost = max(0, len(self._items) - self._depth + 1)
+            for _ in range(lost):
+                self._items.popleft()
+            self._items.append(item)
+            self._changed.notify_all()
+            return lost
+
     def take(self, *, wait: bool = True) -> T | None:
         """The next item; None after the last, or if there is none yet and `wait` is false.
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import onnx
 
 from edgessd.bundle.manifest import CalibrationRecord
@@ -17,28 +14,17 @@ from edgessd.graph.passes.absorb_preprocess import CENTRE, absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.quantize.annotate import Group, Plan, annotate
-from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
-from edgessd.quantize.passes.correct_bias import correct_bias
-from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
-from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
-from edgessd.quantize.passes.round_weights import round_weights
-from edgessd.quantize.qparams import (
-    ActivationParams,
-    float16_bias,
-    quantize_weight,
-    weight_params,
-)
+from edgessd.quantize.conv_params import Activations, conv_params
+from edgessd.quantize.insert_qdq import insert_qdq
+from edgessd.quantize.qparams import ActivationParams
 from edgessd.quantize.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.ranges.catalog import activation_range
-from edgessd.quantize.ranges.weights import weight_limits
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 from edgessd.quantize.score_floor import with_score_floor
 
 IMAGE_PARAMS = ActivationParams(scale=1 / CENTRE, zero_point=0)
 """Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""
-
-Activations = dict[str, tuple[str, ActivationParams]]
 
 
 def quantize(
@@ -63,7 +49,7 @@ def quantize(
     plan = with_score_floor(annotate(model, chosen, recipe), contract)
     activations = _activation_params(model, plan, table, chosen)
     moments = _moments(model, contract, plan, table, recipe)
-    convolutions = _conv_params(model, plan, activations, chosen, recipe, moments)
+    convolutions = conv_params(model, plan, activations, chosen, recipe, moments)
     quantized = checked(insert_qdq(model, activations, convolutions), after="insert_qdq")
     return QuantGraph(
         model=quantized,
@@ -101,7 +87,7 @@ def _activation_params(
 ) -> Activations:
     """Tensor → (name the parameters are stored under, parameters)."""
     image = GraphView(model).inputs[0]
-    activations: Activations = {}
+    activations: dict[str, tuple[str, ActivationParams]] = {}
     for group in plan.groups:
         params = IMAGE_PARAMS if image in group.tensors else _group_params(group, table, scheme)
         activations.update(dict.fromkeys(group.tensors, (group.name, params)))
@@ -113,44 +99,6 @@ def _group_params(group: Group, table: CalibrationTable, scheme: Scheme) -> Acti
     low = max(min(low for low, _ in ranges), group.low)
     high = min(max(high for _, high in ranges), group.high)
     return scheme.params(low, max(low, high))
-
-
-def _conv_params(
-    model: onnx.ModelProto,
-    plan: Plan,
-    activations: Activations,
-    scheme: Scheme,
-    recipe: Recipe,
-    moments: Mapping[str, InputMoments],
-) -> Mapping[str, ConvParams]:
-    view = GraphView(model)
-    wanted = set(plan.convolutions)
-    found = {}
-    for conv in model.graph.node:
-        if conv.name not in wanted:
-            continue
-        weight = np.asarray(view.constant(conv.input[1]), np.float32)
-        bias = np.asarray(view.constant(conv.input[2]), np.float32)
-        source = activations[conv.input[0]][1]
-        limits = weight_limits(weight, recipe.weights)
-        params = weight_params(limits, float16=scheme.float16_parameters)
-        params = guard_bias_overflow(params, bias, source, float16=scheme.float16_parameters)
-        if scheme.integer_bias:
-            params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
-        integers = quantize_weight(weight, params)
-        if conv.name in moments:
-            fed = moments[conv.name]
-            if recipe.rounding == "learned":
-                integers = round_weights(weight, params, fed, source.scale)
-            if recipe.correct_bias:
-                bias = correct_bias(bias, weight, integers, params, fed)
-        found[conv.name] = ConvParams(
-            weight=integers,
-            params=params,
-            bias=float16_bias(bias) if scheme.float16_parameters else bias,
-            bias_input=source if scheme.integer_bias else None,
-        )
-    return found
 
 
 def _moments(
@@ -173,14 +121,3 @@ def _moments(
     wanted = set(plan.convolutions)
     convolutions = [node for node in model.graph.node if node.name in wanted]
     return collect_moments(model, contract.preprocess, convolutions, table.samples)
-
-
-def _output_params(
-    view: GraphView, conv: onnx.NodeProto, activations: Activations
-) -> ActivationParams:
-    """Parameters of what a Conv and its fused activation write."""
-    name = conv.output[0]
-    if name not in activations:
-        (activation,) = view.consumers(name)
-        name = activation.output[0]
-    return activations[name][1]

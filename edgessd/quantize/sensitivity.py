@@ -26,7 +26,7 @@ from edgessd.graph.float_graph import INPUT, OUTPUTS
 from edgessd.graph.verify import checked, make_session
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.insert_qdq import insert_qdq
-from edgessd.quantize.qparams import ActivationParams
+from edgessd.quantize.qparams import ActivationParams, per_channel
 
 RELEVANT = 0.05
 """Anchors whose best class the float network scores over this: the rest is background to everyone."""
@@ -201,7 +201,7 @@ def _real(view: GraphView, name: str) -> NDArray[np.float32]:
         return np.asarray(view.constant(name), np.float32)
     integers = view.constant(producer.input[0]).astype(np.float32)
     scales = np.asarray(view.constant(producer.input[1]), np.float32)
-    return integers * scales.reshape(-1, *[1] * (integers.ndim - 1))
+    return integers * per_channel(scales, integers.ndim)
 
 
 def _run(model: onnx.ModelProto, images: Sequence[NDArray[np.float32]]) -> list[Outputs]:

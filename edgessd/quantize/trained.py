@@ -6,32 +6,21 @@ what the weights were trained for.
 
 from __future__ import annotations
 
-import numpy as np
-import onnx
+import msgspec
 
 from edgessd.core.errors import GraphError
 from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
-from edgessd.graph.view import GraphView
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.quantize.annotate import Plan, annotate
-from edgessd.quantize.insert_qdq import ConvParams, insert_qdq
-from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
-from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
+from edgessd.quantize.conv_params import Activations, conv_params
+from edgessd.quantize.insert_qdq import insert_qdq
 from edgessd.quantize.ptq import IMAGE_PARAMS
-from edgessd.quantize.qparams import (
-    ActivationParams,
-    float16_bias,
-    quantize_weight,
-    weight_params,
-)
+from edgessd.quantize.qparams import ActivationParams
 from edgessd.quantize.quant_graph import QuantGraph, Quantization
-from edgessd.quantize.ranges.weights import weight_limits
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
-
-Activations = dict[str, tuple[str, ActivationParams]]
 
 
 def quantize_trained(graph: FloatGraph, *, scheme: SchemeName, recipe: Recipe) -> QuantGraph:
@@ -62,7 +51,9 @@ def quantize_trained(graph: FloatGraph, *, scheme: SchemeName, recipe: Recipe) -
     model = checked(model, after="absorb_preprocess")
     plan = annotate(model, chosen, recipe)
     activations = _activations(plan, trained, chosen)
-    convolutions = _conv_params(model, plan, activations, chosen)
+    # As in training: the largest weight of a channel sets its scale, and the nearest integer is taken.
+    plain = msgspec.structs.replace(recipe, weights="minmax")
+    convolutions = conv_params(model, plan, activations, chosen, plain, {})
     return QuantGraph(
         model=checked(insert_qdq(model, activations, convolutions), after="insert_qdq"),
         contract=contract,
@@ -84,39 +75,10 @@ def _activations(plan: Plan, trained: TrainedRanges, scheme: Scheme) -> Activati
             found=f"none of {', '.join(missing[:3])}",
             fix="Build with the recipe that the training had",
         )
-    activations: Activations = {}
+    activations: dict[str, tuple[str, ActivationParams]] = {}
     for group in plan.groups:
         params = scheme.params(*trained.ranges[group.name])
         if INPUT in group.tensors:
             params = IMAGE_PARAMS
         activations.update(dict.fromkeys(group.tensors, (group.name, params)))
     return activations
-
-
-def _conv_params(
-    model: onnx.ModelProto, plan: Plan, activations: Activations, scheme: Scheme
-) -> dict[str, ConvParams]:
-    view = GraphView(model)
-    found = {}
-    wanted = set(plan.convolutions)
-    for conv in model.graph.node:
-        if conv.name not in wanted:
-            continue
-        weight, bias = (np.asarray(view.constant(part), np.float32) for part in conv.input[1:3])
-        source = activations[conv.input[0]][1]
-        # As in training: the largest weight of a channel sets its scale, and the nearest integer is taken.
-        params = weight_params(weight_limits(weight, "minmax"), float16=scheme.float16_parameters)
-        params = guard_bias_overflow(params, bias, source, float16=scheme.float16_parameters)
-        if scheme.integer_bias:
-            written = conv.output[0]
-            if written not in activations:
-                (activation,) = view.consumers(written)
-                written = activation.output[0]
-            params = guard_tiny_multiplier(params, source, activations[written][1])
-        found[conv.name] = ConvParams(
-            weight=quantize_weight(weight, params),
-            params=params,
-            bias=float16_bias(bias) if scheme.float16_parameters else bias,
-            bias_input=source if scheme.integer_bias else None,
-        )
-    return found

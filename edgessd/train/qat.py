@@ -20,15 +20,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgessd.bundle.manifest import CalibrationRecord
+from edgessd.bundle.quality import CalibrationAudit
+from edgessd.calibrate.audit import audit_calibration
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CheckpointError, ConfigError
+from edgessd.data.dataset import Dataset
+from edgessd.data.splits import ALL
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
-from edgessd.lower.calibration_images import images_in, spread
+from edgessd.lower.calibration_images import (
+    CalibrationImages,
+    chosen_among,
+    images_in,
+    with_evaluation_in,
+)
 from edgessd.metrics.coco import CocoMetrics
 from edgessd.metrics.ground_truth import LabelledImage
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint
@@ -52,14 +61,14 @@ SCHEMES: dict[str, tuple[SchemeName, ...]] = {
 
 
 def start_qat(
-    config: TrainConfig, labels: Sequence[str], images: Sequence[LabelledImage]
+    config: TrainConfig, dataset: Dataset, images: Sequence[LabelledImage]
 ) -> tuple[Start, QatTraining]:
     """The network that is to be trained, rounded as post-training quantization leaves it.
 
     Args:
         config: `model.weights` names the checkpoint; `qat` says the rest.
-        labels: Of the dataset.
-        images: That will be trained on, and calibrate unless `qat.calibration` names others.
+        dataset: That is trained on.
+        images: Of it, that will be trained on, and calibrate unless `qat.calibration` names others.
 
     Raises:
         ConfigError: No checkpoint is named.
@@ -67,16 +76,20 @@ def start_qat(
         EdgessdError: Of export, calibration or quantization.
     """
     settings = config.qat
-    checkpoint = _checkpoint(config.model.weights, tuple(labels))
+    checkpoint = _checkpoint(config.model.weights, dataset.labels)
     recipe = load_recipe(settings.recipe)
-    limit = settings.calibration_images
-    if settings.calibration:
-        paths = images_in(Path(settings.calibration), limit=limit).paths
-    else:
-        paths = spread(sorted(image.path for image in images), limit)
+    chosen = _calibration_images(config, dataset, images)
     graph = export_float_graph(checkpoint)
-    graph = prepare(graph, draw_samples(paths, graph.contract), recipe.preparation)
-    table = collect(graph, paths, minimum=recipe.minimum_images)
+    graph = prepare(graph, draw_samples(chosen.paths, graph.contract), recipe.preparation)
+    table = collect(graph, chosen.paths, minimum=recipe.minimum_images)
+    audit = audit_calibration(
+        table,
+        chosen.paths,
+        dataset=chosen.dataset,
+        saturation={},
+        minimum=recipe.minimum_images,
+        labels=checkpoint.contract.labels,
+    )
     schemes = SCHEMES[settings.scheme]
     quantized = [quantize(graph, table, scheme=scheme, recipe=recipe) for scheme in schemes]
     model, contract = absorb_preprocess(graph.model, graph.contract)
@@ -93,6 +106,7 @@ def start_qat(
             calibration=msgspec.structs.replace(
                 quantized[0].quantization.calibration, recipe=f"{recipe.name}, then trained"
             ),
+            audit=audit,
         ),
         teacher,
         settings,
@@ -111,6 +125,18 @@ def start_qat(
         },
     )
     return start, method
+
+
+def _calibration_images(
+    config: TrainConfig, dataset: Dataset, images: Sequence[LabelledImage]
+) -> CalibrationImages:
+    settings, splits = config.qat, config.data.train_splits
+    if splits == ("train",) and "train" not in dataset.splits:
+        splits = (ALL,)
+    limit = settings.calibration_images
+    if not settings.calibration:
+        return chosen_among(images, dataset, splits, limit=limit)
+    return with_evaluation_in(images_in(Path(settings.calibration), limit=limit), dataset, splits)
 
 
 def _checkpoint(weights: str, labels: tuple[str, ...]) -> Checkpoint:
@@ -145,11 +171,13 @@ class Origin:
         config: Its network, batch norm folded.
         contract: With its own box code.
         calibration: What its ranges come from.
+        audit: Whether those images were fit for it.
     """
 
     config: ModelConfig
     contract: Contract
     calibration: CalibrationRecord
+    audit: CalibrationAudit
 
 
 class QatTraining:
@@ -224,6 +252,7 @@ class QatTraining:
                 schemes=network.schemes,
                 ranges=network.ranges(),
                 calibration=self._origin.calibration,
+                audit=self._origin.audit,
             ),
         )
 

@@ -105,7 +105,7 @@ def _train(
         from edgessd.train.qat import start_qat
 
         reporter.note("calibrating, to start from ranges that fit")
-        start, method = start_qat(config, dataset.labels, roles.train)
+        start, method = start_qat(config, dataset, roles.train)
     else:
         start = start_model(config.model, dataset.labels, roles.train)
     reporter.note(start.said)

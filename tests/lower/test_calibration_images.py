@@ -16,7 +16,6 @@ from edgessd.lower.calibration_images import (
     images_in,
     images_of_run,
     prepare_for,
-    spread,
 )
 from edgessd.quantize.recipe import Preparation
 
@@ -93,13 +92,6 @@ def test_without_cache_nothing_is_kept(graph: FloatGraph, photos: Path) -> None:
     images = images_in(photos, limit=8)
     assert collected(graph, images, None) == 8
     assert collected(graph, images, None) == 8
-
-
-def test_images_are_spread_over_the_whole_list() -> None:
-    paths = [Path(f"{number:03}.jpg") for number in range(1000)]
-    chosen = spread(paths, 10)
-    assert [path.stem for path in chosen] == [f"{number:03}" for number in range(0, 1000, 100)]
-    assert spread(paths[:3], 10) == tuple(paths[:3])
 
 
 def test_a_dataset_gives_the_images_it_trains_on(shared: Path) -> None:

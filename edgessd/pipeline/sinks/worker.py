@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from typing import TYPE_CHECKING
 
 from edgessd.core.errors import SinkError
+from edgessd.pipeline.handover import Handover
 from edgessd.pipeline.status import SinkStatus
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ class SinkWorker:
     def __init__(self, sink: Sink, *, live: bool) -> None:
         self._sink = sink
         self._waits = sink.lossless and not live
-        self._results: deque[Result] = deque()
-        self._changed = threading.Condition()
-        self._ended = False
+        self._results: Handover[Result] = Handover(_DEPTH)
         self._written = self._lost = 0
         self._failed: str | None = None
         self._bug: Exception | None = None
@@ -63,16 +61,10 @@ class SinkWorker:
         if self._thread is None:
             self._write(result)
             return
-        with self._changed:
-            while self._waits and len(self._results) >= _DEPTH and not self._ended:
-                self._changed.wait()
-            if self._ended:
-                return
-            if len(self._results) >= _DEPTH:
-                self._results.popleft()
-                self._lost += 1
-            self._results.append(result)
-            self._changed.notify_all()
+        if self._waits:
+            self._results.put(result)
+        else:
+            self._lost += self._results.push(result)
 
     def close(self) -> None:
         """Write what waits, then close the sink. One that hangs is given up after a while.
@@ -83,9 +75,7 @@ class SinkWorker:
         if self._thread is None:
             self._close()
         else:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
+            self._results.end()
             self._thread.join(_DRAIN_SECONDS)
             if self._thread.is_alive() and self._failed is None:
                 self._fail(f"It still wasn't done {_DRAIN_SECONDS:.0f} s after the end.")
@@ -95,26 +85,13 @@ class SinkWorker:
 
     def _work(self) -> None:
         try:
-            while (result := self._take()) is not None:
+            while (result := self._results.take()) is not None:
                 self._write(result)
             self._close()
         except Exception as bug:  # noqa: BLE001 - raised again by `put` or `close`
             self._bug = bug
         finally:
-            with self._changed:
-                self._ended = True
-                self._results.clear()
-                self._changed.notify_all()
-
-    def _take(self) -> Result | None:
-        with self._changed:
-            while not self._results and not self._ended:
-                self._changed.wait()
-            if not self._results:
-                return None
-            result = self._results.popleft()
-            self._changed.notify_all()
-            return result
+            self._results.end()
 
     def _write(self, result: Result) -> None:
         if self._failed is not None:

@@ -1,0 +1,89 @@
+"""Integer parameters of convolutions, from float weights and the parameters of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+
+from edgessd.calibrate.moments import InputMoments
+from edgessd.graph.view import GraphView
+from edgessd.quantize.annotate import Plan
+from edgessd.quantize.insert_qdq import ConvParams
+from edgessd.quantize.passes.correct_bias import correct_bias
+from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
+from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
+from edgessd.quantize.passes.round_weights import round_weights
+from edgessd.quantize.qparams import (
+    ActivationParams,
+    float16_bias,
+    quantize_weight,
+    weight_params,
+)
+from edgessd.quantize.ranges.weights import weight_limits
+from edgessd.quantize.recipe import Recipe
+from edgessd.quantize.schemes import Scheme
+
+Activations = Mapping[str, tuple[str, ActivationParams]]
+"""Tensor → (name the parameters are stored under, parameters)."""
+
+
+def conv_params(
+    model: onnx.ModelProto,
+    plan: Plan,
+    activations: Activations,
+    scheme: Scheme,
+    recipe: Recipe,
+    moments: Mapping[str, InputMoments],
+) -> dict[str, ConvParams]:
+    """Integers, scales and biases of the convolutions that a plan names.
+
+    Args:
+        model: Float, with the preprocessing absorbed.
+        plan: From `annotate`.
+        activations: Parameters of every quantized tensor.
+        scheme: That of the plan.
+        recipe: How weights are limited, rounded and corrected.
+        moments: What each convolution is fed, by its name; one that isn't there is rounded to the nearest
+            integers, and its bias stays.
+    """
+    view = GraphView(model)
+    wanted = set(plan.convolutions)
+    found = {}
+    for conv in model.graph.node:
+        if conv.name not in wanted:
+            continue
+        weight = np.asarray(view.constant(conv.input[1]), np.float32)
+        bias = np.asarray(view.constant(conv.input[2]), np.float32)
+        source = activations[conv.input[0]][1]
+        limits = weight_limits(weight, recipe.weights)
+        params = weight_params(limits, float16=scheme.float16_parameters)
+        params = guard_bias_overflow(params, bias, source, float16=scheme.float16_parameters)
+        if scheme.integer_bias:
+            params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
+        integers = quantize_weight(weight, params)
+        if conv.name in moments:
+            fed = moments[conv.name]
+            if recipe.rounding == "learned":
+                integers = round_weights(weight, params, fed, source.scale)
+            if recipe.correct_bias:
+                bias = correct_bias(bias, weight, integers, params, fed)
+        found[conv.name] = ConvParams(
+            weight=integers,
+            params=params,
+            bias=float16_bias(bias) if scheme.float16_parameters else bias,
+            bias_input=source if scheme.integer_bias else None,
+        )
+    return found
+
+
+def _output_params(
+    view: GraphView, conv: onnx.NodeProto, activations: Activations
+) -> ActivationParams:
+    """Parameters of what a Conv and its fused activation write."""
+    name = conv.output[0]
+    if name not in activations:
+        (activation,) = view.consumers(name)
+        name = activation.output[0]
+    return activations[name][1]
