@@ -73,7 +73,7 @@ def main() -> None:
         recipes = [variant for recipe in recipes for variant in ablation(recipe)]
     rows = []
     for draw in arguments.calibration:
-        images = _drawn(draw)
+        images = drawn(draw)
         prepared: dict[Preparation, tuple[FloatGraph, CalibrationTable, float]] = {}
         for recipe, scheme in product(recipes, arguments.scheme):
             if recipe.preparation not in prepared:
@@ -153,7 +153,7 @@ def _calibrated(
     return prepared, table, time.perf_counter() - begun
 
 
-def _drawn(draw: str) -> list[Path]:
+def drawn(draw: str) -> list[Path]:
     """Images of FOLDER or FOLDER:START:END by sorted names; of a dataset, its training images."""
     folder, _, part = draw.partition(":")
     start, _, end = part.partition(":")
