@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -102,14 +103,20 @@ def test_a_dataset_gives_the_images_it_trains_on(shared: Path) -> None:
     assert chosen.source.endswith("bccd, train")
 
 
-def test_a_run_is_calibrated_with_its_own_training_images(shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("splits", [["train", "val"], ["trainval"]])
+def test_a_run_is_calibrated_with_its_own_training_images(
+    shared: Path, tmp_path: Path, splits: list[str]
+) -> None:
     run = tmp_path / "runs" / "cells"
     run.mkdir(parents=True)
     dataset = shared / "data" / "bccd"
     (run / "config.toml").write_text(
-        f'[data]\npath = "{dataset}"\ntrain_splits = ["train", "val"]\n'
+        f'[data]\npath = "{dataset}"\ntrain_splits = {json.dumps(splits)}\n'
     )
-    assert len(images_of_run(run / "best.pt", limit=1000).paths) == 205 + 87
+    chosen = images_of_run(run / "best.pt", limit=1000)
+    assert len(chosen.paths) == 205 + 87
+    assert chosen.dataset is not None
+    assert chosen.dataset.evaluation.keys() == {"test"}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from msgspec.structs import replace
 
 from edgessd.bundle.manifest import CalibrationRecord
+from edgessd.bundle.quality import CalibrationAudit
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import ConfigError, GraphError
 from edgessd.graph.float_graph import INPUT, FloatGraph, load_graph, save_graph
@@ -36,6 +37,21 @@ from edgessd.quantize.trained import quantize_trained
 
 RECIPE = replace(
     load_recipe("default"), preparation=Preparation(), rounding="nearest", correct_bias=False
+)
+
+AUDIT = CalibrationAudit(
+    images=16,
+    unreadable=0,
+    distinct=16,
+    leaked=0,
+    compared_with="",
+    classes_unseen=(),
+    mean_range_shift=0.01,
+    worst_range_shift=0.02,
+    worst_range_shift_tensor="stem",
+    worst_saturation=None,
+    worst_saturation_tensor="",
+    warnings=("Only 16 different calibration images",),
 )
 
 
@@ -234,6 +250,7 @@ def _trained(network: QatNetwork, absorbed: FloatGraph) -> FloatGraph:
             schemes=network.schemes,
             ranges=network.ranges(),
             calibration=CalibrationRecord(recipe="test", images=16, images_sha256="0" * 64),
+            audit=AUDIT,
         ),
     )
 
@@ -349,9 +366,9 @@ def test_settled_weights_are_rounded_to_the_same_integers(names: tuple[SchemeNam
 def test_ranges_that_cannot_be_are_refused(limits: tuple[float, float]) -> None:
     record = CalibrationRecord(recipe="test", images=16, images_sha256="0" * 64)
     with pytest.raises(ConfigError, match="stem"):
-        TrainedRanges(schemes=("affine",), ranges={"stem": limits}, calibration=record)
+        TrainedRanges(schemes=("affine",), ranges={"stem": limits}, calibration=record, audit=AUDIT)
     with pytest.raises(ConfigError, match="empty"):
-        TrainedRanges(schemes=("affine",), ranges={}, calibration=record)
+        TrainedRanges(schemes=("affine",), ranges={}, calibration=record, audit=AUDIT)
 
 
 def test_the_model_is_left_alone(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +17,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from edgessd.core.errors import CheckpointError, ConfigError
+from edgessd.core.errors import CalibrationError, CheckpointError, ConfigError
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -72,6 +77,7 @@ def test_the_checkpoint_carries_weights_and_ranges_that_moved(
     assert ranges is not None
     assert ranges.schemes == ("affine", "symmetric")
     assert (ranges.calibration.images, ranges.calibration.recipe) == (20, "default, then trained")
+    assert (ranges.audit.images, ranges.audit.worst_saturation) == (20, None)
     assert checkpoint.config.batch_norm is None
     assert checkpoint.contract.preprocess.mean == (128.0, 128.0, 128.0)
     assert checkpoint.provenance["quantization_aware"] == "affine, symmetric"
@@ -105,7 +111,8 @@ def test_every_scheme_is_quantized_from_the_one_checkpoint(trained: Path, scheme
 
 
 def _start(config: TrainConfig, scenes: Path) -> QatNetwork:
-    start, _ = start_qat(config, ("square", "bar"), load_dataset(scenes).split("train"))
+    dataset = load_dataset(scenes)
+    start, _ = start_qat(config, dataset, dataset.split("train"))
     assert isinstance(start.model, QatNetwork)
     return start.model
 
@@ -149,6 +156,10 @@ def test_from_the_command_line_to_a_bundle(
     built_record = json.loads(built.out)
     assert "calibrate" not in built_record["stages"]
     assert built_record["recipe"] == "default, then trained"
+    audit = built_record["calibration"]
+    assert (audit["images"], audit["distinct"], audit["leaked"]) == (20, 20, 0)
+    assert audit["compared_with"] == "scenes0, val"
+    assert any("Only 20 different" in warning for warning in audit["warnings"])
     refused = edgessd_command(
         *("build", "--target", "jetson-orin-nano", "--checkpoint", run),
         *("--out", tmp_path / "other", "--no-gate"),
@@ -179,15 +190,66 @@ def test_refusals(
 
 
 def test_other_labels_and_a_second_time_are_refused(
-    float_run: Path, trained: Path, qat_config: TrainConfig, tmp_path: Path
+    trained: Path, qat_config: TrainConfig, scenes: Path
 ) -> None:
+    dataset = load_dataset(scenes)
     with pytest.raises(CheckpointError, match="detects other things"):
-        start_qat(qat_config, ("cat", "dog"), ())
+        start_qat(qat_config, dataclasses.replace(dataset, labels=("cat", "dog")), ())
     again = replace(qat_config, model=replace(qat_config.model, weights=str(trained / "best.pt")))
     with pytest.raises(CheckpointError, match="already"):
-        start_qat(again, ("square", "bar"), ())
+        start_qat(again, dataset, ())
     with pytest.raises(ConfigError, match="Nothing teaches"):
         QatSettings(labels=0.0, teacher=0.0)
+
+
+def test_training_does_not_start_from_copies_or_from_the_exam(
+    qat_config: TrainConfig, scenes: Path, tmp_path: Path
+) -> None:
+    dataset = load_dataset(scenes)
+    judged = [image.path for image in dataset.split("val")]
+    (copies := tmp_path / "copies").mkdir()
+    for number in range(16):
+        shutil.copy(dataset.split("train")[0].path, copies / f"{number}.png")
+    (exam := tmp_path / "exam").mkdir()
+    for image in (*judged, *(image.path for image in dataset.split("train")[:3])):
+        shutil.copy(image, exam)
+
+    def start(folder: Path, recipe: str) -> None:
+        qat = replace(qat_config.qat, calibration=str(folder), recipe=recipe)
+        start_qat(replace(qat_config, qat=qat), dataset, dataset.split("train"))
+
+    with pytest.raises(CalibrationError, match="copies of too few"):
+        start(copies, "default")
+    small = tmp_path / "small.toml"
+    small.write_text('name = "small"\nminimum_images = 2\n[activations]\nmethod = "minmax"\n')
+    with pytest.raises(CalibrationError, match="would flatter it"):
+        start(exam, str(small))
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_rounded_network(
+    float_run: Path, scenes: Path, tmp_path: Path
+) -> None:
+    """torchrun on the CPU: both share the epoch and take the schemes in the same turns."""
+    run = tmp_path / "run"
+    arguments = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    arguments += ["--nproc-per-node", "2", "-m", "edgessd", "train", "--qat"]
+    arguments += ["--weights", str(float_run / "best.pt"), "--out", str(run), "--batch", "2"]
+    arguments += ["--epochs", "2", "--threads", "1", "--device", "cpu", "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    ended = subprocess.run(
+        arguments, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    record = json.loads(ended.stdout)
+    # 20 images, 2 processes of 2 images a step: 5 steps an epoch.
+    assert (record["epochs"], record["steps"]) == (2, 10)
+    state = torch.load(run / "state.pt", weights_only=True)
+    assert (state["position"]["images"], int(state["model"]["batches"])) == (40, 10)
+    checkpoint = load_checkpoint(run / "best.pt")
+    graph = export_float_graph(checkpoint)
+    for scheme in SCHEMES:
+        quantize_trained(graph, scheme=scheme, recipe=load_recipe("default"))
 
 
 def test_ranges_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> None:
@@ -203,7 +265,8 @@ def test_an_untaught_student_has_no_loss_by_its_teacher(
 ) -> None:
     """The teacher's own answers cost nothing; anything else does, positions in their own units."""
     config = replace(qat_config, qat=replace(qat_config.qat, labels=0.0))
-    start, method = start_qat(config, ("square", "bar"), load_dataset(scenes).split("train"))
+    dataset = load_dataset(scenes)
+    start, method = start_qat(config, dataset, dataset.split("train"))
     network = start.model
     assert isinstance(network, QatNetwork)
     batch = torch.rand(2, 3, 64, 64) * 2 - 1
