@@ -39,7 +39,7 @@ SIGNATURE = "serving_default"
 
 def main() -> None:
     arguments = _arguments()
-    checkpoint = _read(arguments.checkpoint)
+    checkpoint = read_checkpoint(arguments.checkpoint)
     images = sorted(p for p in arguments.calibration.iterdir() if p.suffix.lower() in SUFFIXES)
     images = images[: arguments.images]
     if len(images) < arguments.images:
@@ -47,13 +47,8 @@ def main() -> None:
 
     started = time.perf_counter()
     tensors = [_tensor(path, checkpoint) for path in images]
-    network = fold_batch_norm(load_model(checkpoint))
-    _pad_inside_convolutions(network, checkpoint)
-    model = litert_torch.to_channel_last_io(network, args=[0])
-    with torch.no_grad():
-        converted = litert_torch.convert(model.eval(), (torch.from_numpy(tensors[0]),))
     float_path = arguments.out.with_suffix(".float32.tflite")
-    converted.export(str(float_path))
+    convert_float(checkpoint, tensors[0], float_path)
 
     peer = quantizer.Quantizer(str(float_path))
     peer.load_quantization_recipe(recipe.static_wi8_ai8())
@@ -84,8 +79,19 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _read(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Of edgessd's own file, or of a folded folder."""
     return import_folded(path) if path.is_dir() else load_checkpoint(path)
+
+
+def convert_float(checkpoint: Checkpoint, example: np.ndarray, out: Path) -> None:
+    """Write the network as a float32 .tflite; `example` is (1, H, W, 3) float32."""
+    network = fold_batch_norm(load_model(checkpoint))
+    _pad_inside_convolutions(network, checkpoint)
+    model = litert_torch.to_channel_last_io(network, args=[0])
+    with torch.no_grad():
+        converted = litert_torch.convert(model.eval(), (torch.from_numpy(example),))
+    converted.export(str(out))
 
 
 def _tensor(path: Path, checkpoint: Checkpoint) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""Detections of any peer's engine: same images, preprocessing, kernels, post-processing for all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgessd.core.contract import Contract
+from edgessd.core.decode import Postprocessor
+from edgessd.core.detections import Detections
+from edgessd.core.images import read_image
+from edgessd.core.preprocess import prepare_image
+from edgessd.metrics.coco import EVALUATION_NMS
+from edgessd.runtime.tflite_backend import load_library, make_interpreter, tensor_spec
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from quantization import Judge, detect, drawn
+
+__all__ = ["Judge", "detect", "drawn", "found_by"]
+
+Paths = Sequence[Path]
+
+
+def found_by(engine: Path, changed: Path, contract: Contract, paths: Paths) -> list[Detections]:
+    """What an engine finds, with the settings of evaluation, on one thread.
+
+    Args:
+        engine: `.onnx` for onnxruntime, `.tflite` for LiteRT with XNNPACK.
+        changed: The engine's own contract, if that file exists.
+        contract: The float graph's.
+        paths: Images.
+    """
+    if changed.is_file():
+        contract = msgspec.json.decode(changed.read_bytes(), type=Contract)
+    if engine.suffix == ".onnx":
+        return detect(engine.read_bytes(), contract, paths)
+    return _in_litert(engine, contract, paths)
+
+
+def _in_litert(engine: Path, contract: Contract, paths: Paths) -> list[Detections]:
+    interpreter = make_interpreter(load_library()[0], engine, threads=1, xnnpack=True)
+    (image,) = interpreter.get_input_details()
+    outputs = interpreter.get_signature_runner().get_output_details()
+    # "box_codes", "class_scores" or "output_0", "output_1": the sorted names are in that order.
+    box_codes, class_scores = (outputs[name] for name in sorted(outputs))
+    finish = Postprocessor(
+        contract, tensor_spec(box_codes), tensor_spec(class_scores), nms=EVALUATION_NMS
+    )
+    spec = tensor_spec(image)
+    found = []
+    for path in paths:
+        tensor, placement = prepare_image(read_image(path), contract.preprocess, spec)
+        interpreter.set_tensor(image["index"], tensor)
+        interpreter.invoke()
+        values = [interpreter.get_tensor(output["index"]) for output in (box_codes, class_scores)]
+        found.append(finish(*values, placement))
+    return found
