@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +14,14 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "peers" / "quantiz
 PEERS = ("edgessd_ptq", "onnxruntime_static", "ai_edge", "modelopt_onnx")
 
 
-def _load(name: str) -> ModuleType:
+def _load(name: str, patch: pytest.MonkeyPatch | None = None) -> ModuleType:
+    """A file of the comparison as a module, with `patch` also under its name for others to import."""
     spec = spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
+    if patch is not None:
+        patch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
     return module
 
@@ -103,12 +105,7 @@ def test_without_labels_there_is_no_ap() -> None:
 
 @pytest.fixture
 def job_module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """job.py under the name by which the peers import it."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.delitem(sys.modules, "job", raising=False)
-    module = import_module("job")
-    monkeypatch.setitem(sys.modules, "job", module)
-    return module
+    return _load("job", monkeypatch)
 
 
 def test_a_job_survives_its_file(tmp_path: Path, job_module: ModuleType) -> None:
