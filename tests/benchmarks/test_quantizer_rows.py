@@ -72,11 +72,24 @@ def test_means_are_over_the_draws_and_the_best_come_first_within_their_scheme() 
 
 def test_a_method_that_failed_on_a_draw_says_so_and_is_never_the_best() -> None:
     averaged = rows.means(
-        [_row("lucky", "1", 0.99), _row("lucky", "2", None), _row("steady", "1", 0.9)]
+        [
+            _row("lucky", "1", 0.99),
+            _row("lucky", "2", None),
+            _row("steady", "1", 0.9),
+            _row("steady", "2", 0.9),
+        ]
     )
     assert averaged[0]["failed"] == "1 of 2 draws: not done after 600 s"
     assert rows.best(averaged)["affine"]["method"] == "steady"
     assert "lucky (failed: 1 of 2 draws" in rows.table(averaged)
+
+
+def test_one_draw_of_several_is_said_and_is_never_the_best() -> None:
+    averaged = rows.means(
+        [_row("hurried", "1", 0.99), _row("steady", "1", 0.9), _row("steady", "2", 0.9)]
+    )
+    assert rows.best(averaged)["affine"]["method"] == "steady"
+    assert "hurried (1 of 2 draws)" in rows.table(averaged)
 
 
 def test_a_method_that_always_failed_comes_last_with_its_reason() -> None:
@@ -88,11 +101,12 @@ def test_a_method_that_always_failed_comes_last_with_its_reason() -> None:
 
 
 def test_the_best_of_each_scheme_is_bold_whoever_made_it() -> None:
-    averaged = rows.means([_row("ours", "1", 0.90, peer="edgessd"), _row("theirs", "1", 0.91)])
-    bold = [line for line in rows.table(averaged).splitlines() if "**" in line]
-    assert len(bold) == 1
-    assert "theirs" in bold[0]
-    assert "**0.9100**" in bold[0]
+    ours = _row("ours", "1", 0.91, peer="edgessd", AP=0.50)
+    lines = rows.table(rows.means([ours, _row("theirs", "1", 0.90, AP=0.51)])).splitlines()
+    assert "ours" in lines[2]
+    assert "| **0.9100** | 0.5000 |" in lines[2]
+    assert "theirs" in lines[3]
+    assert "| 0.9000 | **0.5100** |" in lines[3]
 
 
 def test_without_labels_there_is_no_ap() -> None:

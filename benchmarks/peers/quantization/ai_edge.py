@@ -1,7 +1,8 @@
 """`ai-edge-quantizer` on the float .tflite that litert-torch makes of the same PyTorch network.
 
-The recipe is its only one for int8 activations, `static_wi8_ai8`, with each algorithm of the library
-that takes convolutions and int8 activations. "symmetric" is that recipe without zero points.
+The recipe is its only one for int8 activations, `static_wi8_ai8`: minimum and maximum as it comes, and
+with each other algorithm of the library that takes convolutions (GPTQ, OSCAR and the Hadamard rotations
+take fully connected layers only). "symmetric" is that recipe without zero points.
 """
 
 from __future__ import annotations
@@ -13,22 +14,20 @@ from typing import Any
 from job import Job
 
 DISTRIBUTION = "ai-edge-quantizer"
-LIBRARIES = ("ai_edge_quantizer.quantizer", "ai_edge_quantizer.recipe")
+LIBRARIES = ("ai_edge_quantizer.quantizer",)
 REQUIREMENTS = "../litert_torch/requirements.txt"
 METHODS: dict[str, dict[str, Any]] = {
-    f"static_wi8_ai8 {algorithm}{'' if scheme == 'affine' else ', symmetric'}": {
-        "scheme": scheme,
-        "engine": ".tflite",
-        "algorithm": algorithm,
-    }
-    for scheme, algorithm in (
-        ("affine", "MIN_MAX_UNIFORM_QUANT"),
-        ("affine", "OCTAV"),
-        ("affine", "MSE"),
-        ("symmetric", "MIN_MAX_UNIFORM_QUANT"),
-        ("symmetric", "OCTAV"),
+    f"static_wi8_ai8{words}": {"scheme": scheme, "engine": ".tflite", "algorithm": algorithm}
+    for words, scheme, algorithm in (
+        ("", "affine", "MIN_MAX_UNIFORM_QUANT"),
+        (", OCTAV", "affine", "OCTAV"),
+        (", MSE", "affine", "MSE"),
+        (", symmetric", "symmetric", "MIN_MAX_UNIFORM_QUANT"),
+        (", OCTAV, symmetric", "symmetric", "OCTAV"),
     )
 }
+# Of all operators these alone know MSE; the rest would stay float.
+_MSE_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def prepare(job: Job) -> None:
@@ -42,16 +41,33 @@ def prepare(job: Job) -> None:
     from convert import convert_float, read_checkpoint
 
     example = np.load(job.tensors, mmap_mode="r")[:1].transpose(0, 2, 3, 1)
-    convert_float(read_checkpoint(job.checkpoint), np.ascontiguousarray(example), _float_model(job))
+    unfinished = _float_model(job).with_suffix(".part.tflite")
+    convert_float(read_checkpoint(job.checkpoint), np.ascontiguousarray(example), unfinished)
+    unfinished.replace(_float_model(job))
 
 
 def quantize(job: Job) -> None:
     import numpy as np
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import quantizer, recipe_manager
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.qtyping import TFLOperationName
 
     method = METHODS[job.method]
-    entries = recipe.static_wi8_ai8(algorithm_key=AlgorithmName[method["algorithm"]])
+    recipes = recipe_manager.RecipeManager()
+    wishes = [("ALL_SUPPORTED", method["algorithm"])]
+    if method["algorithm"] == "MSE":
+        wishes = [("ALL_SUPPORTED", "MIN_MAX_UNIFORM_QUANT")]
+        wishes += [(operator, "MSE") for operator in _MSE_OPERATORS]
+    for operator, algorithm in wishes:
+        # What recipe.static_wi8_ai8(algorithm) does, for one kind of operator.
+        recipes.add_static_config(
+            regex=".*",
+            operation_name=TFLOperationName[operator],
+            activation_num_bits=8,
+            weight_num_bits=8,
+            algorithm_key=AlgorithmName[algorithm],
+        )
+    entries = recipes.get_quantization_recipe()
     for entry in entries:
         entry["op_config"]["activation_tensor_config"]["symmetric"] = (
             method["scheme"] == "symmetric"
@@ -60,7 +76,7 @@ def quantize(job: Job) -> None:
     peer = quantizer.Quantizer(str(_float_model(job)))
     peer.load_quantization_recipe(entries)
     samples = [{"args_0": np.ascontiguousarray(tensor[None])} for tensor in tensors]
-    statistics = peer.calibrate({"serving_default": samples}, num_threads=1)
+    statistics = peer.calibrate({"serving_default": samples}, num_threads=2)
     peer.quantize(statistics).export_model(str(job.engine), overwrite=True)
 
 

@@ -92,8 +92,9 @@ def main() -> None:
     averaged = means(section["rows"])
     print(f"{name}: float AP {section['float_AP']}, {section['images']} images\n")
     print(table(averaged))
-    for scheme, row in best(averaged).items():
-        print(f"\nBest, {scheme}: {row['peer']} {row['method']}, {row['agreement_AP']:.4f}")
+    for measure in ("agreement_AP", "AP"):
+        for scheme, row in best(averaged, measure).items():
+            print(f"\nBest {measure}, {scheme}: {row['peer']} {row['method']}, {row[measure]:.4f}")
 
 
 @dataclass(frozen=True, kw_only=True)

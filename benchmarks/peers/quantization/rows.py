@@ -37,38 +37,52 @@ def means(rows: Sequence[Row]) -> list[Row]:
     return sorted(averaged, key=_place)
 
 
-def best(averaged: Sequence[Row]) -> dict[str, Row]:
-    """Of each scheme, the row with the highest agreement among those that managed every draw."""
-    whole = [row for row in averaged if "failed" not in row]
+def best(averaged: Sequence[Row], measure: str = "agreement_AP") -> dict[str, Row]:
+    """Of each scheme, the row with the highest `measure` among those that managed every draw."""
+    draws = _most_draws(averaged)
+    whole = [
+        row for row in averaged if measure in row and "failed" not in row and row["draws"] == draws
+    ]
     return {
-        scheme: min(same, key=_place)
+        scheme: max(same, key=lambda row: row[measure])
         for scheme in _SCHEMES
         if (same := [row for row in whole if row["scheme"] == scheme])
     }
 
 
 def table(averaged: Sequence[Row]) -> str:
-    """Markdown, schemes apart; the best agreement of a scheme in bold, whoever's it is."""
+    """Markdown, schemes apart; the best of a scheme in bold, whoever's it is."""
     lines = [
         "| scheme | quantizer | method | runs in | agreement AP | AP | seconds | peak |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    winners = best(averaged)
+    winners = {measure: best(averaged, measure) for measure in ("agreement_AP", "AP")}
+    draws = _most_draws(averaged)
     for row in averaged:
+        cells = ["–"] * 4
         if "agreement_AP" in row:
-            agreement = f"{row['agreement_AP']:.4f}"
-            if winners.get(row["scheme"]) is row:
-                agreement = f"**{agreement}**"
-            ap = f"{row['AP']:.4f}" if "AP" in row else ""
-            cells = [agreement, ap, f"{row['seconds']:.0f}", f"{row['peak_mb'] / 1000:.1f} GB"]
-        else:
-            cells = ["–", "–", "–", "–"]
+            cells = [
+                _accuracy(row, measure, winners[measure].get(row["scheme"])) for measure in winners
+            ]
+            cells += [f"{row['seconds']:.0f}", f"{row['peak_mb'] / 1000:.1f} GB"]
         method = row["method"]
         if "failed" in row:
             method += f" (failed: {row['failed']})"
+        elif row["draws"] < draws:
+            method += f" ({row['draws']} of {draws} draws)"
         words = [row["scheme"], row["peer"], method, row["runs_in"], *cells]
         lines.append(f"| {' | '.join(words)} |")
     return "\n".join(lines)
+
+
+def _most_draws(averaged: Sequence[Row]) -> int:
+    return max((row["draws"] for row in averaged), default=0)
+
+
+def _accuracy(row: Row, measure: str, winner: Row | None) -> str:
+    if measure not in row:
+        return ""
+    return f"**{row[measure]:.4f}**" if winner is row else f"{row[measure]:.4f}"
 
 
 def _mean(group: Sequence[Row]) -> Row:
