@@ -175,7 +175,7 @@ def _quantize(job: Job, python: Path, limit: float) -> dict[str, Any]:
             timeout=limit,
         )
     except subprocess.TimeoutExpired as error:
-        raise QuantizerError(f"not done after {limit:.0f} s") from error
+        raise QuantizerError(f"not done after {limit:g} s") from error
     job.engine.with_suffix(".log").write_text(done.stdout + done.stderr)
     if done.returncode != 0 or not job.engine.is_file():
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
