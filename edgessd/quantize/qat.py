@@ -36,7 +36,7 @@ from edgessd.quantize.fake_quantize import (
 from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qparams import INT8_MAX, INT8_MIN, WEIGHT_MAX
 from edgessd.quantize.quant_graph import QuantGraph
-from edgessd.quantize.schemes import SchemeName, scheme_named
+from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
 SMALLEST_STRETCH = 0.05
 """A learned range never falls below this share of where it started."""
@@ -113,10 +113,10 @@ class QatConv(nn.Module):
         self.weight.copy_(torch.from_numpy(np.array(weight, np.float32)) / self.weight_unit)
         self.bias.copy_(torch.from_numpy(np.array(bias, np.float32)) / self.bias_unit)
 
-    def forward(self, x: Tensor, scheme: SchemeName | None) -> Tensor:
+    def forward(self, x: Tensor, rounding: Scheme | None) -> Tensor:
         weight, bias = self.real()
-        if scheme is not None:
-            weight = fake_quantize_weight(weight, scheme_named(scheme))
+        if rounding is not None:
+            weight = fake_quantize_weight(weight, rounding)
         top, left, bottom, right = self._pads
         padding = (top, left)
         if (top, left) != (bottom, right):
@@ -206,11 +206,12 @@ class QatNetwork(nn.Module):
     def state_of_float(self) -> dict[str, Tensor]:
         """Weights, settled on what they are rounded to, and biases, by their names in the float graph."""
         state = {}
-        schemes = [scheme_named(scheme) for scheme in self.schemes]
         for conv in self.convs:
             assert isinstance(conv, QatConv)
             weight, bias = conv.real()
-            state[f"{conv.name}.weight"] = settled_weight(weight.detach(), schemes)
+            schemes = self._rounding_schemes(conv.name)
+            settled = settled_weight(weight.detach(), schemes) if schemes else weight.detach()
+            state[f"{conv.name}.weight"] = settled
             state[f"{conv.name}.bias"] = bias.detach()
         return state
 
@@ -233,6 +234,14 @@ class QatNetwork(nn.Module):
                     rows = np.arange(len(flat))
                     flat[rows, largest] = np.sign(flat[rows, largest]) * scales * WEIGHT_MAX
                 conv.set_real(weight, bias)
+
+    def _rounding_schemes(self, conv: str) -> list[Scheme]:
+        """Those in which a convolution's weights are integers."""
+        return [
+            scheme_named(scheme)
+            for scheme, placement in self.placements.items()
+            if conv in placement.convolutions
+        ]
 
     def _limits(self) -> tuple[Tensor, Tensor]:
         return (
@@ -275,9 +284,11 @@ class QatNetwork(nn.Module):
     ) -> Tensor:
         inputs = [values[name] for name in step.inputs]
         if step.op == "conv":
-            integer = scheme is not None and step.conv in self.placements[scheme].convolutions
+            schemes = [] if scheme is None else self._rounding_schemes(step.conv)
+            # What one scheme leaves float is stored as the other rounds it.
+            own = [one for one in schemes if one.name == scheme] or schemes
             made: Tensor = self.convs[self._conv_index[step.conv]](
-                inputs[0], scheme if integer else None
+                inputs[0], own[0] if own else None
             )
             return made
         if step.op == "clip":

@@ -31,12 +31,18 @@ from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qat import QatNetwork
 from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_params
 from edgessd.quantize.quant_graph import QuantGraph
-from edgessd.quantize.recipe import Preparation, load_recipe
+from edgessd.quantize.recipe import Exemption, Recipe, load_recipe
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 from edgessd.quantize.trained import quantize_trained
 
-RECIPE = replace(
-    load_recipe("default"), preparation=Preparation(), rounding="nearest", correct_bias=False
+STEM = "backbone.stem.activation"
+
+RECIPE = Recipe(
+    name="with a float tensor in one scheme",
+    activations=load_recipe("default").activations,
+    exemptions=(
+        Exemption(tensors=("box_codes", "class_scores", STEM), keep_float=True, scheme="symmetric"),
+    ),
 )
 
 AUDIT = CalibrationAudit(
@@ -155,9 +161,13 @@ def test_it_rounds_where_the_graph_has_its_pairs_and_nowhere_else(
     }
     assert moved or scheme == "symmetric"
     assert placement.activations == {name: pairs[name] for name in pairs.keys() - moved}
+    float_inputs = {STEM} if scheme == "symmetric" else set()
     assert placement.convolutions == {
-        node.name for node in absorbed.model.graph.node if node.op_type == "Conv"
+        node.name
+        for node in absorbed.model.graph.node
+        if node.op_type == "Conv" and node.input[0] not in float_inputs
     }
+    assert STEM in pairs or scheme == "symmetric"
     skips = [name for name in placement.activations if name.endswith(".project.conv")]
     adds = sum(node.op_type == "Add" for node in absorbed.model.graph.node)
     projections = sum(node.name.endswith(".project.conv") for node in absorbed.model.graph.node)
