@@ -129,13 +129,21 @@ class Judge:
 
 def ablation(recipe: Recipe) -> list[Recipe]:
     """Its ranges alone, each of its passes alone, and the whole."""
-    bare = replace(recipe, preparation=Preparation(), rounding="nearest", correct_bias=False)
+    bare = replace(
+        recipe,
+        preparation=Preparation(),
+        tighten_ranges=False,
+        rounding="nearest",
+        correct_bias=False,
+    )
     variants = {"ranges alone": bare}
     for name in Preparation.__struct_fields__:
         if getattr(recipe.preparation, name):
             variants[name] = replace(bare, preparation=Preparation(**{name: True}))
     if recipe.preparation != Preparation():
         variants["all preparation"] = replace(bare, preparation=recipe.preparation)
+    if recipe.tighten_ranges:
+        variants["tighten_ranges"] = replace(bare, tighten_ranges=True)
     if recipe.correct_bias:
         variants["correct_bias"] = replace(bare, correct_bias=True)
     if recipe.rounding == "learned":

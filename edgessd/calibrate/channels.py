@@ -33,7 +33,7 @@ class ChannelStatistics:
         minimum, maximum: Over all images.
         mean_minimum, mean_maximum: Means over the images of each image's extremes.
         deviation_minimum, deviation_maximum: Standard deviations over the images of the same.
-        mean_square: Of all values.
+        mean, variance: Of all values.
     """
 
     minimum: NDArray[np.float64]
@@ -42,7 +42,23 @@ class ChannelStatistics:
     mean_maximum: NDArray[np.float64]
     deviation_minimum: NDArray[np.float64]
     deviation_maximum: NDArray[np.float64]
-    mean_square: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+    def moved(
+        self, factors: NDArray[np.float64], offsets: NDArray[np.float64]
+    ) -> ChannelStatistics:
+        """Of the tensor times `factors`, all positive, plus `offsets`, each (C,)."""
+        return ChannelStatistics(
+            minimum=self.minimum * factors + offsets,
+            maximum=self.maximum * factors + offsets,
+            mean_minimum=self.mean_minimum * factors + offsets,
+            mean_maximum=self.mean_maximum * factors + offsets,
+            deviation_minimum=self.deviation_minimum * factors,
+            deviation_maximum=self.deviation_maximum * factors,
+            mean=self.mean * factors + offsets,
+            variance=self.variance * factors**2,
+        )
 
 
 def collect_channels(graph: FloatGraph, samples: Pixels) -> dict[str, ChannelStatistics]:
@@ -60,14 +76,8 @@ def collect_channels(graph: FloatGraph, samples: Pixels) -> dict[str, ChannelSta
     ]
 
     def summarise(values: Values) -> list[NDArray[np.float64]]:
-        # Per tensor (3, C): minimum, maximum and mean square of each channel.
         planes = (values[name].reshape(values[name].shape[1], -1) for name in names)
-        return [
-            np.stack(
-                [plane.min(1), plane.max(1), np.einsum("cp,cp->c", plane, plane) / plane.shape[1]]
-            ).astype(np.float64)
-            for plane in planes
-        ]
+        return [_reading(plane) for plane in planes]
 
     readings = list(each_image(graph.model, graph.contract.preprocess, names, samples, summarise))
     return {
@@ -99,9 +109,15 @@ def each_image(
         yield from pool.map(work, samples)
 
 
+def _reading(plane: FloatArray) -> NDArray[np.float64]:
+    """(4, C) minimum, maximum, mean and mean square of each channel of a plane (C, positions)."""
+    square = np.einsum("cp,cp->c", plane, plane) / plane.shape[1]
+    return np.stack([plane.min(1), plane.max(1), plane.mean(1), square]).astype(np.float64)
+
+
 def _statistics(readings: NDArray[np.float64]) -> ChannelStatistics:
-    """Of readings (images, 3, C)."""
-    low, high, square = readings[:, 0], readings[:, 1], readings[:, 2]
+    """Of readings (images, 4, C)."""
+    low, high, mean, square = (readings[:, index] for index in range(4))
     return ChannelStatistics(
         minimum=low.min(0),
         maximum=high.max(0),
@@ -109,5 +125,6 @@ def _statistics(readings: NDArray[np.float64]) -> ChannelStatistics:
         mean_maximum=high.mean(0),
         deviation_minimum=low.std(0),
         deviation_maximum=high.std(0),
-        mean_square=square.mean(0),
+        mean=mean.mean(0),
+        variance=np.maximum(square.mean(0) - mean.mean(0) ** 2, 0),
     )

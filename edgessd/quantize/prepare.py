@@ -5,14 +5,16 @@ It runs before calibration and knows no scheme: one prepared graph and one table
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from msgspec.structs import replace
 
-from edgessd.calibrate.channels import ChannelStatistics, collect_channels
+from edgessd.calibrate.channels import collect_channels
 from edgessd.calibrate.samples import Pixels
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.quantize.passes.balance_box_codes import balance_box_codes
+from edgessd.quantize.passes.centre_channels import centre_channels
 from edgessd.quantize.passes.equalize import equalize
+from edgessd.quantize.passes.shift_box_sizes import shift_box_sizes
 from edgessd.quantize.passes.silence_background import silence_background
 from edgessd.quantize.recipe import Preparation
 
@@ -26,7 +28,7 @@ def prepare(graph: FloatGraph, samples: Pixels, preparation: Preparation) -> Flo
         preparation: Of the recipe.
 
     Returns:
-        A graph with the same detections; its box code may have other variances, so it comes with a
+        A graph with the same detections; its anchors and box code may differ, so it comes with a
         contract of its own. The graph itself where nothing is wanted.
 
     Raises:
@@ -34,16 +36,20 @@ def prepare(graph: FloatGraph, samples: Pixels, preparation: Preparation) -> Flo
     """
     if preparation.silence_background:
         graph = silence_background(graph)
-    if not (preparation.equalize or preparation.balance_box_codes):
+    if replace(preparation, silence_background=False) == Preparation():
         return graph
     if not len(samples):
         raise CalibrationError(
             "The recipe prepares the graph on calibration images, and none could be read",
             fix="Give a folder of images, or a recipe without a [preparation] section.",
         )
-    channels: Mapping[str, ChannelStatistics] = collect_channels(graph, samples)
+    channels = collect_channels(graph, samples)
+    if preparation.shift_box_sizes:
+        graph, channels = shift_box_sizes(graph, channels)
     if preparation.balance_box_codes:
         graph = balance_box_codes(graph, channels)
+    if preparation.centre_channels:
+        graph, channels = centre_channels(graph, channels)
     if preparation.equalize:
         graph = equalize(graph, channels)
     return graph

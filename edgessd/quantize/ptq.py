@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx
 
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.calibrate.moments import InputMoments, collect_moments
+from edgessd.calibrate.samples import Pixels
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError
@@ -22,6 +25,7 @@ from edgessd.quantize.ranges.catalog import activation_range
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 from edgessd.quantize.score_floor import with_score_floor
+from edgessd.quantize.tighten_ranges import Range, tighten_ranges
 
 IMAGE_PARAMS = ActivationParams(scale=1 / CENTRE, zero_point=0)
 """Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""
@@ -47,7 +51,11 @@ def quantize(
     model, contract = absorb_preprocess(graph.model, graph.contract)
     model = checked(model, after="absorb_preprocess")
     plan = with_score_floor(annotate(model, chosen, recipe), contract)
-    activations = _activation_params(model, plan, table, chosen)
+    ranges = _ranges(plan, table, chosen, GraphView(model).inputs[0])
+    if recipe.tighten_ranges:
+        samples = _samples(table)
+        ranges = tighten_ranges(model, contract, plan, ranges, chosen, samples)
+    activations = _activation_params(plan, ranges, chosen)
     moments = _moments(model, contract, plan, table, recipe)
     convolutions = conv_params(model, plan, activations, chosen, recipe, moments)
     quantized = checked(insert_qdq(model, activations, convolutions), after="insert_qdq")
@@ -82,23 +90,30 @@ def _check_table(graph: FloatGraph, table: CalibrationTable, recipe: Recipe) -> 
         )
 
 
-def _activation_params(
-    model: onnx.ModelProto, plan: Plan, table: CalibrationTable, scheme: Scheme
-) -> Activations:
-    """Tensor → (name the parameters are stored under, parameters)."""
-    image = GraphView(model).inputs[0]
-    activations: dict[str, tuple[str, ActivationParams]] = {}
-    for group in plan.groups:
-        params = IMAGE_PARAMS if image in group.tensors else _group_params(group, table, scheme)
-        activations.update(dict.fromkeys(group.tensors, (group.name, params)))
-    return activations
+def _ranges(plan: Plan, table: CalibrationTable, scheme: Scheme, image: str) -> dict[str, Range]:
+    """(low, high) of every group but the image's, by name."""
+    return {
+        group.name: _group_range(group, table, scheme)
+        for group in plan.groups
+        if image not in group.tensors
+    }
 
 
-def _group_params(group: Group, table: CalibrationTable, scheme: Scheme) -> ActivationParams:
+def _group_range(group: Group, table: CalibrationTable, scheme: Scheme) -> Range:
     ranges = [activation_range(table[name], group.rule, scheme) for name in group.sources]
     low = max(min(low for low, _ in ranges), group.low)
     high = min(max(high for _, high in ranges), group.high)
-    return scheme.params(low, max(low, high))
+    return low, max(low, high)
+
+
+def _activation_params(plan: Plan, ranges: Mapping[str, Range], scheme: Scheme) -> Activations:
+    """Tensor → (name the parameters are stored under, parameters)."""
+    activations: dict[str, tuple[str, ActivationParams]] = {}
+    for group in plan.groups:
+        known = group.name in ranges
+        params = scheme.params(*ranges[group.name]) if known else IMAGE_PARAMS
+        activations.update(dict.fromkeys(group.tensors, (group.name, params)))
+    return activations
 
 
 def _moments(
@@ -111,13 +126,18 @@ def _moments(
     """What each convolution is fed, where a pass of the recipe asks for it."""
     if recipe.rounding == "nearest" and not recipe.correct_bias:
         return {}
-    if not len(table.samples):
-        raise CalibrationError(
-            "Learned rounding and bias correction need images, and the calibration table has none",
-            expected="a table from `collect`",
-            found="statistics alone",
-            fix="Calibrate again, or leave rounding and correct_bias out of the recipe.",
-        )
     wanted = set(plan.convolutions)
     convolutions = [node for node in model.graph.node if node.name in wanted]
-    return collect_moments(model, contract.preprocess, convolutions, table.samples)
+    return collect_moments(model, contract.preprocess, convolutions, _samples(table))
+
+
+def _samples(table: CalibrationTable) -> Pixels:
+    if not len(table.samples):
+        raise CalibrationError(
+            "Tightened ranges, learned rounding and bias correction need images, and the calibration "
+            "table has none",
+            expected="a table from `collect`",
+            found="statistics alone",
+            fix="Calibrate again, or leave tighten_ranges, rounding and correct_bias out of the recipe.",
+        )
+    return table.samples

@@ -146,6 +146,13 @@ def quantize_activation(values: FloatArray, params: ActivationParams) -> Int8Arr
     return saturated
 
 
+def dequantize_activation(integers: Int8Array, params: ActivationParams) -> FloatArray:
+    """Real values of a tensor's integers, float32."""
+    real: FloatArray = integers.astype(np.float32) - np.float32(params.zero_point)
+    real *= np.float32(params.scale)
+    return real
+
+
 def quantize_weight(weight: FloatArray, params: WeightParams) -> Int8Array:
     """Integers in [-127, 127] of a weight (out_channels, ...)."""
     integers = np.rint(weight / per_channel(params.scales, weight.ndim))

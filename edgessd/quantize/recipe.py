@@ -70,13 +70,19 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What is done to the float graph before calibration; the numbers it answers stay the same.
 
     Attributes:
+        centre_channels: Move each channel of a linear tensor to the middle of its range
+            (`passes.centre_channels`).
         equalize: Share each tensor's range among its channels (`passes.equalize`).
+        shift_box_sizes: Give each anchor the shape that makes most of the box codes' range
+            (`passes.shift_box_sizes`).
         balance_box_codes: Let positions use the range that sizes need (`passes.balance_box_codes`).
         silence_background: Write 0 where sigmoid scoring has a column nobody reads
             (`passes.silence_background`).
     """
 
+    centre_channels: bool = False
     equalize: bool = False
+    shift_box_sizes: bool = False
     balance_box_codes: bool = False
     silence_background: bool = False
 
@@ -112,6 +118,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         name: Of the recipe, for reports and manifests.
         activations: Rule for activation ranges.
+        tighten_ranges: Make ranges smaller where that serves the network's answers
+            (`tighten_ranges`).
         weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
         preparation: What is done to the float graph before calibration.
         rounding: Of weights: to the `nearest` integer, or `learned` from what the layer is fed, so
@@ -125,6 +133,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     name: str
     activations: RangeRule
+    tighten_ranges: bool = False
     weights: Literal["minmax", "mse"] = "minmax"
     preparation: Preparation = Preparation()
     rounding: Literal["nearest", "learned"] = "nearest"

@@ -7,31 +7,30 @@ power, so the shares say how much would be gained by leaving a tensor in float.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from edgessd.calibrate.samples import Pixels, network_input
-from edgessd.core.anchors import anchor_boxes
-from edgessd.core.boxes import iou_pairs
 from edgessd.core.contract import Contract
-from edgessd.core.decode import activate_scores, decode_boxes
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import INPUT, OUTPUTS
 from edgessd.graph.verify import checked, make_session
 from edgessd.graph.view import GraphView, copy_of, set_initializer
+from edgessd.quantize.answer_noise import (
+    RELEVANT,
+    AnswerNoise,
+    Outputs,
+    answer_noise,
+    relevant_anchors,
+)
 from edgessd.quantize.insert_qdq import insert_qdq
 from edgessd.quantize.qparams import ActivationParams, per_channel
-
-RELEVANT = 0.05
-"""Anchors whose best class the float network scores over this: the rest is background to everyone."""
-
-Outputs = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +69,6 @@ class Sensitivity:
     anchors: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Noise:
-    score: float
-    code: float
-    box: float
-
-
 def measure_sensitivity(
     float_model: onnx.ModelProto,
     quantized: onnx.ModelProto,
@@ -98,7 +90,7 @@ def measure_sensitivity(
     """
     images = [network_input(pixels, contract.preprocess) for pixels in samples]
     expected = _run(float_model, images)
-    relevant = [_relevant(scores, contract) for _, scores in expected]
+    relevant = [relevant_anchors(scores, contract) for _, scores in expected]
     anchors = int(sum(mask.sum() for mask in relevant))
     if not anchors:
         raise CalibrationError(
@@ -108,8 +100,8 @@ def measure_sensitivity(
             fix="Calibrate with images that show what the detector was trained on.",
         )
 
-    def noise(model: onnx.ModelProto) -> _Noise:
-        return _noise(expected, _run(model, images), relevant, contract)
+    def noise(model: onnx.ModelProto) -> AnswerNoise:
+        return answer_noise(expected, _run(model, images), relevant, contract)
 
     variants = [
         *_activation_variants(float_model, quantized),
@@ -121,21 +113,21 @@ def measure_sensitivity(
         if progress is not None:
             progress(done, len(variants))
     whole = noise(quantized)
-    score_power = sum(item.score**2 for _, _, item in measured) or 1.0
-    code_power = sum(item.code**2 for _, _, item in measured) or 1.0
+    score_power = sum(item.score for _, _, item in measured) or 1.0
+    code_power = sum(item.code for _, _, item in measured) or 1.0
     losses = [
         TensorLoss(
             name=name,
             kind=kind,
-            score_error=item.score,
+            score_error=math.sqrt(item.score),
             box_error=item.box,
-            share=(item.score**2 / score_power + item.code**2 / code_power) / 2,
+            share=(item.score / score_power + item.code / code_power) / 2,
         )
         for name, kind, item in measured
     ]
     return Sensitivity(
         losses=tuple(sorted(losses, key=lambda loss: -loss.share)),
-        score_error=whole.score,
+        score_error=math.sqrt(whole.score),
         box_error=whole.box,
         images=len(images),
         anchors=anchors,
@@ -207,37 +199,3 @@ def _real(view: GraphView, name: str) -> NDArray[np.float32]:
 def _run(model: onnx.ModelProto, images: Sequence[NDArray[np.float32]]) -> list[Outputs]:
     session = make_session(model, threads=1)
     return [tuple(session.run(list(OUTPUTS), {INPUT: image})) for image in images]
-
-
-def _relevant(scores: NDArray[Any], contract: Contract) -> NDArray[np.bool_]:
-    return np.asarray(_label_scores(scores, contract).max(axis=1) > RELEVANT)
-
-
-def _label_scores(scores: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
-    """(N, labels) scores in [0, 1]."""
-    columns = activate_scores(scores[0], contract.scoring)
-    return columns[:, 1:] if columns.shape[1] > len(contract.labels) else columns
-
-
-def _noise(
-    expected: Sequence[Outputs],
-    found: Sequence[Outputs],
-    relevant: Sequence[NDArray[np.bool_]],
-    contract: Contract,
-) -> _Noise:
-    anchors = anchor_boxes(contract.anchors)
-    scores, codes, boxes = [], [], []
-    for (first_codes, first_scores), (second_codes, second_scores), mask in zip(
-        expected, found, relevant, strict=True
-    ):
-        pair = [_label_scores(values, contract)[mask] for values in (first_scores, second_scores)]
-        scores.append(((pair[0] - pair[1]) ** 2).ravel())
-        first, second = first_codes[0][mask], second_codes[0][mask]
-        codes.append(((first - second) ** 2).ravel())
-        decoded = [decode_boxes(code, anchors[mask], contract.box_code) for code in (first, second)]
-        boxes.append(1 - iou_pairs(decoded[0], decoded[1]))
-    return _Noise(
-        score=float(np.sqrt(np.concatenate(scores).mean())),
-        code=float(np.sqrt(np.concatenate(codes).mean())),
-        box=float(np.concatenate(boxes).mean()),
-    )

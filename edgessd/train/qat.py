@@ -80,7 +80,9 @@ def start_qat(
     recipe = load_recipe(settings.recipe)
     chosen = _calibration_images(config, dataset, images)
     graph = export_float_graph(checkpoint)
-    graph = prepare(graph, draw_samples(chosen.paths, graph.contract), recipe.preparation)
+    # Labels are matched with the anchors, so those stay what they are.
+    preparation = msgspec.structs.replace(recipe.preparation, shift_box_sizes=False)
+    graph = prepare(graph, draw_samples(chosen.paths, graph.contract), preparation)
     table = collect(graph, chosen.paths, minimum=recipe.minimum_images)
     audit = audit_calibration(
         table,

@@ -83,9 +83,8 @@ def test_channels_are_those_of_the_float_graph(small_graph: FloatGraph) -> None:
     )
     np.testing.assert_allclose(found.maximum, values.max((0, 2, 3)), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.mean_minimum, values.min((2, 3)).mean(0), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(
-        found.mean_square, np.square(values).mean((0, 2, 3)), rtol=1e-3, atol=1e-6
-    )
+    np.testing.assert_allclose(found.mean, values.mean((0, 2, 3)), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.variance, values.var((0, 2, 3)), rtol=1e-3, atol=1e-6)
 
 
 def test_samples_are_spread_and_broken_files_left_out(photos, tmp_path, small_graph) -> None:

@@ -38,9 +38,10 @@ def balance_box_codes(graph: FloatGraph, channels: Mapping[str, ChannelStatistic
     heads = head_convs(view, OUTPUTS[0])
     largest = np.max([_magnitudes(channels[head.output[0]]) for head in heads], axis=0)
     centre, size = max(float(largest[:2].max()), 1e-6), max(float(largest[2:].max()), 1e-6)
-    # Powers of two change weights and variances without rounding.
+    # Powers of two change weights and variances without rounding. They end below the exact ratio, which is as
+    # well: sizes mostly lie on one side of 0, and positions on both.
     centre_factor, size_factor = (
-        2.0 ** np.floor(np.log2(np.clip(ratio, 1, LARGEST_FACTOR)))
+        float(2.0 ** np.floor(np.log2(np.clip(ratio, 1, LARGEST_FACTOR))))
         for ratio in (size / centre, centre / size)
     )
     factors = np.array([centre_factor, centre_factor, size_factor, size_factor], np.float32)
@@ -53,8 +54,8 @@ def balance_box_codes(graph: FloatGraph, channels: Mapping[str, ChannelStatistic
     code = graph.contract.box_code
     code = replace(
         code,
-        centre_variance=float(code.centre_variance / centre_factor),
-        size_variance=float(code.size_variance / size_factor),
+        centre_variance=code.centre_variance / centre_factor,
+        size_variance=code.size_variance / size_factor,
     )
     return FloatGraph(
         model=checked(model, after="balance_box_codes"),

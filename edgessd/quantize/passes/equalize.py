@@ -14,7 +14,8 @@ a tensor. Ours have one a channel, so here the ranges are those of activations:
 * A depthwise convolution reads each channel with its own weights and scale: alpha = 1 costs nothing.
   A pointwise one mixes the channels, and dividing its columns by t widens the range of its weights.
   There alpha is chosen by what reaches its outputs: the activation's rounding, step^2 / 12 times the
-  squared weights that it meets, plus the weights' rounding, step^2 / 12 times the mean squared input.
+  squared weights that it meets, plus the weights' rounding, step^2 / 12 times the input's variance;
+  what it takes from the mean, `correct_bias` gives back.
 """
 
 from __future__ import annotations
@@ -165,9 +166,9 @@ def _factors(
     if not largest > 0:
         return np.ones(len(ranges))
     ratios = np.maximum(largest / np.maximum(ranges, largest * SMALLEST_SHARE), 1.0)
-    squares = np.mean([entry.mean_square for entry in statistics], axis=0)
+    variances = np.mean([entry.variance for entry in statistics], axis=0)
     weights = {conv.name: parameters[conv.name][0] for conv in stream.consumers}
-    noises = [_noise(stream, weights, ratios**alpha, ranges, squares) for alpha in ALPHAS]
+    noises = [_noise(stream, weights, ratios**alpha, ranges, variances) for alpha in ALPHAS]
     return np.asarray(ratios ** ALPHAS[int(np.argmin(noises))])
 
 
@@ -176,7 +177,7 @@ def _noise(
     weights: Mapping[str, FloatArray],
     factors: FloatArray,
     ranges: FloatArray,
-    squares: FloatArray,
+    variances: FloatArray,
 ) -> float:
     """Rounding noise at the outputs of all consumers, times 12."""
     step = float((ranges * factors).max()) / 255
@@ -188,7 +189,7 @@ def _noise(
         if not _is_depthwise(conv):
             taps = weight.shape[2] * weight.shape[3]
             steps = np.abs(weight).max(axis=(1, 2, 3)) / 127
-            fed = float((squares * factors**2).sum()) * taps
+            fed = float((variances * factors**2).sum()) * taps
             total += WEIGHT_NOISE * float(np.square(steps).sum()) * fed
     return total
 

@@ -1,0 +1,146 @@
+"""Move the range of every channel to the middle of its tensor's.
+
+The channels of a linear bottleneck lie where their biases put them: one spans -3 to 20, its neighbour -18
+to 2, and the tensor's range has to hold both. A constant n_c subtracted where channel c is made and given
+back where it is read, W n to the biases of the convolutions that read it, changes no output, and leaves the
+tensor a range as wide as its widest channel ("channel-wise shifting" of arXiv:2304.09145). In MobileNetV2
+that is a sixth less; in a symmetric scheme, where a range is as wide as its farther end, a fifth.
+
+* A convolution that pads reads zeros beyond the edge, which were never shifted: only 1x1 convolutions
+  and residual Adds may read a shifted tensor.
+* What an Add makes is shifted by the sum of its inputs' shifts. So a residual stream has as many free
+  shifts as convolutions write into it, and they are chosen to centre all its tensors by least squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgessd.calibrate.channels import ChannelStatistics
+from edgessd.graph.float_graph import FloatGraph
+from edgessd.graph.verify import checked
+from edgessd.graph.view import GraphView, attribute, copy_of, set_initializer
+
+Array = NDArray[np.float64]
+Makers = dict[str, onnx.NodeProto]
+
+
+def centre_channels(
+    graph: FloatGraph, channels: Mapping[str, ChannelStatistics]
+) -> tuple[FloatGraph, dict[str, ChannelStatistics]]:
+    """Shift every tensor that can be.
+
+    Args:
+        graph: The float graph.
+        channels: Its statistics, from `collect_channels`.
+
+    Returns:
+        The graph, and the statistics as they are for it.
+    """
+    view = GraphView(graph.model)
+    makers = _shiftable(graph.model, view, channels)
+    shifts: dict[str, Array] = {}
+    for stream in _streams(makers):
+        shifts |= _centres(stream, makers, channels)
+    biases: dict[str, Array] = {}
+    for name, shift in shifts.items():
+        if makers[name].op_type == "Conv":
+            _add(biases, view, makers[name], -shift)
+        for reader in view.consumers(name):
+            if reader.op_type == "Conv":
+                weight = np.asarray(view.constant(reader.input[1]), np.float64)
+                _add(biases, view, reader, weight[:, :, 0, 0] @ shift)
+    model = copy_of(graph.model)
+    for stored, bias in biases.items():
+        set_initializer(model, stored, bias.astype(np.float32))
+    moved = {
+        name: entry.moved(np.ones_like(entry.mean), -shifts[name]) if name in shifts else entry
+        for name, entry in channels.items()
+    }
+    centred = FloatGraph(model=checked(model, after="centre_channels"), contract=graph.contract)
+    return centred, moved
+
+
+def _shiftable(model: onnx.ModelProto, view: GraphView, channels: Mapping[str, object]) -> Makers:
+    """Tensors that may be shifted, in graph order, and the nodes that make them."""
+    makers = {
+        node.output[0]: node
+        for node in model.graph.node
+        if node.op_type in ("Conv", "Add") and node.output[0] in channels
+    }
+    # Each one that falls out may take others with it, along the Adds in both directions.
+    while True:
+        out = [name for name, node in makers.items() if not _may_shift(view, name, node, makers)]
+        if not out:
+            return makers
+        for name in out:
+            del makers[name]
+
+
+def _may_shift(view: GraphView, name: str, maker: onnx.NodeProto, makers: Makers) -> bool:
+    if name in view.outputs:
+        return False
+    if maker.op_type == "Add" and not set(maker.input) <= makers.keys():
+        return False
+    return all(
+        reader.output[0] in makers if reader.op_type == "Add" else _is_pointwise(view, reader)
+        for reader in view.consumers(name)
+    )
+
+
+def _is_pointwise(view: GraphView, node: onnx.NodeProto) -> bool:
+    """Whether it multiplies each position's channels alone, with nothing padded."""
+    pads: Any = attribute(node, "pads", [0])
+    return (
+        node.op_type == "Conv"
+        and tuple(view.shape(node.input[1])[2:]) == (1, 1)
+        and attribute(node, "group", 1) == 1
+        and not any(pads)
+    )
+
+
+def _streams(makers: Makers) -> list[list[str]]:
+    """Tensors that Adds tie together, in graph order."""
+    streams: dict[str, list[str]] = {}
+    for name, maker in makers.items():
+        joined = [name]
+        if maker.op_type == "Add":
+            for stream in {id(streams[source]): streams[source] for source in maker.input}.values():
+                joined = stream + joined
+        streams |= dict.fromkeys(joined, joined)
+    return list({id(stream): stream for stream in streams.values()}.values())
+
+
+def _centres(
+    stream: list[str], makers: Makers, channels: Mapping[str, ChannelStatistics]
+) -> dict[str, Array]:
+    """Shift (C,) of each tensor of a stream."""
+    made = [name for name in stream if makers[name].op_type == "Conv"]
+    # How often each free shift enters a tensor's.
+    terms: dict[str, Array] = {}
+    for name in sorted(stream, key=list(makers).index):
+        if name in made:
+            terms[name] = np.eye(len(made))[made.index(name)]
+        else:
+            first, second = makers[name].input
+            terms[name] = terms[first] + terms[second]
+    entries = [channels[name] for name in stream]
+    # Relative to its range: that is what a tensor's rounding follows.
+    spans = [(entry.mean_maximum - entry.mean_minimum).max() for entry in entries]
+    weights = 1 / np.maximum(spans, 1e-9)[:, None]
+    wanted = np.array([(entry.mean_maximum + entry.mean_minimum) / 2 for entry in entries])
+    table = np.array([terms[name] for name in stream])
+    free = np.linalg.lstsq(table * weights, wanted * weights, rcond=None)[0]
+    return dict(zip(stream, table @ free, strict=True))
+
+
+def _add(biases: dict[str, Array], view: GraphView, conv: onnx.NodeProto, change: Array) -> None:
+    stored = conv.input[2]
+    if stored not in biases:
+        biases[stored] = np.asarray(view.constant(stored), np.float64)
+    biases[stored] = biases[stored] + change

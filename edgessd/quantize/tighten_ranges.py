@@ -1,0 +1,181 @@
+"""Choose a tensor's range by what its rounding and clipping do to the answers.
+
+A rule that looks at a tensor alone can't know which of its values matter. In a MobileNetV2 most tensors
+want all that calibration saw; some late ones hold rare large values that no answer depends on, and ending
+their range at 0.7 of what the rule says halves the noise that they cause. So each tensor is rounded alone,
+in the float network, at ever smaller shares of its range, until the answers get worse.
+
+Only what an activation function doesn't bound is tried: a ReLU6 that reaches 6 mustn't be cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgessd.calibrate.channels import Values, each_image
+from edgessd.calibrate.samples import Pixels
+from edgessd.core.contract import Contract
+from edgessd.graph.float_graph import OUTPUTS
+from edgessd.graph.tail import tail_of
+from edgessd.graph.verify import make_session
+from edgessd.quantize.annotate import Group, Plan
+from edgessd.quantize.answer_noise import AnswerNoise, Outputs, answer_noise, relevant_anchors
+from edgessd.quantize.qparams import ActivationParams, dequantize_activation, quantize_activation
+from edgessd.quantize.schemes import Scheme
+
+SHARES = (1.0, 0.85, 0.7, 0.55)
+
+HOPELESS = 1.15
+"""Noise over the best so far at which smaller shares aren't tried any more."""
+
+TIE = 1.25
+"""Noises as close as this count as equal, and the larger share wins: it also holds what few images show."""
+
+IMAGES = 12
+"""Of the table's samples, at most so many of those that show something."""
+
+WORKERS = 2
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Witness:
+    """One image: inner tensors by name, the float network's answer, and the anchors that matter."""
+
+    values: Mapping[str, NDArray[np.float32]]
+    expected: Outputs
+    relevant: NDArray[np.bool_]
+
+
+Answerer = Callable[[_Witness, ActivationParams], Outputs]
+
+
+def tighten_ranges(
+    model: onnx.ModelProto,
+    contract: Contract,
+    plan: Plan,
+    ranges: Mapping[str, Range],
+    scheme: Scheme,
+    samples: Pixels,
+) -> dict[str, Range]:
+    """The ranges, smaller where that serves the answers.
+
+    Args:
+        model: Float, with the preprocessing absorbed.
+        contract: Of the model.
+        plan: From `annotate`.
+        ranges: (low, high) by name of the plan's groups.
+        scheme: That the ranges are for.
+        samples: (n, 3, H, W) pixels of calibration images. With nothing to be seen in any of them the
+            ranges stay as they are.
+    """
+    groups = [group for group in plan.groups if group.name in ranges and _is_open(group)]
+    tails = {
+        group.name: tail_of(model, group.sources[0])
+        for group in groups
+        if group.sources[0] not in OUTPUTS
+    }
+    read = {entry.name for tail in tails.values() for entry in tail.graph.input}
+    witnesses = _witnesses(model, contract, sorted(read.union(OUTPUTS)), samples)
+    chosen = dict(ranges)
+    if not witnesses:
+        return chosen
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for group in groups:
+            answer = _answerer(group.sources[0], tails.get(group.name))
+            low, high = ranges[group.name]
+            measure = partial(_measured, pool, witnesses, contract, answer, scheme, (low, high))
+            share = best_share(measure)
+            chosen[group.name] = (low * share, high * share)
+    return chosen
+
+
+def _is_open(group: Group) -> bool:
+    return len(group.sources) == 1 and math.isinf(group.low) and math.isinf(group.high)
+
+
+def _witnesses(
+    model: onnx.ModelProto, contract: Contract, names: list[str], samples: Pixels
+) -> list[_Witness]:
+    def look(values: Values) -> _Witness | None:
+        expected = (values[OUTPUTS[0]], values[OUTPUTS[1]])
+        relevant = relevant_anchors(expected[1], contract)
+        if not relevant.any():
+            return None
+        kept = {name: value.copy() for name, value in values.items()}
+        return _Witness(
+            values=kept, expected=(kept[OUTPUTS[0]], kept[OUTPUTS[1]]), relevant=relevant
+        )
+
+    seen = each_image(model, contract.preprocess, names, samples, look)
+    return [witness for witness in seen if witness is not None][:IMAGES]
+
+
+def _answerer(cut: str, tail: onnx.ModelProto | None) -> Answerer:
+    """What the float network answers when one of its tensors is rounded."""
+    session: Any = None if tail is None else make_session(tail, threads=1)
+    names = [cut] if session is None else [output.name for output in session.get_outputs()]
+    others = [] if session is None else [entry.name for entry in session.get_inputs()][1:]
+
+    def answer(witness: _Witness, params: ActivationParams) -> Outputs:
+        rounded = dequantize_activation(quantize_activation(witness.values[cut], params), params)
+        if session is None:
+            found = [rounded]
+        else:
+            found = session.run(names, {cut: rounded} | {n: witness.values[n] for n in others})
+        told = dict(zip(OUTPUTS, witness.expected, strict=True)) | dict(
+            zip(names, found, strict=True)
+        )
+        return told[OUTPUTS[0]], told[OUTPUTS[1]]
+
+    return answer
+
+
+def _measured(
+    pool: ThreadPoolExecutor,
+    witnesses: Sequence[_Witness],
+    contract: Contract,
+    answer: Answerer,
+    scheme: Scheme,
+    whole: Range,
+    share: float,
+) -> AnswerNoise:
+    params = scheme.params(whole[0] * share, whole[1] * share)
+    return answer_noise(
+        [witness.expected for witness in witnesses],
+        list(pool.map(answer, witnesses, repeat(params))),
+        [witness.relevant for witness in witnesses],
+        contract,
+    )
+
+
+def best_share(measure: Callable[[float], AnswerNoise]) -> float:
+    """The largest share whose noise is as good as the best; scores and boxes count the same."""
+    whole = measure(SHARES[0])
+    noises = {SHARES[0]: 1.0}
+    for share in SHARES[1:]:
+        tried = measure(share)
+        parts = [
+            part / reference
+            for part, reference in (
+                (tried.score, whole.score),
+                (tried.box_power, whole.box_power),
+            )
+            if reference > 0
+        ]
+        noises[share] = sum(parts) / max(len(parts), 1)
+        if noises[share] > HOPELESS * min(noises.values()):
+            break
+    best = min(noises.values())
+    return max(share for share, noise in noises.items() if noise <= TIE * best)

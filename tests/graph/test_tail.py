@@ -1,0 +1,38 @@
+"""A tail computes from one tensor on what the whole graph does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph
+from edgessd.graph.tail import tail_of
+from edgessd.graph.verify import checked, run_model
+from edgessd.graph.view import GraphView, copy_of
+
+
+@pytest.mark.parametrize(
+    ("cut", "outputs"),
+    [
+        ("backbone.blocks.2.project.conv", OUTPUTS),
+        ("backbone.blocks.2.add", OUTPUTS),
+        ("heads.1.box.pointwise", OUTPUTS[:1]),
+    ],
+)
+def test_a_tail_answers_what_the_graph_answers(
+    small_graph: FloatGraph, cut: str, outputs: tuple[str, ...]
+) -> None:
+    tail = checked(tail_of(small_graph.model, cut), after="tail_of")
+    read = [entry.name for entry in tail.graph.input]
+    assert read[0] == cut
+    assert [output.name for output in tail.graph.output] == list(outputs)
+    assert len(tail.graph.node) < len(small_graph.model.graph.node)
+    whole, view = copy_of(small_graph.model), GraphView(small_graph.model)
+    for name in read:
+        whole.graph.output.add(name=name).type.tensor_type.elem_type = 1
+    height, width = view.shape(INPUT)[2:]
+    image = np.random.default_rng(1).normal(size=(1, 3, height, width)).astype(np.float32)
+    expected = run_model(whole, {INPUT: image})
+    found = run_model(tail, {name: expected[name] for name in read})
+    for name in outputs:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5, rtol=1e-5)
