@@ -17,7 +17,7 @@ from edgessd.quantize.answer_noise import AnswerNoise
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Recipe, load_recipe
-from edgessd.quantize.tighten_ranges import SHARES, best_share
+from edgessd.quantize.tighten_ranges import FEW, SHARES, best_share
 
 CUT = "backbone.blocks.16.project.conv"
 
@@ -72,27 +72,27 @@ def _noise(power: float) -> AnswerNoise:
 def test_the_largest_share_that_is_as_good_wins() -> None:
     powers = {1.0: 4.0, 0.85: 2.2, 0.7: 2.0, 0.55: 9.0}
     assert set(powers) == set(SHARES)
-    assert best_share(lambda share: _noise(powers[share])) == 0.85
+    assert best_share(lambda share, _: _noise(powers[share])) == 0.85
 
 
 def test_small_gains_are_left_alone() -> None:
     powers = {1.0: 2.0, 0.85: 1.8, 0.7: 1.9, 0.55: 9.0}
-    assert best_share(lambda share: _noise(powers[share])) == 1.0
+    assert best_share(lambda share, _: _noise(powers[share])) == 1.0
 
 
 def test_what_gets_worse_is_not_tried_further() -> None:
     tried = []
 
-    def measure(share: float) -> AnswerNoise:
-        tried.append(share)
+    def measure(share: float, images: int) -> AnswerNoise:
+        tried.append((share, images))
         return _noise(1 / share**2)
 
     assert best_share(measure) == 1.0
-    assert tried == list(SHARES[:2])
+    assert sorted(tried) == [(SHARES[1], FEW), (SHARES[0], FEW)]
 
 
 def test_a_tensor_without_influence_keeps_its_range() -> None:
-    assert best_share(lambda share: _noise(0.0)) == 1.0
+    assert best_share(lambda share, _: _noise(0.0)) == 1.0
 
 
 def test_a_table_without_images_is_refused(
