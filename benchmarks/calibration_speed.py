@@ -5,7 +5,8 @@ so that whatever else the machine does hits both. Preparation looks at a few ima
 counted in. What learned rounding takes doesn't depend on the number of images and stands beside it.
 
     edgessd import folded ../shared/weights/ssdlite_mobilenet_v2_voc --out voc.pt
-    python benchmarks/calibration_speed.py --checkpoint voc.pt --count 1000 \\
+    edgessd data synth codes --images 300
+    python benchmarks/calibration_speed.py --checkpoint voc.pt --count 1000 --images codes \\
         --images ../shared/data/bccd --images ../shared/data/coco128 --images ../shared/data/coco_train
 """
 
