@@ -1,7 +1,8 @@
 """The contract of a detector: everything between an image and named boxes but the network itself.
 
-A checkpoint and each bundle built from it carry the same `Contract`, so no stage has to guess how
-pixels become numbers or how numbers become boxes.
+A checkpoint and each bundle built from it carry a `Contract`, so no stage has to guess how pixels become
+numbers or how numbers become boxes. That of an integer engine may have other shapes of anchors and other
+variances than its checkpoint's (`quantize.prepare`): its raw numbers differ, and its boxes are the same.
 """
 
 from __future__ import annotations
