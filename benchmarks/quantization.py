@@ -209,8 +209,8 @@ def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Dete
     return found
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Options for the detector, what calibrates it and what it is judged on."""
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument(
         "--calibration",
@@ -222,6 +222,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="labelled images to judge on")
     parser.add_argument("--split", default="all")
     parser.add_argument("--agreement", type=Path, action="append", default=[], help="more images")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_images(parser)
     parser.add_argument("--recipe", action="append", help="name or file; default: default")
     parser.add_argument("--ablation", action="store_true", help="each pass of the recipes alone")
     parser.add_argument("--scheme", action="append", choices=list(SCHEMES))

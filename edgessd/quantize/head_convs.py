@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from edgessd.core.errors import GraphError
 from edgessd.graph.dataflow import MOVES
-from edgessd.graph.view import GraphView
+from edgessd.graph.view import GraphView, set_initializer
 
 
 def head_convs(view: GraphView, output: str) -> list[onnx.NodeProto]:
@@ -37,3 +39,24 @@ def head_convs(view: GraphView, output: str) -> list[onnx.NodeProto]:
         if name != output and view.only_consumer(name) is None:
             raise GraphError(f"{name!r}, a part of {output!r}, has another reader")
     return found
+
+
+def move_channels(
+    model: onnx.ModelProto,
+    view: GraphView,
+    conv: onnx.NodeProto,
+    factors: NDArray[np.float64],
+    offsets: NDArray[np.float64] | float = 0.0,
+) -> None:
+    """Make a convolution write its channels times `factors` plus `offsets`, each (out_channels,).
+
+    Args:
+        model: That is changed.
+        view: Of the graph as it was.
+        conv: A node of both, with a bias.
+        factors, offsets: Of the channels.
+    """
+    weight, bias = (np.asarray(view.constant(name), np.float64) for name in conv.input[1:3])
+    weight = weight * factors.reshape(-1, *[1] * (weight.ndim - 1))
+    set_initializer(model, conv.input[1], weight.astype(np.float32))
+    set_initializer(model, conv.input[2], (bias * factors + offsets).astype(np.float32))

@@ -57,11 +57,15 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Witness:
-    """One image: inner tensors by name, the float network's answer, and the anchors that matter."""
+    """One image: the float network's tensors by name, outputs among them, and the anchors that matter."""
 
     values: Mapping[str, NDArray[np.float32]]
-    expected: Outputs
     relevant: NDArray[np.bool_]
+
+    @property
+    def expected(self) -> Outputs:
+        """The float network's answer."""
+        return self.values[OUTPUTS[0]], self.values[OUTPUTS[1]]
 
 
 Answerer = Callable[[_Witness, ActivationParams], Outputs]
@@ -115,14 +119,11 @@ def _witnesses(
     model: onnx.ModelProto, contract: Contract, names: list[str], samples: Pixels
 ) -> list[_Witness]:
     def look(values: Values) -> _Witness | None:
-        expected = (values[OUTPUTS[0]], values[OUTPUTS[1]])
-        relevant = relevant_anchors(expected[1], contract)
+        relevant = relevant_anchors(values[OUTPUTS[1]], contract)
         if not relevant.any():
             return None
         kept = {name: value.copy() for name, value in values.items()}
-        return _Witness(
-            values=kept, expected=(kept[OUTPUTS[0]], kept[OUTPUTS[1]]), relevant=relevant
-        )
+        return _Witness(values=kept, relevant=relevant)
 
     seen = each_image(model, contract.preprocess, names, samples, look)
     shown = [witness for witness in seen if witness is not None]
@@ -141,9 +142,7 @@ def _answerer(cut: str, tail: onnx.ModelProto | None) -> Answerer:
             found = [rounded]
         else:
             found = session.run(names, {cut: rounded} | {n: witness.values[n] for n in others})
-        told = dict(zip(OUTPUTS, witness.expected, strict=True)) | dict(
-            zip(names, found, strict=True)
-        )
+        told = {**witness.values, **dict(zip(names, found, strict=True))}
         return told[OUTPUTS[0]], told[OUTPUTS[1]]
 
     return answer

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from job import Job
 from rows import Row, best, key, means, merge, table
-from scoring import Judge, detect, drawn, found_by
+from scoring import Judge, add_images, detect, drawn, found_by
 
 from edgessd.bench.machine import this_machine
 from edgessd.core.files import replacing, write_atomically
@@ -249,17 +249,7 @@ def _python(text: str) -> tuple[str, Path]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument(
-        "--calibration",
-        action="append",
-        required=True,
-        metavar="FOLDER[:START:END]",
-        help="a draw of calibration images; give it again for more",
-    )
-    parser.add_argument("--data", type=Path, help="labelled images to judge on")
-    parser.add_argument("--split", default="all")
-    parser.add_argument("--agreement", type=Path, action="append", default=[], help="more images")
+    add_images(parser)
     parser.add_argument("--name", help="of the detector in OUT; default: the checkpoint's name")
     parser.add_argument("--peer", action="append", choices=list(PEERS))
     parser.add_argument("--method", action="append", help="only this one, as the table names it")

@@ -17,9 +17,9 @@ from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.runtime.tflite_backend import load_library, make_interpreter, tensor_spec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from quantization import Judge, detect, drawn
+from quantization import Judge, add_images, detect, drawn
 
-__all__ = ["Judge", "detect", "drawn", "found_by"]
+__all__ = ["Judge", "add_images", "detect", "drawn", "found_by"]
 
 Paths = Sequence[Path]
 

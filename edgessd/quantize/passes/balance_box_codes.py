@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.graph.float_graph import OUTPUTS, FloatGraph
 from edgessd.graph.verify import checked
-from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.head_convs import head_convs
+from edgessd.graph.view import GraphView, copy_of
+from edgessd.quantize.head_convs import head_convs, move_channels
 
 LARGEST_FACTOR = 16.0
 """Further apart than this, statistics of a few images shouldn't be trusted."""
@@ -44,13 +44,10 @@ def balance_box_codes(graph: FloatGraph, channels: Mapping[str, ChannelStatistic
         float(2.0 ** np.floor(np.log2(np.clip(ratio, 1, LARGEST_FACTOR))))
         for ratio in (size / centre, centre / size)
     )
-    factors = np.array([centre_factor, centre_factor, size_factor, size_factor], np.float32)
+    factors = np.array([centre_factor, centre_factor, size_factor, size_factor])
     for head in heads:
-        for name in head.input[1:]:
-            values = np.asarray(view.constant(name), np.float32)
-            rows = np.tile(factors, len(values) // len(factors))
-            rows = rows.reshape(-1, *[1] * (values.ndim - 1))
-            set_initializer(model, name, (values * rows).astype(np.float32))
+        shapes = view.shape(head.input[1])[0] // len(factors)
+        move_channels(model, view, head, np.tile(factors, shapes))
     code = graph.contract.box_code
     code = replace(
         code,

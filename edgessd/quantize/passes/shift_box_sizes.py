@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnx
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
@@ -23,8 +22,8 @@ from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.core.anchors import AnchorLevel
 from edgessd.graph.float_graph import OUTPUTS, FloatGraph
 from edgessd.graph.verify import checked
-from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.head_convs import head_convs
+from edgessd.graph.view import GraphView, copy_of
+from edgessd.quantize.head_convs import head_convs, move_channels
 
 Array = NDArray[np.float64]
 
@@ -61,7 +60,7 @@ def shift_box_sizes(
     for head, shift in zip(heads, shifts, strict=True):
         factors = np.concatenate([np.exp(shift * variance), np.ones_like(shift)], axis=1).ravel()
         offsets = np.concatenate([np.zeros_like(shift), shift], axis=1).ravel()
-        _rewrite(model, view, head, factors, offsets)
+        move_channels(model, view, head, factors, offsets)
         moved[head.output[0]] = channels[head.output[0]].moved(factors, offsets)
     levels = [
         _with_shapes(level, np.exp(-shift * variance))
@@ -100,15 +99,6 @@ def _by_shape(head: ChannelStatistics, deviations: float) -> tuple[Array, Array]
     low = np.maximum(head.minimum, head.mean_minimum - deviations * head.deviation_minimum)
     high = np.minimum(head.maximum, head.mean_maximum + deviations * head.deviation_maximum)
     return low.reshape(-1, 4), high.reshape(-1, 4)
-
-
-def _rewrite(
-    model: onnx.ModelProto, view: GraphView, head: onnx.NodeProto, factors: Array, offsets: Array
-) -> None:
-    weight, bias = (np.asarray(view.constant(name), np.float64) for name in head.input[1:3])
-    weight = weight * factors.reshape(-1, *[1] * (weight.ndim - 1))
-    set_initializer(model, head.input[1], weight.astype(np.float32))
-    set_initializer(model, head.input[2], (bias * factors + offsets).astype(np.float32))
 
 
 def _with_shapes(level: AnchorLevel, factors: Array) -> AnchorLevel:
