@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgessd.version import __version__
+
 if TYPE_CHECKING:
     from edgessd.core.detections import Detections
     from edgessd.pipeline.run import Pipeline
     from edgessd.runtime.detector import Detector
 
-__version__ = "0.1.0"
 __all__ = ["Detections", "Detector", "Pipeline", "__version__"]
 
 _HOMES = {

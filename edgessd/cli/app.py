@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from edgessd import __version__
 from edgessd.core.errors import EdgessdError
+from edgessd.version import __version__
 
 
 class Entry(NamedTuple):

@@ -12,7 +12,6 @@ from typing import Literal, cast
 
 import msgspec
 
-from edgessd import __version__
 from edgessd.bundle.manifest import Manifest, Provenance
 from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
@@ -36,6 +35,7 @@ from edgessd.quantize.schemes import SchemeName
 from edgessd.quantize.trained import quantize_trained
 from edgessd.target.packages import installed_version
 from edgessd.target.spec import TargetSpec
+from edgessd.version import __version__
 
 Stage = Literal["load", "export", "calibrate", "quantize", "audit", "lower", "parity", "bundle"]
 Report = Callable[[Stage, int, int], None]

@@ -17,7 +17,6 @@ import msgspec
 import torch
 from torch import Tensor
 
-from edgessd import __version__
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.core.files import replacing
@@ -25,6 +24,7 @@ from edgessd.model.config import ModelConfig
 from edgessd.model.foreign import way_in
 from edgessd.model.ssdlite import SsdLite, check_anchors
 from edgessd.model.trained_ranges import TrainedRanges
+from edgessd.version import __version__
 
 FORMAT = "edgessd-checkpoint"
 FORMAT_VERSION = 1

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import anyio.to_thread
 
-from edgessd import __version__
 from edgessd.pipeline.annotate import class_color
 from edgessd.pipeline.live.history import History
 from edgessd.pipeline.live.pictures import Pictures
 from edgessd.pipeline.status import PipelineStatus
+from edgessd.version import __version__
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket

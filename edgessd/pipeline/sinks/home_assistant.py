@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from edgessd import __version__
 from edgessd.pipeline.events import RegionState
 from edgessd.pipeline.sinks.mqtt_address import slug
+from edgessd.version import __version__
 
 
 class Discovery:

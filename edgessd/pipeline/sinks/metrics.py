@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from edgessd import __version__
 from edgessd.core.errors import SinkError
+from edgessd.version import __version__
 
 if TYPE_CHECKING:
     from edgessd.pipeline.events import RegionState

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from edgessd import __version__
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.records import event_record, json_record
 from edgessd.pipeline.sinks.outbox import Outage, Outbox
+from edgessd.version import __version__
 
 if TYPE_CHECKING:
     from edgessd.pipeline.result import Result

@@ -17,13 +17,13 @@ from tempfile import mkstemp
 
 import msgspec
 
-from edgessd import __version__
 from edgessd.core.errors import BackendError, EdgessdError
 from edgessd.core.files import cache_directory, sha256_of
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.tensorrt.compile import CompiledEngine
 from edgessd.runtime.tensorrt.layer_report import LayerReport
 from edgessd.runtime.tensorrt.options import EngineOptions
+from edgessd.version import __version__
 
 RECORD_VERSION = 1
 
