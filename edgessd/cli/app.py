@@ -37,9 +37,9 @@ COMMANDS: dict[str, Entry] = {
         "Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labelled dataset.",
     ),
     "build": Entry("build", "Build a quantized bundle for a device, or finish one on the device."),
-    "run": Entry("run", "Run a detector over cameras, videos or images."),
+    "run": Entry("run.command", "Run a detector over cameras, videos or images."),
     "service": Entry(
-        "service", "Run a camera as a service of systemd: install, status, uninstall."
+        "service.command", "Run a camera as a service of systemd: install, status, uninstall."
     ),
     "bench": Entry(
         "bench", "Measure latency, FPS, memory and, with --data, accuracy on this machine."

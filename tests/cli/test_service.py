@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from edgessd.cli import run, service
-from edgessd.cli.service import plan_service
-from edgessd.cli.service_unit import Service, environment_file, hide_secrets, quoted
+from edgessd.cli.run import command as run
+from edgessd.cli.service import command as service
+from edgessd.cli.service.command import plan_service
+from edgessd.cli.service.unit import Service, environment_file, hide_secrets, quoted
 from edgessd.core.errors import ConfigError
 from edgessd.runtime.starter import starter_bundle
 

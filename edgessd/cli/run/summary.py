@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgessd.cli.console import people
-from edgessd.cli.run_tally import Tally, sentences
+from edgessd.cli.run.tally import Tally, sentences
 
 if TYPE_CHECKING:
     from edgessd.pipeline.run import Pipeline
@@ -67,7 +67,7 @@ def print_summary(
         + (f", {summary['dropped']} dropped" if summary["dropped"] else "")
     )
     if latency:
-        from edgessd.cli.run_tables import latency_table, stream_table
+        from edgessd.cli.run.tables import latency_table, stream_table
 
         console.print(latency_table(pipeline.status()))
         if len(pipeline.sources) > 1:

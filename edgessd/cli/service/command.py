@@ -18,7 +18,7 @@ from edgessd.cli.console import JsonFlag, people, print_json
 from edgessd.core.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
-    from edgessd.cli.service_unit import Service
+    from edgessd.cli.service.unit import Service
 
 app = typer.Typer(
     add_completion=False,
@@ -149,7 +149,7 @@ def plan_service(run_options: list[str], *, name: str, user: str, watchdog_secon
         ConfigError: They make no sense in a service.
     """
     from edgessd.cli.app import load_command
-    from edgessd.cli.service_unit import Service, hide_secrets
+    from edgessd.cli.service.unit import Service, hide_secrets
     from edgessd.runtime.starter import default_bundle
 
     options = load_command("run").make_context("edgessd run", list(run_options)).params
@@ -236,7 +236,7 @@ def _say_secrets(service: Service) -> None:
 
 
 def _install(service: Service) -> None:
-    from edgessd.cli.service_unit import environment_file
+    from edgessd.cli.service.unit import environment_file
     from edgessd.core.files import write_atomically
 
     if not _user_exists(service.user):

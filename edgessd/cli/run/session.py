@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from edgessd.cli.console import people, print_json
 from edgessd.cli.logs import LogForm, seconds_between_lines
-from edgessd.cli.run_sinks import SinkOptions, open_sinks
-from edgessd.cli.run_sources import SourceOptions, open_sources
-from edgessd.cli.run_summary import print_summary, summary_of
-from edgessd.cli.run_tally import Tally
+from edgessd.cli.run.sinks import SinkOptions, open_sinks
+from edgessd.cli.run.sources import SourceOptions, open_sources
+from edgessd.cli.run.summary import print_summary, summary_of
+from edgessd.cli.run.tally import Tally
 from edgessd.core.errors import EdgessdError, SinkError, SourceError
 
 if TYPE_CHECKING:

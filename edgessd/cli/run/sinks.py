@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgessd.cli.run_live import LiveOptions, open_live
+from edgessd.cli.run.live import LiveOptions, open_live
 
 if TYPE_CHECKING:
     from edgessd.pipeline.run import Pipeline

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from edgessd.cli import run_output_options as out
-from edgessd.cli.camera_table import list_machine_cameras
 from edgessd.cli.console import JsonFlag
 from edgessd.cli.logs import LogForm, start_logging
-from edgessd.cli.run_live import LiveOptions
-from edgessd.cli.run_session import RunOptions, run_session
-from edgessd.cli.run_sinks import MqttOptions, SinkOptions
-from edgessd.cli.run_sources import (
+from edgessd.cli.run import options as out
+from edgessd.cli.run.camera_table import list_machine_cameras
+from edgessd.cli.run.live import LiveOptions
+from edgessd.cli.run.session import RunOptions, run_session
+from edgessd.cli.run.sinks import MqttOptions, SinkOptions
+from edgessd.cli.run.sources import (
     Fps,
     FreezeSeconds,
     Height,
