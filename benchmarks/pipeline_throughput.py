@@ -23,7 +23,7 @@ from pathlib import Path
 from edgessd.bench.latency import time_engine
 from edgessd.bench.machine import this_machine
 from edgessd.pipeline.engines import open_detectors
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sinks.json_lines import JsonLinesSink
 from edgessd.pipeline.sinks.recorder import Recorder
 from edgessd.pipeline.sinks.sink import Sink

@@ -24,7 +24,7 @@ import numpy as np
 import time_code
 
 from edgessd.bench.machine import this_machine
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources.catalog import open_source
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.starter import starter_bundle

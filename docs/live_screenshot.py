@@ -19,7 +19,7 @@ from selenium.webdriver.chrome.service import Service
 from edgessd.bench.sensors import read_sensors
 from edgessd.pipeline.live.hub import Extras
 from edgessd.pipeline.live.page import LivePage
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.runtime.starter import starter_bundle
 
 OUT = Path(__file__).parent / "live.png"

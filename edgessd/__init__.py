@@ -8,7 +8,7 @@ from edgessd.version import __version__
 
 if TYPE_CHECKING:
     from edgessd.core.detections import Detections
-    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.runtime.detector import Detector
 
 __all__ = ["Detections", "Detector", "Pipeline", "__version__"]
@@ -16,7 +16,7 @@ __all__ = ["Detections", "Detector", "Pipeline", "__version__"]
 _HOMES = {
     "Detector": "edgessd.runtime.detector",
     "Detections": "edgessd.core.detections",
-    "Pipeline": "edgessd.pipeline.run",
+    "Pipeline": "edgessd.pipeline.pipeline",
 }
 
 

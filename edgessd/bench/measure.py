@@ -15,7 +15,7 @@ from edgessd.bench.machine import this_machine
 from edgessd.bench.sensors import peak_resident_mb, resident_mb
 from edgessd.pipeline.engines import open_detectors
 from edgessd.pipeline.frames import Image
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources.source import Source
 from edgessd.runtime.detector import Detector
 

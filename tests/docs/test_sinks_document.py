@@ -68,7 +68,7 @@ def test_the_signature_can_be_checked_as_shown() -> None:
 def test_a_sink_of_ones_own_and_tracking_run_as_shown(
     photos: Path, tiny_bundles: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.sinks.sink import Sink
 
     bell: Sink = run_block(2)["Doorbell"]()
@@ -92,7 +92,7 @@ def test_a_sink_of_ones_own_and_tracking_run_as_shown(
 def test_every_metric_that_is_named_is_served_and_none_is_left_out(
     photos: Path, tiny_bundles: dict[str, Any]
 ) -> None:
-    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.sinks.metrics import Metrics
 
     with Pipeline(str(photos), tiny_bundles["host"].directory) as pipeline:

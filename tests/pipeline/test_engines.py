@@ -10,7 +10,7 @@ import pytest
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError
 from edgessd.pipeline.engines import open_detectors
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.runtime.detector import Detector
 
 

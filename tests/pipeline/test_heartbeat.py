@@ -16,7 +16,7 @@ import pytest
 from edgessd.pipeline.controls import Controls
 from edgessd.pipeline.heartbeat import Heartbeat
 from edgessd.pipeline.notify import Notifier
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.status import PipelineStatus
 from edgessd.runtime.starter import starter_bundle
 

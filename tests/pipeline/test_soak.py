@@ -12,7 +12,7 @@ import pytest
 
 from edgessd.bench.frames import LoopSource
 from edgessd.bundle.store import Bundle
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sinks.csv_rows import CsvSink
 from edgessd.pipeline.sinks.json_lines import JsonLinesSink
 from edgessd.pipeline.tracking import Tracking

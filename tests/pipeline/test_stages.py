@@ -16,8 +16,8 @@ import pytest
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError, SourceError
 from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.result import Result
-from edgessd.pipeline.run import Pipeline
 from edgessd.runtime.backend import Overlapping, Tensor
 from edgessd.runtime.detector import Detector
 

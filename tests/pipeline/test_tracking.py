@@ -13,8 +13,8 @@ from edgessd.core.errors import BackendError
 from edgessd.pipeline.byte_tracker import NO_TRACK
 from edgessd.pipeline.events import Event
 from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.regions import Regions, TrackSettings, parse_regions
-from edgessd.pipeline.run import Pipeline
 from edgessd.pipeline.tracking import Tracking, track_ids_of
 
 LABELS = ("person", "car", "truck")

@@ -13,7 +13,7 @@ from edgessd.cli.console import people
 
 if TYPE_CHECKING:
     from edgessd.pipeline.live.page import LivePage
-    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.sinks.metrics import Metrics
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from edgessd.cli.run.tally import Tally
 from edgessd.core.errors import EdgessdError, SinkError, SourceError
 
 if TYPE_CHECKING:
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.result import Result
-    from edgessd.pipeline.run import Pipeline
     from edgessd.pipeline.sinks.sink import LeavesFiles
 
 _log = logging.getLogger(__name__)
@@ -88,8 +88,8 @@ def _open_pipeline(
 ) -> Pipeline:
     """Sources, engines and what is between them; nothing is read yet."""
     from edgessd.pipeline.engines import open_detectors
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.regions import read_regions
-    from edgessd.pipeline.run import Pipeline
     from edgessd.pipeline.tracking import Tracking
     from edgessd.runtime.detector import Detector
 

@@ -14,7 +14,7 @@ import typer
 from edgessd.cli.run.live import LiveOptions, open_live
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.sinks.mqtt import MqttSink
     from edgessd.pipeline.sinks.sink import Sink
 

@@ -134,7 +134,7 @@ def open_sources(options: SourceOptions) -> list[Source]:
         SourceError: What refuses.
     """
     from edgessd.pipeline.sources.catalog import open_source
-    from edgessd.pipeline.sources.native_words import quiet_opencv
+    from edgessd.pipeline.sources.native_stderr import quiet_opencv
     from edgessd.pipeline.sources.options import OpenOptions
 
     wishes = OpenOptions(

@@ -8,7 +8,7 @@ from edgessd.cli.console import people
 from edgessd.cli.run.tally import Tally, sentences
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.sinks.sink import LeavesFiles
 
 

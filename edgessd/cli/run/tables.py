@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.run import Pipeline
+    from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.status import PipelineStatus
 
 _STAGES = {

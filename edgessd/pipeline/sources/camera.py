@@ -15,7 +15,7 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.clock import age_by_clock, moment
 from edgessd.pipeline.sources.modes import CameraMode, choose_mode
-from edgessd.pipeline.sources.native_words import held_stderr
+from edgessd.pipeline.sources.native_stderr import captured_stderr
 from edgessd.pipeline.sources.v4l2 import Device, holders, is_busy, query
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def _open(number: int, path: Path, device: Device) -> cv2.VideoCapture:
     with contextlib.suppress(OSError):  # then OpenCV says what it thinks of it
         if is_busy(path):
             raise _in_use(number, path, device)
-    with held_stderr() as lines:
+    with captured_stderr() as lines:
         capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
     if capture.isOpened():
         return capture

@@ -14,7 +14,7 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.clock import moment
 from edgessd.pipeline.sources.credentials import masked
-from edgessd.pipeline.sources.native_words import held_stderr
+from edgessd.pipeline.sources.native_stderr import captured_stderr
 from edgessd.target.detect import l4t_release
 from edgessd.target.opencv import find_opencv
 
@@ -110,7 +110,7 @@ class GStreamerSource:
         """Frame rate and number of frames, None where the stream doesn't say."""
         import cv2
 
-        with held_stderr():  # asking a camera for its length makes GStreamer grumble
+        with captured_stderr():  # asking a camera for its length makes GStreamer grumble
             fps = self._capture.get(cv2.CAP_PROP_FPS)
             count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return fps or None, int(count) if count > 0 and not self.live else None
@@ -251,7 +251,7 @@ def _package(element: str) -> str:
 def _open(name: str, pipeline: str) -> cv2.VideoCapture:
     import cv2
 
-    with held_stderr() as lines:
+    with captured_stderr() as lines:
         capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
     if capture.isOpened():
         return capture

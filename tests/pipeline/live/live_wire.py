@@ -23,7 +23,7 @@ for library in ("starlette", "uvicorn", "websockets"):
 from websockets.sync.client import connect as connect_to  # noqa: E402
 
 from edgessd.pipeline.live.page import LivePage  # noqa: E402
-from edgessd.pipeline.run import Pipeline  # noqa: E402
+from edgessd.pipeline.pipeline import Pipeline  # noqa: E402
 from edgessd.runtime.detector import Detector  # noqa: E402
 from edgessd.runtime.starter import starter_bundle  # noqa: E402
 

@@ -18,7 +18,7 @@ from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.target.load import list_targets, load_target
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 ORIN = load_target("jetson-orin-nano").camera
 SYSTEM_PYTHON = "/usr/bin/python3"
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from edgessd.core.errors import SourceError
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources.catalog import is_images, open_source
 from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.pattern import PatternSource, Scene

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.live.hub import Extras
 from edgessd.pipeline.live.page import LivePage
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.starter import starter_bundle
 

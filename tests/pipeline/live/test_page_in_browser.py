@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 from edgessd.pipeline.live.hub import Extras  # noqa: E402
 from edgessd.pipeline.live.page import LivePage  # noqa: E402
-from edgessd.pipeline.run import Pipeline  # noqa: E402
+from edgessd.pipeline.pipeline import Pipeline  # noqa: E402
 from edgessd.runtime.detector import Detector  # noqa: E402
 from edgessd.runtime.starter import starter_bundle  # noqa: E402
 

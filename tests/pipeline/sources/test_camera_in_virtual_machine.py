@@ -13,7 +13,7 @@ import pytest
 from edgessd.pipeline.sources.camera import list_cameras
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 
 
 def kernel_with_vivid() -> tuple[Path, Path] | None:

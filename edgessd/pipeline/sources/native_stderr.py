@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 
 
 @contextmanager
-def held_stderr() -> Iterator[list[str]]:
+def captured_stderr() -> Iterator[list[str]]:
     """Hold file descriptor 2 for the block; its lines are in the list afterwards, and nowhere else.
 
     OpenCV says why a pipeline doesn't start in lines on stderr alone, between others that mean nothing.

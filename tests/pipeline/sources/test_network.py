@@ -21,7 +21,7 @@ import pytest
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
-from edgessd.pipeline.run import Pipeline
+from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources import network
 from edgessd.pipeline.sources.catalog import open_source
 from edgessd.pipeline.sources.network import NetworkSource

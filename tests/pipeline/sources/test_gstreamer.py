@@ -27,7 +27,7 @@ from edgessd.target.load import list_targets, load_target
 from edgessd.target.opencv import find_opencv, gstreamer_in
 from edgessd.target.spec import CameraWish
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TEST_PICTURE = "videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48,framerate=10/1"
 TO_BGR = "videoconvert ! video/x-raw,format=BGR ! appsink"
 ORIN = load_target("jetson-orin-nano").camera
