@@ -20,7 +20,7 @@ from pathlib import Path
 
 from edgessd.calibrate.collect import WORKERS, collect
 from edgessd.core.images import list_images, read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.float_graph import INPUT, load_graph, save_graph
 from edgessd.graph.verify import make_session
@@ -74,7 +74,7 @@ def measure(path: Path, folders: list[Path], count: int) -> dict[str, float]:
     )
     begun = time.perf_counter()
     for image in images:
-        session.run(None, {INPUT: prepare_image(read_image(image), spec, tensor)[0]})
+        session.run(None, {INPUT: preprocess_image(read_image(image), spec, tensor)[0]})
     return {
         "images": count,
         "peak_mb": peak,

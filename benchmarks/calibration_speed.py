@@ -22,7 +22,7 @@ from typing import Any
 from edgessd.calibrate.collect import WORKERS, collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.core.images import list_images, read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import INPUT, FloatGraph
@@ -86,7 +86,7 @@ def _run_float(session: Any, graph: FloatGraph, images: Sequence[Path]) -> None:
         name=INPUT, shape=(1, 3, spec.height, spec.width), dtype="float32", layout="NCHW"
     )
     for image in images:
-        session.run(None, {INPUT: prepare_image(read_image(image), spec, tensor)[0]})
+        session.run(None, {INPUT: preprocess_image(read_image(image), spec, tensor)[0]})
 
 
 if __name__ == "__main__":

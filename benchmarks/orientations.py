@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.cli.models import open_measured
+from edgessd.cli.open_model import open_measured
 from edgessd.core.images import read_image
 from edgessd.data.dataset import load_dataset
 from edgessd.metrics.coco import coco_metrics

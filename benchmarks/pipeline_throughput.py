@@ -5,7 +5,8 @@
 
 For each model and number of threads, in turn and several times over: the engine alone in a loop on one
 input; the pipeline over the whole film without a sink, with JSON lines, and with JSON lines and an
-annotated recording; and the loop that people write (read, prepare, infer, finish, one after the other).
+annotated recording; and the loop that people write (read, preprocess,
+infer, postprocess, one after the other).
 Ratios are of the medians, against the engine alone with the same threads.
 """
 
@@ -86,7 +87,7 @@ def measure(
 def engine_fps(film: str, model: str, threads: int, seconds: float) -> float:
     source = open_source(film)
     with Detector(model, threads=threads) as detector:
-        tensor = detector.prepare(next(iter(source)).image)[0].copy()
+        tensor = detector.preprocess(next(iter(source)).image)[0].copy()
         source.close()
         return time_engine(detector.infer, tensor, seconds=seconds).fps
 

@@ -2,7 +2,7 @@
 
     python benchmarks/pre_and_postprocess.py --json benchmarks/results/pre_and_postprocess.json
 
-Preprocessing: a 768x432 frame to a 300x300 input, by `prepare_image` and in the plain way (swap the
+Preprocessing: a 768x432 frame to a 300x300 input, by `preprocess_image` and in the plain way (swap the
 channels of the frame, resize, subtract and divide in float32, quantize). Post-processing: raw outputs
 of 1,917 anchors with 20 objects in view to detections, by `Postprocessor` on integers, by the same on
 floats, in the plain way (dequantize and activate everything first), and by TFLite's own detection op.
@@ -27,7 +27,7 @@ from edgessd.core.boxes import cxcywh_to_xyxy, iou_matrix
 from edgessd.core.contract import Contract, Preprocess, Scoring
 from edgessd.core.decode import Postprocessor, activate_scores, decode_boxes, encode_boxes
 from edgessd.core.nms import nms_per_class
-from edgessd.core.preprocess import Placement, prepare_image
+from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.core.tensors import Affine, TensorSpec
 
 Step = Callable[[], object]
@@ -43,7 +43,7 @@ ANCHORS = AnchorSpec(
 )
 CODES = Affine(scale=0.08)
 SCORES = Affine(scale=0.1)
-PLACEMENT = Placement(source_width=768, source_height=432)
+TRANSFORM = ImageTransform(source_width=768, source_height=432)
 
 
 def main() -> None:
@@ -97,9 +97,9 @@ def preprocess_steps(dtype: str, quantization: Affine | None) -> dict[str, Step]
         integers = np.round(real / np.float32(quantization.scale)) + quantization.zero_point
         return np.clip(integers, limits.min, limits.max).astype(dtype)[None]
 
-    ours, _ = prepare_image(frame, PREPROCESS, tensor, out)
+    ours, _ = preprocess_image(frame, PREPROCESS, tensor, out)
     assert np.array_equal(ours, plainly())
-    return {"edgessd": lambda: prepare_image(frame, PREPROCESS, tensor, out), "plainly": plainly}
+    return {"edgessd": lambda: preprocess_image(frame, PREPROCESS, tensor, out), "plainly": plainly}
 
 
 def postprocess_steps(labels: int, activation: str) -> dict[str, Step]:
@@ -114,16 +114,16 @@ def postprocess_steps(labels: int, activation: str) -> dict[str, Step]:
     codes, scores = real(raw_codes, CODES), real(raw_scores, SCORES)
     integers = Postprocessor(contract, *outputs(contract, "int8"))
     floats = Postprocessor(contract, *outputs(contract, "float32"))
-    found = integers(raw_codes, raw_scores, PLACEMENT)
+    found = integers(raw_codes, raw_scores, TRANSFORM)
     print(
         f"{contract.columns} columns, {activation}: {len(integers.candidates(raw_scores)[0])} "
         f"candidates, {len(found)} detections"
     )
-    assert np.array_equal(found.boxes, floats(codes, scores, PLACEMENT).boxes)
+    assert np.array_equal(found.boxes, floats(codes, scores, TRANSFORM).boxes)
     assert np.array_equal(found.boxes, plain_detections(contract, raw_codes, raw_scores))
     return {
-        "edgessd, integers": lambda: integers(raw_codes, raw_scores, PLACEMENT),
-        "edgessd, floats": lambda: floats(codes, scores, PLACEMENT),
+        "edgessd, integers": lambda: integers(raw_codes, raw_scores, TRANSFORM),
+        "edgessd, floats": lambda: floats(codes, scores, TRANSFORM),
         "plainly": lambda: plain_detections(contract, raw_codes, raw_scores),
         "TFLite_Detection_PostProcess": detection_op(contract, raw_codes, raw_scores),
     }
@@ -161,7 +161,7 @@ def plain_detections(
     )
     anchors, classes = np.nonzero(scores > contract.nms.score_threshold)
     kept = nms_per_class(boxes[anchors], scores[anchors, classes], classes, contract.nms)
-    return PLACEMENT.to_source(boxes[anchors[kept]])
+    return TRANSFORM.to_source(boxes[anchors[kept]])
 
 
 def detection_op(contract: Contract, raw_codes: np.ndarray, raw_scores: np.ndarray) -> Step:

@@ -38,7 +38,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.images import list_images, read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
@@ -200,12 +200,14 @@ def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Dete
     ]
     names = [output.name for output in outputs]
     box_codes, class_scores = names.index("box_codes"), names.index("class_scores")
-    finish = Postprocessor(contract, outputs[box_codes], outputs[class_scores], nms=EVALUATION_NMS)
+    postprocess = Postprocessor(
+        contract, outputs[box_codes], outputs[class_scores], nms=EVALUATION_NMS
+    )
     found = []
     for path in paths:
-        tensor, placement = prepare_image(read_image(path), spec, image)
+        tensor, transform = preprocess_image(read_image(path), spec, image)
         values = session.run(names, {INPUT: tensor})
-        found.append(finish(values[box_codes], values[class_scores], placement))
+        found.append(postprocess(values[box_codes], values[class_scores], transform))
     return found
 
 

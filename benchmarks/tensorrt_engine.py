@@ -69,7 +69,7 @@ def time_runtime(detector: Detector, images: Sequence[LabelledImage]) -> dict[st
     """Latency and throughput of the runtime against pure enqueue."""
     backend = detector.backend
     assert isinstance(backend, TensorRtBackend)
-    tensor = detector.prepare(read_image(images[0].path))[0].copy()
+    tensor = detector.preprocess(read_image(images[0].path))[0].copy()
     for _ in range(RUNS):
         backend.infer(tensor)
     enqueue: list[float] = []
@@ -112,9 +112,9 @@ def compare(
         frame = read_image(image.path)
         found = {
             name: np.array(value, np.float32)
-            for name, value in engine.infer(engine.prepare(frame)[0]).items()
+            for name, value in engine.infer(engine.preprocess(frame)[0]).items()
         }
-        expected = reference.infer(reference.prepare(frame)[0])
+        expected = reference.infer(reference.preprocess(frame)[0])
         for name, value in expected.items():
             difference = float(np.abs(found[name] - value.astype(np.float32)).max())
             apart[name] = max(apart.get(name, 0.0), difference)

@@ -12,8 +12,8 @@ import typer
 from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
-    from edgessd.bench.figures import BenchFigures
     from edgessd.bench.report.page import Picture
+    from edgessd.bench.results import BenchFigures
     from edgessd.pipeline.frames import Image
     from edgessd.runtime.detector import Detector
 
@@ -55,9 +55,9 @@ def command(
 
     Example: edgessd bench --model dist/cells-raspberry-pi --data bccd --report bench.html
     """
-    from edgessd.bench.measure import measure
+    from edgessd.bench.run_bench import measure
     from edgessd.cli.evaluate import measure_accuracy
-    from edgessd.cli.models import open_measured
+    from edgessd.cli.open_model import open_measured
     from edgessd.pipeline.sources.catalog import open_source
     from edgessd.runtime.detector import Detector
     from edgessd.runtime.starter import default_bundle

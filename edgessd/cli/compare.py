@@ -54,7 +54,7 @@ def command(
     """
     from edgessd.bench.comparison import compare_models
     from edgessd.cli.compare_layers import compare_layers
-    from edgessd.cli.models import open_measured, open_without_xnnpack
+    from edgessd.cli.open_model import open_measured, open_without_xnnpack
     from edgessd.cli.progress import counting
     from edgessd.core.errors import ConfigError
     from edgessd.data.comparison import comparison_set

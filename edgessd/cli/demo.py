@@ -17,8 +17,8 @@ from edgessd.core.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgessd.bench.figures import BenchFigures
     from edgessd.bench.report.page import Picture
+    from edgessd.bench.results import BenchFigures
     from edgessd.lower.build import ExportedCheckpoint
 
 TARGETS = ("host", "raspberry-pi", "coral", "jetson")
@@ -171,11 +171,11 @@ def _bench_apart(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Pictur
 
 
 def _bench(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...]]:
-    from edgessd.bench.measure import measure
+    from edgessd.bench.run_bench import measure
     from edgessd.bundle.verify import read_manifest
     from edgessd.cli.bench import bench_images, found_in
     from edgessd.cli.evaluate import measure_accuracy
-    from edgessd.cli.models import open_measured
+    from edgessd.cli.open_model import open_measured
     from edgessd.runtime.detector import Detector
 
     # A bundle that its device still has to compile is measured through its reference graph.

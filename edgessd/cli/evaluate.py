@@ -48,7 +48,7 @@ def command(
 
     Example: edgessd eval dist/cells-raspberry-pi --data bccd --out evaluation
     """
-    from edgessd.cli.models import open_measured
+    from edgessd.cli.open_model import open_measured
 
     if record_it:
         require_bundle(model)
@@ -114,7 +114,7 @@ def require_bundle(model: Path) -> None:
 
 def record_accuracy(model: Path, report: AccuracyReport, opened: MeasuredModel) -> None:
     """Put an accuracy into a bundle's manifest, in place of an older one of the same data and split."""
-    from edgessd.bench.measured import engine_sentence
+    from edgessd.bench.measured_model import engine_sentence
     from edgessd.bundle.quality import Accuracy
     from edgessd.bundle.store import add_accuracy
 

@@ -22,7 +22,7 @@ from edgessd.core.contract import BoxCode, Contract, Nms, Scoring
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError
 from edgessd.core.nms import Indices, nms_per_class
-from edgessd.core.preprocess import Placement
+from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 
 Raw = NDArray[np.generic]
@@ -109,13 +109,13 @@ class Postprocessor:
         self._first_label = int(contract.scoring.background)
         self._prepare_margin()
 
-    def __call__(self, box_codes: Raw, class_scores: Raw, placement: Placement) -> Detections:
+    def __call__(self, box_codes: Raw, class_scores: Raw, transform: ImageTransform) -> Detections:
         """Detect in one image.
 
         Args:
             box_codes: Raw output of the shape and dtype stated at construction.
             class_scores: Raw output of the shape and dtype stated at construction.
-            placement: Where the image landed in the input, from `fit_image`.
+            transform: Where the image landed in the input, from `fit_image`.
 
         Returns:
             Detections scored over `nms.score_threshold`, in pixels of the source image, clipped to it;
@@ -128,7 +128,7 @@ class Postprocessor:
         boxes = decode_boxes(codes, self._anchors.take(anchor_ids, axis=0), self.contract.box_code)
         kept = nms_per_class(boxes, scores, class_ids, self.nms)
         found = Detections(
-            boxes=placement.to_source(boxes[kept]),
+            boxes=transform.to_source(boxes[kept]),
             scores=scores[kept],
             class_ids=class_ids[kept],
             labels=self.contract.labels,

@@ -2,7 +2,7 @@
 
 Two steps. `fit_image` resizes to the network's size and stays in uint8; `fill_tensor` turns pixel
 values into the input's numbers. Each channel of a pixel has only 256 values, so the second step is a
-table, made once per contract: a quantized input never sees a float image. `prepare_image` does both
+table, made once per contract: a quantized input never sees a float image. `preprocess_image` does both
 and writes pixels straight into the engine's buffer where the table is the identity.
 """
 
@@ -27,7 +27,7 @@ _SIGN_BIT = np.uint8(0x80)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Placement:
+class ImageTransform:
     """Where a source image landed in the network's input.
 
     Attributes:
@@ -64,7 +64,7 @@ class Placement:
 
 def fit_image(
     image_bgr: Pixels, spec: Preprocess, out: Pixels | None = None
-) -> tuple[Pixels, Placement]:
+) -> tuple[Pixels, ImageTransform]:
     """Resize an image to the network's input size, bilinearly, and put its channels in order.
 
     Args:
@@ -100,7 +100,7 @@ def fit_image(
     )
     if swap:
         cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=out)
-    placement = Placement(
+    transform = ImageTransform(
         source_width=image_bgr.shape[1],
         source_height=image_bgr.shape[0],
         left=left / spec.width,
@@ -108,7 +108,7 @@ def fit_image(
         width=width / spec.width,
         height=height / spec.height,
     )
-    return out, placement
+    return out, transform
 
 
 def fitted_rectangle(
@@ -156,18 +156,18 @@ def fill_tensor(
     return out
 
 
-def prepare_image(
+def preprocess_image(
     image_bgr: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
-) -> tuple[Tensor, Placement]:
+) -> tuple[Tensor, ImageTransform]:
     """`fit_image` and `fill_tensor` in one, without a copy where pixels already are the input."""
     if out is None:
         out = np.empty(tensor.shape, tensor.numpy_dtype)
     if tensor.layout == "NHWC" and table_kind(spec, tensor) == "identity":
         check_input(spec, tensor)
-        _, placement = fit_image(image_bgr, spec, out[0].view(np.uint8))
-        return out, placement
-    pixels, placement = fit_image(image_bgr, spec)
-    return fill_tensor(pixels, spec, tensor, out), placement
+        _, transform = fit_image(image_bgr, spec, out[0].view(np.uint8))
+        return out, transform
+    pixels, transform = fit_image(image_bgr, spec)
+    return fill_tensor(pixels, spec, tensor, out), transform
 
 
 @lru_cache(maxsize=32)

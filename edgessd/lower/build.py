@@ -201,15 +201,15 @@ def _export(path: Path, clock: _Clock) -> ExportedCheckpoint:
 
 
 def _postprocess(request: BuildRequest) -> Postprocess:
-    wish = request.target.engine
-    if request.postprocess == "op" and wish.format == "onnx":
+    spec = request.target.engine
+    if request.postprocess == "op" and spec.format == "onnx":
         raise TargetError(
             f"The engine of {request.target.name} can't end in the detection post-process op",
             expected="--postprocess raw",
-            found=f"a {wish.format} engine",
+            found=f"a {spec.format} engine",
             fix="Leave --postprocess out, or build for a target with a .tflite or TensorRT engine",
         )
-    return request.postprocess or wish.postprocess
+    return request.postprocess or spec.postprocess
 
 
 def _quantized(

@@ -63,13 +63,13 @@ def make_engine(
 
 
 def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: Postprocess) -> Engine:
-    wish = target.engine
+    spec = target.engine
     # The op is for other people's clients, and these feed pixels as they are.
-    input_dtype = "uint8" if postprocess == "op" else wish.input_dtype
+    input_dtype = "uint8" if postprocess == "op" else spec.input_dtype
     options = LoweringOptions(
         input_dtype=cast(InputDType, input_dtype),
         postprocess=postprocess,
-        column_pairs=wish.column_pairs,
+        column_pairs=spec.column_pairs,
     )
     lowered = load_lowering("tflite").lower(graph, options)
     return Engine(
@@ -91,15 +91,15 @@ def _tensorrt(
     from edgessd.lower.tensorrt.ahead_of_time import compile_ahead_of_time, installed_compiler
     from edgessd.lower.tensorrt.lower import lower_to_tensorrt
 
-    wish = target.tensorrt
-    assert wish is not None  # a TargetSpec of this format has one
+    spec = target.tensorrt
+    assert spec is not None  # a TargetSpec of this format has one
     lower = partial(
         lower_to_tensorrt,
         graph,
         postprocess=postprocess,
-        nms_max_candidates=wish.nms_max_candidates,
+        nms_max_candidates=spec.nms_max_candidates,
     )
-    graphs = lower(provider=wish.provider)
+    graphs = lower(provider=spec.provider)
     stem = "qdq" if graphs.precision == "int8" else "engine"
     weak, strong = f"{stem}.onnx", f"{stem}.fp16.onnx"
     finish = Finish(
@@ -111,8 +111,8 @@ def _tensorrt(
     )
     # What NVIDIA's compiler refuses here, the device's would refuse too: better now than there.
     compiler = installed_compiler()
-    here = wish.provider == "tensorrt_rtx"
-    capabilities = wish.compute_capabilities if here else (_CHECKED_ON,)
+    here = spec.provider == "tensorrt_rtx"
+    capabilities = spec.compute_capabilities if here else (_CHECKED_ON,)
     # TensorRT-RTX lacks the NMS layer, so what it checks for the other is suppression by operators.
     checked = graphs if here or postprocess == "raw" else lower(provider="tensorrt_rtx")
     compiled = compile_ahead_of_time(checked, compiler, capabilities) if compiler else None

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import onnx
 
-from edgessd.bench.measured import measured_model
+from edgessd.bench.measured_model import measured_model
 from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.detections import Detections

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from edgessd.bench.comparison import MeasuredModel
-from edgessd.bench.measured import engine_sentence, measured_model
+from edgessd.bench.measured_model import engine_sentence, measured_model
 from edgessd.bundle.manifest import Manifest
 from edgessd.bundle.quality import Parity
 from edgessd.bundle.store import write_bundle

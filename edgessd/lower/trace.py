@@ -18,7 +18,7 @@ from edgessd.calibrate.samples import evenly
 from edgessd.core.contract import Contract
 from edgessd.core.errors import DataError, GraphError
 from edgessd.core.images import read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.export import export_float_graph
@@ -175,7 +175,7 @@ def trace_graph(model: onnx.ModelProto, contract: Contract) -> Traced:
     spec = _input_spec(contract, "int8" if image_type == TensorProto.INT8 else "float32")
 
     def run(image: NDArray[np.uint8]) -> Values:
-        tensor, _ = prepare_image(image, contract.preprocess, spec)
+        tensor, _ = preprocess_image(image, contract.preprocess, spec)
         values = session.run(list(wanted.values()), {model.graph.input[0].name: tensor})
         return dict(zip(wanted, values, strict=True))
 
@@ -210,7 +210,7 @@ def _trace_tflite(engine: Path, contract: Contract) -> Traced:
     trace = LiteRtTrace(engine)
 
     def run(image: NDArray[np.uint8]) -> Values:
-        tensor, _ = prepare_image(image, contract.preprocess, trace.input)
+        tensor, _ = preprocess_image(image, contract.preprocess, trace.input)
         values = trace.run(tensor)
         return {
             name: value.transpose(0, 3, 1, 2) if value.ndim == 4 else value

@@ -13,7 +13,7 @@ from edgessd.core.boxes import FloatArray
 from edgessd.core.contract import Contract, Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
-from edgessd.core.preprocess import Placement, prepare_image
+from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.model.batch_norm import fold_batch_norm
 from edgessd.model.checkpoint import Checkpoint, load_model
@@ -23,11 +23,11 @@ Frame = NDArray[np.uint8]
 
 
 class RawOutputs(NamedTuple):
-    """Raw outputs of a batch: box_codes (B, N, 4), class_scores (B, N, C), one placement an image."""
+    """Raw outputs of a batch: box_codes (B, N, 4), class_scores (B, N, C), one transform an image."""
 
     box_codes: FloatArray
     class_scores: FloatArray
-    placements: tuple[Placement, ...]
+    transforms: tuple[ImageTransform, ...]
 
 
 class CheckpointPredictor:
@@ -84,13 +84,15 @@ class CheckpointPredictor:
         """Detect in several frames with one pass through the network."""
         raw = self.raw(frames)
         return [
-            self._postprocess(codes[None], scores[None], placement)
-            for codes, scores, placement in zip(*raw, strict=True)
+            self._postprocess(codes[None], scores[None], transform)
+            for codes, scores, transform in zip(*raw, strict=True)
         ]
 
     def raw(self, frames: Sequence[Frame]) -> RawOutputs:
         """Raw outputs for several frames, before activation, decoding and suppression."""
-        prepared = [prepare_image(frame, self.contract.preprocess, self._input) for frame in frames]
+        prepared = [
+            preprocess_image(frame, self.contract.preprocess, self._input) for frame in frames
+        ]
         pixels = np.concatenate([tensor for tensor, _ in prepared])
         image = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         with torch.inference_mode():
@@ -98,5 +100,5 @@ class CheckpointPredictor:
         return RawOutputs(
             box_codes=box_codes.numpy(),
             class_scores=class_scores.numpy(),
-            placements=tuple(placement for _, placement in prepared),
+            transforms=tuple(transform for _, transform in prepared),
         )

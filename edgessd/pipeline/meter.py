@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Columns of a meter's table, one row a frame.
+# Columns of a meter's table, one row a frame. The first four are keys of `edgessd run --json`, of
+# `edgessd bench --json` and labels of the Prometheus metrics, whose readers know preprocessing as
+# "prepare" and postprocessing as "finish".
 _COLUMNS = ("prepare", "infer", "finish", "delay", "finished_at")
 _LATELY = 30
 
@@ -38,14 +40,14 @@ class Latency:
 class StageSeconds:
     """How long one frame spent in each stage, in seconds."""
 
-    prepare: float
+    preprocess: float
     infer: float
-    finish: float
+    postprocess: float
 
     @property
     def total(self) -> float:
         """From the picture in memory to its detections, waiting left out."""
-        return self.prepare + self.infer + self.finish
+        return self.preprocess + self.infer + self.postprocess
 
 
 class Meter:
@@ -67,7 +69,7 @@ class Meter:
             finished_at: `time.perf_counter()` when it was done.
             delay: Seconds since its capture.
         """
-        row = (seconds.prepare, seconds.infer, seconds.finish, delay, finished_at)
+        row = (seconds.preprocess, seconds.infer, seconds.postprocess, delay, finished_at)
         self._table[self.frames % len(self._table)] = row
         self.frames += 1
 

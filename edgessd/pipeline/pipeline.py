@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Pipeline:
     """Runs a detector over one source or several and hands each result to the sinks.
 
-    Reading, preparing, inference, what comes after it, and every sink overlap, see `pipeline.stages`.
+    Reading, preprocessing, inference, postprocessing, and every sink overlap, see `pipeline.stages`.
     Iterating begins and drives it, and yields each `Result` after the sinks were handed it. Use it as a
     context manager: leaving it drains and closes sinks and sources, also after an error or Ctrl-C, so
     that a recording is always playable.
@@ -85,8 +85,8 @@ class Pipeline:
         self._stages = Stages(self._streams, self._detectors)
         self._workers = [SinkWorker(sink, live=self._streams.live) for sink in sinks]
         self._results: Handover[Result] = Handover()
-        self._finishing = threading.Thread(
-            target=self._finish_each, name="edgessd-finish", daemon=True
+        self._postprocessing = threading.Thread(
+            target=self._postprocess_each, name="edgessd-postprocess", daemon=True
         )
         self._running = self._stopped = False
 
@@ -135,7 +135,7 @@ class Pipeline:
                 closing.callback(worker.close)
             closing.callback(self._streams.close)
             if self._running:
-                closing.callback(self._finishing.join, 5)
+                closing.callback(self._postprocessing.join, 5)
             closing.callback(self._stages.close)
             closing.callback(self._results.end)
             closing.callback(self._streams.end)
@@ -156,22 +156,22 @@ class Pipeline:
             self._started = time.perf_counter()
             self._streams.start()
             self._stages.start()
-            self._finishing.start()
+            self._postprocessing.start()
 
-    def _finish_each(self) -> None:
+    def _postprocess_each(self) -> None:
         try:
             for inferred in self._stages:
-                if not self._results.put(self._finish(inferred)):
+                if not self._results.put(self._postprocess(inferred)):
                     return
         except Exception as error:  # noqa: BLE001 - raised again in the iteration
             self._results.end(error)
         else:
             self._results.end()
 
-    def _finish(self, inferred: Inferred) -> Result:
+    def _postprocess(self, inferred: Inferred) -> Result:
         start = time.perf_counter()
         frame = inferred.frame
-        detections = self.detector.finish(inferred.outputs, inferred.placement)
+        detections = self.detector.postprocess(inferred.outputs, inferred.transform)
         detections = self.controls.choose(detections)
         events: tuple[Event, ...] = ()
         regions: tuple[RegionState, ...] = ()
@@ -179,9 +179,9 @@ class Pipeline:
             detections, events, regions = self._tracking[frame.stream].update(frame, detections)
         finished = time.perf_counter()
         seconds = StageSeconds(
-            prepare=inferred.prepare_seconds,
+            preprocess=inferred.preprocess_seconds,
             infer=inferred.infer_seconds,
-            finish=finished - start,
+            postprocess=finished - start,
         )
         return Result(
             frame=frame,

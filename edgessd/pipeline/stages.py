@@ -1,11 +1,11 @@
-"""Stages that overlap: while the engine looks at one frame, the next is prepared, the last is finished.
+"""Overlapping stages: one frame is preprocessed while the engine runs another and a third is postprocessed.
 
-    Streams ─▶ prepare ─▶ engine ─▶ finish and track ─▶ sinks, and whoever iterates
+    Streams ─▶ preprocess ─▶ engine ─▶ postprocess and track ─▶ sinks, and whoever iterates
 
 Each arrow is a bounded hand-over, so a slow stage holds up those before it and memory stays flat. A live
-source is prepared on the engine's own thread, at the moment the engine is free: a frame that was prepared
-ahead would only wait and grow old. Several engines (more than one Edge TPU, or one engine a core) share
-the frames, and their results come out in the frames' order.
+source is preprocessed on the engine's own thread, at the moment the engine is free: a frame that was
+preprocessed ahead would only wait and grow old. Several engines (more than one Edge TPU, or one engine a
+core) share the frames, and their results come out in the frames' order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from edgessd.core.preprocess import Placement
+from edgessd.core.preprocess import ImageTransform
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.handover import Handover
 from edgessd.pipeline.streams import Streams, Taken
@@ -32,13 +32,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
+class Preprocessed:
     """A frame as the engine wants it."""
 
     ticket: int
     frame: Frame
     tensor: Tensor
-    placement: Placement
+    transform: ImageTransform
     seconds: float
 
 
@@ -48,8 +48,8 @@ class Inferred:
 
     frame: Frame
     outputs: dict[str, Tensor]
-    placement: Placement
-    prepare_seconds: float
+    transform: ImageTransform
+    preprocess_seconds: float
     infer_seconds: float
 
 
@@ -61,12 +61,12 @@ class Stages:
 
     Args:
         streams: Where frames come from; their errors come out of the iteration.
-        detectors: Prepare and infer; several of the same model share the work.
+        detectors: Preprocess and infer; several of the same model share the work.
     """
 
     def __init__(self, streams: Streams, detectors: Sequence[Detector]) -> None:
         self._streams = streams
-        self._prepared: Handover[Prepared] = Handover()
+        self._preprocessed: Handover[Preprocessed] = Handover()
         self._inferred: Handover[Inferred] = Handover()
         self._working = len(detectors)
         self._error: Exception | None = None
@@ -79,7 +79,9 @@ class Stages:
             for number, detector in enumerate(detectors)
         ]
         if not streams.live:
-            self._threads.append(_thread("edgessd-prepare", self._prepare_ahead, detectors[0]))
+            self._threads.append(
+                _thread("edgessd-preprocess", self._preprocess_ahead, detectors[0])
+            )
 
     def start(self) -> None:
         """Begin to take frames."""
@@ -92,26 +94,26 @@ class Stages:
 
     def close(self) -> None:
         """Stop and wait for the frame that the engine is at. The streams must have been ended before."""
-        self._prepared.end()
+        self._preprocessed.end()
         self._inferred.end()
         for thread in self._threads:
             if thread.ident is not None:
                 # An accelerator that hangs in its driver must not keep the program from ending.
                 thread.join(timeout=5)
 
-    def _prepare_ahead(self, detector: Detector) -> None:
+    def _preprocess_ahead(self, detector: Detector) -> None:
         buffers: deque[Tensor] = deque()
         try:
             while (taken := self._streams.take()) is not None:
                 out = buffers.popleft() if len(buffers) == self._buffers else None
-                prepared = _prepare(taken, detector, out)
-                buffers.append(prepared.tensor)
-                if not self._prepared.put(prepared):
+                preprocessed = _preprocess(taken, detector, out)
+                buffers.append(preprocessed.tensor)
+                if not self._preprocessed.put(preprocessed):
                     return
         except Exception as error:  # noqa: BLE001  # whatever it is, `take` raises it again
-            self._prepared.end(error)
+            self._preprocessed.end(error)
         else:
-            self._prepared.end()
+            self._preprocessed.end()
 
     def _infer_each(self, detector: Detector) -> None:
         engine = detector.backend
@@ -119,13 +121,13 @@ class Stages:
             buffer = np.empty(engine.input.shape, engine.input.numpy_dtype)
             self._work(
                 self._streams.take,
-                lambda taken: _infer(_prepare(taken, detector, buffer), detector),
+                lambda taken: _infer(_preprocess(taken, detector, buffer), detector),
             )
         elif isinstance(engine, Overlapping):
-            overlap = _Overlap(engine, self._prepared)
+            overlap = _Overlap(engine, self._preprocessed)
             self._work(overlap.submit_next, overlap.collect)
         else:
-            self._work(self._prepared.take, lambda prepared: _infer(prepared, detector))
+            self._work(self._preprocessed.take, lambda preprocessed: _infer(preprocessed, detector))
 
     def _work(self, take: Callable[[], T | None], infer: Callable[[T], Numbered]) -> None:
         """What one engine does, until there is nothing more. The last one to leave passes the end on.
@@ -159,51 +161,51 @@ class Stages:
 class _Overlap:
     """An engine that takes a frame while it is still at another."""
 
-    def __init__(self, engine: Overlapping, frames: Handover[Prepared]) -> None:
+    def __init__(self, engine: Overlapping, frames: Handover[Preprocessed]) -> None:
         self._engine = engine
         self._frames = frames
-        self._waiting: deque[tuple[Prepared, float]] = deque()
+        self._waiting: deque[tuple[Preprocessed, float]] = deque()
 
-    def submit_next(self) -> tuple[Prepared, float] | None:
+    def submit_next(self) -> tuple[Preprocessed, float] | None:
         """Submit every frame that is ready, and give the oldest that is under way; None at the end."""
         while len(self._waiting) < self._engine.in_flight:
-            prepared = self._frames.take(wait=not self._waiting)
-            if prepared is None:
+            preprocessed = self._frames.take(wait=not self._waiting)
+            if preprocessed is None:
                 break
-            self._waiting.append((prepared, time.perf_counter()))
-            self._engine.submit(prepared.tensor)
+            self._waiting.append((preprocessed, time.perf_counter()))
+            self._engine.submit(preprocessed.tensor)
         return self._waiting.popleft() if self._waiting else None
 
-    def collect(self, oldest: tuple[Prepared, float]) -> Numbered:
+    def collect(self, oldest: tuple[Preprocessed, float]) -> Numbered:
         """Wait for the oldest frame's outputs."""
-        prepared, start = oldest
-        return _numbered(prepared, self._engine.collect(), since=start)
+        preprocessed, start = oldest
+        return _numbered(preprocessed, self._engine.collect(), since=start)
 
 
-def _prepare(taken: Taken, detector: Detector, out: Tensor | None = None) -> Prepared:
+def _preprocess(taken: Taken, detector: Detector, out: Tensor | None = None) -> Preprocessed:
     start = time.perf_counter()
-    tensor, placement = detector.prepare(taken.frame.image, out)
-    return Prepared(
+    tensor, transform = detector.preprocess(taken.frame.image, out)
+    return Preprocessed(
         ticket=taken.ticket,
         frame=taken.frame,
         tensor=tensor,
-        placement=placement,
+        transform=transform,
         seconds=time.perf_counter() - start,
     )
 
 
-def _infer(prepared: Prepared, detector: Detector) -> Numbered:
+def _infer(preprocessed: Preprocessed, detector: Detector) -> Numbered:
     start = time.perf_counter()
-    return _numbered(prepared, detector.infer(prepared.tensor), since=start)
+    return _numbered(preprocessed, detector.infer(preprocessed.tensor), since=start)
 
 
-def _numbered(prepared: Prepared, outputs: dict[str, Tensor], *, since: float) -> Numbered:
-    return prepared.ticket, Inferred(
-        frame=prepared.frame,
+def _numbered(preprocessed: Preprocessed, outputs: dict[str, Tensor], *, since: float) -> Numbered:
+    return preprocessed.ticket, Inferred(
+        frame=preprocessed.frame,
         # The backend may write its next outputs into the same memory while these are decoded.
         outputs={name: output.copy() for name, output in outputs.items()},
-        placement=prepared.placement,
-        prepare_seconds=prepared.seconds,
+        transform=preprocessed.transform,
+        preprocess_seconds=preprocessed.seconds,
         infer_seconds=time.perf_counter() - since,
     )
 

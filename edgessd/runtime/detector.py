@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError
-from edgessd.core.preprocess import Placement, prepare_image
+from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.runtime.backend import Tensor
-from edgessd.runtime.opening import Wish, open_model
+from edgessd.runtime.opening import ModelOptions, open_model
 
-Frame = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
 
 class Detector:
@@ -38,7 +38,7 @@ class Detector:
         scheme: Quantization scheme, `unknown` for a foreign .tflite.
         backend: What executes the engine.
         engine_path, engine_format: The engine's file.
-        preprocess, labels: What the detector does with a frame, and what it can find.
+        preprocessing, labels: What the detector does with a frame, and what it can find.
         contract: None for a foreign model.
         manifest: None for anything but a bundle.
         notes: What a person should know, e.g. that a model's normalization had to be assumed.
@@ -67,15 +67,15 @@ class Detector:
             raise BackendError(
                 "There is nothing to run on", expected="threads >= 1", found=str(threads)
             )
-        wish = Wish(
+        options = ModelOptions(
             backend=backend,
             threads=threads,
             nms=nms,
             labels=Path(labels) if labels is not None else None,
         )
-        opened = open_model(self.path, wish)
+        opened = open_model(self.path, options)
         self.backend = opened.backend
-        self.preprocess = opened.preprocess
+        self.preprocessing = opened.preprocessing
         self.labels = opened.labels
         self.contract = opened.contract
         self.manifest = opened.manifest
@@ -85,7 +85,7 @@ class Detector:
         self.scheme = opened.scheme
         self.engine_path = opened.engine_path
         self.engine_format = opened.engine_format
-        self._make_finish = opened.make_finish
+        self._make_postprocess = opened.make_postprocess
         self.nms = opened.nms
 
     @property
@@ -96,7 +96,7 @@ class Detector:
     @nms.setter
     def nms(self, nms: Nms) -> None:
         self._nms = nms
-        self._finish = self._make_finish(nms)
+        self._postprocess = self._make_postprocess(nms)
 
     @property
     def score_threshold(self) -> float:
@@ -110,34 +110,36 @@ class Detector:
     @property
     def input_size(self) -> tuple[int, int]:
         """(width, height) of the network's input in pixels."""
-        return self.preprocess.width, self.preprocess.height
+        return self.preprocessing.width, self.preprocessing.height
 
     @property
     def details(self) -> dict[str, Any]:
         """What a benchmark has to state of the engine: backend, library, version, threads, delegate."""
         return {"backend": self.backend.name, **self.backend.details}
 
-    def __call__(self, frame_bgr: Frame) -> Detections:
+    def __call__(self, frame_bgr: ImageArray) -> Detections:
         """Detect in one (H, W, 3) uint8 BGR frame of any size."""
-        tensor, placement = self.prepare(frame_bgr)
-        return self.finish(self.infer(tensor), placement)
+        tensor, transform = self.preprocess(frame_bgr)
+        return self.postprocess(self.infer(tensor), transform)
 
-    def prepare(self, frame_bgr: Frame, out: Tensor | None = None) -> tuple[Tensor, Placement]:
+    def preprocess(
+        self, frame_bgr: ImageArray, out: Tensor | None = None
+    ) -> tuple[Tensor, ImageTransform]:
         """First stage: the engine's input, and where the frame landed in it.
 
         Args:
             frame_bgr: (H, W, 3) uint8.
             out: Array of `backend.input`'s shape and dtype to write into; made if absent.
         """
-        return prepare_image(frame_bgr, self.preprocess, self.backend.input, out)
+        return preprocess_image(frame_bgr, self.preprocessing, self.backend.input, out)
 
     def infer(self, tensor: Tensor) -> dict[str, Tensor]:
         """Second stage: raw outputs by name, valid until the next call."""
         return self.backend.infer(tensor)
 
-    def finish(self, outputs: Mapping[str, Tensor], placement: Placement) -> Detections:
+    def postprocess(self, outputs: Mapping[str, Tensor], transform: ImageTransform) -> Detections:
         """Third stage: decode and suppress, in pixels of the original frame."""
-        return self._finish(outputs, placement)
+        return self._postprocess(outputs, transform)
 
     def close(self) -> None:
         """Free the engine. Calling it twice is fine."""

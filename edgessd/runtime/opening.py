@@ -15,7 +15,7 @@ from edgessd.core.contract import Contract, Nms, Preprocess
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError, BundleError, EdgessdError, TargetError
-from edgessd.core.preprocess import Placement
+from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.backend import Backend, Tensor
 from edgessd.runtime.catalog import default_threads, open_engine
@@ -26,11 +26,11 @@ from edgessd.target.load import load_target
 CONTRACT_KEY = "edgessd.contract"
 QUANTIZATION_KEY = "edgessd.quantization"
 
-Finish = Callable[[Mapping[str, Tensor], Placement], Detections]
+Postprocess = Callable[[Mapping[str, Tensor], ImageTransform], Detections]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class ModelOptions:
     """How a model shall be opened; None leaves the choice to the model and its target."""
 
     backend: str | None = None
@@ -48,8 +48,8 @@ class OpenedModel:
         engine_path: The engine's file.
         engine_format: `tflite` or `onnx`.
         scheme: Quantization scheme, `unknown` for a foreign model.
-        preprocess, labels, nms: What happens before and after it.
-        make_finish: The third stage for any NMS settings.
+        preprocessing, labels, nms: What happens before and after it.
+        make_postprocess: The third stage for any NMS settings.
         contract: None for a foreign model.
         manifest: None for anything but a bundle.
         notes: What a person should know.
@@ -59,21 +59,21 @@ class OpenedModel:
     engine_path: Path
     engine_format: str
     scheme: str
-    preprocess: Preprocess
+    preprocessing: Preprocess
     labels: tuple[str, ...]
     nms: Nms
-    make_finish: Callable[[Nms], Finish]
+    make_postprocess: Callable[[Nms], Postprocess]
     contract: Contract | None = None
     manifest: Manifest | None = None
     notes: tuple[str, ...] = ()
 
 
-def open_model(path: Path, wish: Wish) -> OpenedModel:
+def open_model(path: Path, options: ModelOptions) -> OpenedModel:
     """Recognise a model by what it is and open it; raises as `Detector` says."""
     if path.name == MANIFEST_NAME:
         path = path.parent
     if path.is_dir():
-        return _open_bundle(open_bundle(path), wish)
+        return _open_bundle(open_bundle(path), options)
     if not path.exists():
         raise BackendError(
             f"There is no model at {path}",
@@ -88,9 +88,9 @@ def open_model(path: Path, wish: Wish) -> OpenedModel:
             fix=f"Give {path.parent} instead",
         )
     if path.suffix == ".tflite":
-        return _open_foreign(path, wish)
+        return _open_foreign(path, options)
     if path.suffix == ".onnx":
-        return _open_onnx(path, wish)
+        return _open_onnx(path, options)
     raise BackendError(
         f"{path} isn't a model that runs here",
         expected="a bundle's folder, a .tflite or an .onnx",
@@ -101,20 +101,20 @@ def open_model(path: Path, wish: Wish) -> OpenedModel:
     )
 
 
-def _open_bundle(bundle: Bundle, wish: Wish) -> OpenedModel:
+def _open_bundle(bundle: Bundle, options: ModelOptions) -> OpenedModel:
     manifest = bundle.manifest
-    if wish.labels is not None:
+    if options.labels is not None:
         raise BackendError(
-            "A bundle carries its labels", found=f"--labels {wish.labels}", fix="Leave it out"
+            "A bundle carries its labels", found=f"--labels {options.labels}", fix="Leave it out"
         )
-    preferred, threads = _target_wish(manifest.target)
-    engine = _engine_of(bundle, wish)
+    preferred, threads = _target_defaults(manifest.target)
+    engine = _engine_of(bundle, options)
     backend = open_engine(
         engine.path,
         engine.format,
-        backend=wish.backend,
+        backend=options.backend,
         preferred=preferred,
-        threads=wish.threads or default_threads(threads),
+        threads=options.threads or default_threads(threads),
     )
     if engine.stated:
         _require_same_tensors(bundle, backend)
@@ -124,12 +124,12 @@ def _open_bundle(bundle: Bundle, wish: Wish) -> OpenedModel:
         engine_path=engine.path,
         engine_format=engine.format,
         scheme=manifest.scheme,
-        preprocess=contract.preprocess,
+        preprocessing=contract.preprocess,
         labels=contract.labels,
-        nms=wish.nms or contract.nms,
-        make_finish=_op_finish(bundle, backend)
+        nms=options.nms or contract.nms,
+        make_postprocess=_op_postprocess(bundle, backend)
         if manifest.postprocess == "op"
-        else _raw_finish(contract, backend),
+        else _raw_postprocess(contract, backend),
         contract=contract,
         manifest=manifest,
         notes=(*manifest.notes, *engine.notes),
@@ -146,17 +146,19 @@ class _Engine:
     notes: tuple[str, ...] = ()
 
 
-def _engine_of(bundle: Bundle, wish: Wish) -> _Engine:
+def _engine_of(bundle: Bundle, options: ModelOptions) -> _Engine:
     """The bundle's engine, the one compiled from it for this machine, or the graph that stands for it."""
     manifest = bundle.manifest
     if manifest.finish is None:
         return _Engine(path=bundle.engine_path, format=manifest.engine.format)
-    if wish.backend not in (None, "tensorrt"):
+    if options.backend not in (None, "tensorrt"):
         return _Engine(
             path=bundle.directory / manifest.finish.weakly_typed.file,
             format="onnx",
             stated=manifest.needs_finish,
-            notes=(f"Not the device's engine: the graph it is compiled from, in {wish.backend}",),
+            notes=(
+                f"Not the device's engine: the graph it is compiled from, in {options.backend}",
+            ),
         )
     try:
         return _compiled(bundle)
@@ -190,12 +192,12 @@ def require_engine_support(target: str) -> None:
     from edgessd.runtime.tensorrt.gpu import identify_gpu
     from edgessd.runtime.tensorrt.provider import find_provider, require_binding
 
-    wish = load_target(target).tensorrt
-    require_binding(find_provider(wish.provider if wish else None))
+    options = load_target(target).tensorrt
+    require_binding(find_provider(options.provider if options else None))
     identify_gpu()
 
 
-def _target_wish(name: str) -> tuple[tuple[str, ...], int]:
+def _target_defaults(name: str) -> tuple[tuple[str, ...], int]:
     """Backends and threads of the target a bundle was built for."""
     try:
         spec = load_target(name)
@@ -204,8 +206,8 @@ def _target_wish(name: str) -> tuple[tuple[str, ...], int]:
     return spec.backends, spec.threads
 
 
-def _open_onnx(path: Path, wish: Wish) -> OpenedModel:
-    backend = open_engine(path, "onnx", backend=wish.backend, threads=wish.threads)
+def _open_onnx(path: Path, options: ModelOptions) -> OpenedModel:
+    backend = open_engine(path, "onnx", backend=options.backend, threads=options.threads)
     text = backend.metadata.get(CONTRACT_KEY)
     if text is None:
         raise BackendError(
@@ -225,10 +227,10 @@ def _open_onnx(path: Path, wish: Wish) -> OpenedModel:
         engine_path=path,
         engine_format="onnx",
         scheme=_scheme(backend),
-        preprocess=contract.preprocess,
+        preprocessing=contract.preprocess,
         labels=contract.labels,
-        nms=wish.nms or contract.nms,
-        make_finish=_raw_finish(contract, backend),
+        nms=options.nms or contract.nms,
+        make_postprocess=_raw_postprocess(contract, backend),
         contract=contract,
     )
 
@@ -239,11 +241,11 @@ def _scheme(backend: Backend) -> str:
     return str(msgspec.json.decode(text)["scheme"]) if text else "float"
 
 
-def _open_foreign(path: Path, wish: Wish) -> OpenedModel:
-    backend = open_engine(path, "tflite", backend=wish.backend, threads=wish.threads)
-    model = read_foreign_model(path, backend.input, backend.outputs, labels_file=wish.labels)
+def _open_foreign(path: Path, options: ModelOptions) -> OpenedModel:
+    backend = open_engine(path, "tflite", backend=options.backend, threads=options.threads)
+    model = read_foreign_model(path, backend.input, backend.outputs, labels_file=options.labels)
 
-    def make_finish(nms: Nms) -> Finish:
+    def make_postprocess(nms: Nms) -> Postprocess:
         return OpPostprocessor(model.outputs, model.labels, nms)
 
     return OpenedModel(
@@ -251,16 +253,16 @@ def _open_foreign(path: Path, wish: Wish) -> OpenedModel:
         engine_path=path,
         engine_format="tflite",
         scheme="unknown",
-        preprocess=model.preprocess,
+        preprocessing=model.preprocess,
         labels=model.labels,
         # The op has suppressed with the settings its author chose; nothing is added to them unasked.
-        nms=wish.nms or Nms(iou_threshold=1.0),
-        make_finish=make_finish,
+        nms=options.nms or Nms(iou_threshold=1.0),
+        make_postprocess=make_postprocess,
         notes=model.notes,
     )
 
 
-def _op_finish(bundle: Bundle, backend: Backend) -> Callable[[Nms], Finish]:
+def _op_postprocess(bundle: Bundle, backend: Backend) -> Callable[[Nms], Postprocess]:
     roles = outputs_by_name(backend.outputs)
     if roles is None:
         raise BundleError(
@@ -271,7 +273,7 @@ def _op_finish(bundle: Bundle, backend: Backend) -> Callable[[Nms], Finish]:
     return lambda nms: OpPostprocessor(roles, bundle.manifest.contract.labels, nms)
 
 
-def _raw_finish(contract: Contract, backend: Backend) -> Callable[[Nms], Finish]:
+def _raw_postprocess(contract: Contract, backend: Backend) -> Callable[[Nms], Postprocess]:
     outputs = {output.name: output for output in backend.outputs}
     if {"box_codes", "class_scores"} - set(outputs):
         raise BackendError(
@@ -280,15 +282,15 @@ def _raw_finish(contract: Contract, backend: Backend) -> Callable[[Nms], Finish]
             found=", ".join(outputs),
         )
 
-    def make_finish(nms: Nms) -> Finish:
+    def make_postprocess(nms: Nms) -> Postprocess:
         decode = Postprocessor(contract, outputs["box_codes"], outputs["class_scores"], nms=nms)
 
-        def finish(values: Mapping[str, Tensor], placement: Placement) -> Detections:
-            return decode(values["box_codes"], values["class_scores"], placement)
+        def postprocess(values: Mapping[str, Tensor], transform: ImageTransform) -> Detections:
+            return decode(values["box_codes"], values["class_scores"], transform)
 
-        return finish
+        return postprocess
 
-    return make_finish
+    return make_postprocess
 
 
 def _require_same_tensors(bundle: Bundle, backend: Backend) -> None:

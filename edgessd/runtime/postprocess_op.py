@@ -18,7 +18,7 @@ from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError
 from edgessd.core.nms import nms_per_class
-from edgessd.core.preprocess import Placement
+from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.backend import Tensor
 
@@ -82,7 +82,7 @@ class OpPostprocessor:
         self._outputs = outputs
         self._labels = labels
 
-    def __call__(self, values: Mapping[str, Tensor], placement: Placement) -> Detections:
+    def __call__(self, values: Mapping[str, Tensor], transform: ImageTransform) -> Detections:
         """Detections scored over `nms.score_threshold`, in pixels of the source image.
 
         Raises:
@@ -107,7 +107,7 @@ class OpPostprocessor:
         scores = scores[passing]
         kept = nms_per_class(boxes, scores, class_ids, self.nms)
         found = Detections(
-            boxes=placement.to_source(boxes[kept]),
+            boxes=transform.to_source(boxes[kept]),
             scores=scores[kept],
             class_ids=class_ids[kept],
             labels=self._labels,

@@ -50,7 +50,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sources: tuple[str, ...] = ()
 
 
-class EngineWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `build` makes for the target.
 
     Attributes:
@@ -112,7 +112,7 @@ class JetPack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     python: str
 
 
-class TensorRtWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TensorRtSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What TensorRT can do on the target and how it is asked to build there.
 
     Attributes:
@@ -168,7 +168,7 @@ class TensorRtWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 )
 
 
-class CameraWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """GStreamer pipelines of the device, each ending in an appsink that gives BGR; "" where it has none.
 
     Attributes:
@@ -221,14 +221,14 @@ class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     name: str
     title: str
-    engine: EngineWish
+    engine: EngineSpec
     backends: tuple[str, ...]
     device: Device = Device()
     threads: int = 4
     profiles: tuple[str, ...] = ()
     stands_for: str = ""
-    tensorrt: TensorRtWish | None = None
-    camera: CameraWish = CameraWish()
+    tensorrt: TensorRtSpec | None = None
+    camera: CameraSpec = CameraSpec()
     pending: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

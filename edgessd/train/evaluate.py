@@ -55,15 +55,15 @@ class Evaluator:
     @torch.inference_mode()
     def _detect_batch(self, model: nn.Module, indices: Sequence[int]) -> list[Detections]:
         parameter = next(model.parameters())
-        tensors, placements = [], []
+        tensors, transforms = [], []
         for index in indices:
-            pixels, placement = fit_image(self.photos.read(index), self._contract.preprocess)
+            pixels, transform = fit_image(self.photos.read(index), self._contract.preprocess)
             tensors.append(fill_tensor(pixels, self._contract.preprocess, self._input))
-            placements.append(placement)
+            transforms.append(transform)
         images = torch.from_numpy(np.concatenate(tensors)).to(parameter.device)
         images = images.contiguous(memory_format=torch.channels_last)
         box_codes, class_scores = (output.float().cpu().numpy() for output in model(images))
         return [
-            self._postprocess(box_codes[row : row + 1], class_scores[row : row + 1], placement)
-            for row, placement in enumerate(placements)
+            self._postprocess(box_codes[row : row + 1], class_scores[row : row + 1], transform)
+            for row, transform in enumerate(transforms)
         ]

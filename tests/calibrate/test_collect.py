@@ -12,7 +12,7 @@ from edgessd.calibrate.collect import collect
 from edgessd.calibrate.tap import stride_of
 from edgessd.core.errors import CalibrationError
 from edgessd.core.images import read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import INPUT, FloatGraph
@@ -47,7 +47,7 @@ def test_extremes_are_those_of_the_float_graph(small_graph: FloatGraph, folder: 
     spec = TensorSpec(name=INPUT, shape=(1, 3, 64, 97), dtype="float32", layout="NCHW")
     lows, highs = [], []
     for path in images:
-        tensor, _ = prepare_image(read_image(path), small_graph.contract.preprocess, spec)
+        tensor, _ = preprocess_image(read_image(path), small_graph.contract.preprocess, spec)
         values = run_model(everything, {INPUT: tensor})
         lows.append([values[name].min() for name in names[1:]])
         highs.append([values[name].max() for name in names[1:]])

@@ -133,7 +133,7 @@ def test_compare_checkpoint_and_its_float_graph(
 
 
 def test_a_model_that_decodes_by_itself_is_measured_with_its_own_settings(shared: Path) -> None:
-    from edgessd.cli.models import open_measured
+    from edgessd.cli.open_model import open_measured
 
     model = shared / "data" / "google_ssd_mobilenet_v1_coco"
     opened = open_measured(model / "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite", threads=1)

@@ -159,7 +159,7 @@ def test_run_and_bench_need_neither_torch_nor_onnx(
     picture = sorted((shared / "data/coco128/images/val2017").iterdir())[0]
     program = (
         "import sys\n"
-        "import edgessd.pipeline.pipeline, edgessd.bench.measure, edgessd.bench.report.page\n"
+        "import edgessd.pipeline.pipeline, edgessd.bench.run_bench, edgessd.bench.report.page\n"
         "from edgessd.cli.app import make_app\n"
         f"for words in (['run', '--source', {str(picture)!r}], ['bench', '--seconds', '0.1']):\n"
         f"    make_app()(words + ['--model', {str(google)!r}], standalone_mode=False)\n"

@@ -241,8 +241,8 @@ class TestOnnxruntimeIntegers(BackendContract):
         )
         for detector in (whole, kept):
             assert detector(image).labels == bundle.manifest.contract.labels
-        tensor, _ = whole.prepare(image)
-        np.testing.assert_array_equal(kept.prepare(image)[0], tensor)
+        tensor, _ = whole.preprocess(image)
+        np.testing.assert_array_equal(kept.preprocess(image)[0], tensor)
         integers, floats = whole.infer(tensor), kept.infer(tensor)
         for spec in bundle.manifest.engine.outputs:
             assert spec.quantization is not None

@@ -14,14 +14,14 @@ from edgessd.core.boxes import clip_boxes, cxcywh_to_xyxy, iou_matrix, xyxy_to_c
 from edgessd.core.contract import BoxCode, Contract, Nms, Preprocess, Scoring
 from edgessd.core.decode import Postprocessor, activate_scores, decode_boxes, encode_boxes
 from edgessd.core.errors import ConfigError
-from edgessd.core.preprocess import Placement
+from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import Affine, TensorSpec
 
 ANCHORS = AnchorSpec(
     levels=ssd_levels(grids=[(4, 5), (2, 2)], scales=[0.2, 0.5, 0.9], ratios=[[2], [2, 3]])
 )
 COUNT = ANCHORS.count
-PLACEMENT = Placement(source_width=320, source_height=240)
+TRANSFORM = ImageTransform(source_width=320, source_height=240)
 
 
 def contract_of(scoring: Scoring, labels: int = 3, nms: Nms | None = None) -> Contract:
@@ -157,9 +157,9 @@ def test_integers_give_what_their_real_values_give(
 
     integers = Postprocessor(contract, *outputs_of(contract.columns, dtype, scores, codes))
     floats = Postprocessor(contract, *outputs_of(contract.columns))
-    found = integers(raw_codes, raw_scores, PLACEMENT)
+    found = integers(raw_codes, raw_scores, TRANSFORM)
     real_codes, real_scores = real(raw_codes, codes), real(raw_scores, scores)
-    again = floats(real_codes, real_scores, PLACEMENT)
+    again = floats(real_codes, real_scores, TRANSFORM)
 
     np.testing.assert_array_equal(found.boxes, again.boxes)
     np.testing.assert_array_equal(found.scores, again.scores)
@@ -183,9 +183,9 @@ def test_a_score_must_exceed_the_threshold(dtype) -> None:
     process = Postprocessor(contract, *outputs_of(1, dtype, scores, codes))
     raw_codes, raw = np.zeros((1, COUNT, 4), dtype), np.zeros((1, COUNT, 1), dtype)
     raw[0, 2, 0] = zero_point
-    assert len(process(raw_codes, raw, PLACEMENT)) == 0
+    assert len(process(raw_codes, raw, TRANSFORM)) == 0
     raw[0, 2, 0] = zero_point + 1
-    found = process(raw_codes, raw, PLACEMENT)
+    found = process(raw_codes, raw, TRANSFORM)
     assert found.scores.tolist() == pytest.approx([1 / (1 + math.exp(-0.1))])
 
 
@@ -193,9 +193,9 @@ def test_a_softmax_tie_with_the_background_is_half_and_does_not_pass() -> None:
     contract = contract_of(Scoring(), labels=1, nms=Nms(score_threshold=0.5))
     process = Postprocessor(contract, *outputs_of(2))
     scores = np.zeros((1, COUNT, 2), np.float32)
-    assert len(process(np.zeros((1, COUNT, 4), np.float32), scores, PLACEMENT)) == 0
+    assert len(process(np.zeros((1, COUNT, 4), np.float32), scores, TRANSFORM)) == 0
     scores[0, 0, 1] = 1e-3
-    assert len(process(np.zeros((1, COUNT, 4), np.float32), scores, PLACEMENT)) == 1
+    assert len(process(np.zeros((1, COUNT, 4), np.float32), scores, TRANSFORM)) == 1
 
 
 def test_nothing_passes_and_nothing_is_found() -> None:
@@ -203,7 +203,7 @@ def test_nothing_passes_and_nothing_is_found() -> None:
     quantized = outputs_of(4, "int8", Affine(scale=0.1), Affine(scale=0.1))
     scores = np.full((1, COUNT, 4), -128, np.int8)
     scores[..., 0] = 127
-    found = Postprocessor(contract, *quantized)(np.zeros((1, COUNT, 4), np.int8), scores, PLACEMENT)
+    found = Postprocessor(contract, *quantized)(np.zeros((1, COUNT, 4), np.int8), scores, TRANSFORM)
     assert len(found) == 0
     assert found.labels == contract.labels
     assert found.boxes.dtype == np.float32
@@ -215,7 +215,7 @@ def test_the_background_is_never_found() -> None:
     scores[..., 0] = 9
     scores[0, 5, 2] = 2
     found = Postprocessor(contract, *outputs_of(3))(
-        np.zeros((1, COUNT, 4), np.float32), scores, PLACEMENT
+        np.zeros((1, COUNT, 4), np.float32), scores, TRANSFORM
     )
     assert [label for label, _, _ in found.named()] == ["label 1"]
     anchor = cxcywh_to_xyxy(anchor_boxes(ANCHORS))[5:6]
@@ -225,13 +225,13 @@ def test_the_background_is_never_found() -> None:
 def test_a_box_outside_the_image_is_left_out() -> None:
     """A letterboxed image ends where its bars begin; what lies in the bars is nowhere in the source."""
     contract = contract_of(Scoring(activation="sigmoid", background=False), labels=1)
-    bars = Placement(source_width=100, source_height=10, top=0.45, height=0.1)
+    bars = ImageTransform(source_width=100, source_height=10, top=0.45, height=0.1)
     scores = np.full((1, COUNT, 1), -9, np.float32)
     scores[0, 0, 0] = 5  # the first anchor lies at the top
     codes = np.zeros((1, COUNT, 4), np.float32)
     process = Postprocessor(contract, *outputs_of(1))
     assert len(process(codes, scores, bars)) == 0
-    assert len(process(codes, scores, PLACEMENT)) == 1
+    assert len(process(codes, scores, TRANSFORM)) == 1
 
 
 @pytest.mark.parametrize("nan", [np.nan, -np.inf])
@@ -239,7 +239,7 @@ def test_scores_that_are_no_numbers_find_nothing(nan) -> None:
     contract = contract_of(Scoring(activation="sigmoid", background=False), labels=1)
     process = Postprocessor(contract, *outputs_of(1))
     scores = np.full((1, COUNT, 1), nan, np.float32)
-    assert len(process(np.zeros((1, COUNT, 4), np.float32), scores, PLACEMENT)) == 0
+    assert len(process(np.zeros((1, COUNT, 4), np.float32), scores, TRANSFORM)) == 0
 
 
 def test_half_precision_outputs_are_decoded_too() -> None:
@@ -247,9 +247,9 @@ def test_half_precision_outputs_are_decoded_too() -> None:
     random = np.random.default_rng(3)
     codes = random.normal(0, 1, (1, COUNT, 4)).astype(np.float16)
     scores = random.normal(0, 2, (1, COUNT, 4)).astype(np.float16)
-    half = Postprocessor(contract, *outputs_of(4, "float16"))(codes, scores, PLACEMENT)
+    half = Postprocessor(contract, *outputs_of(4, "float16"))(codes, scores, TRANSFORM)
     single = Postprocessor(contract, *outputs_of(4))(
-        codes.astype(np.float32), scores.astype(np.float32), PLACEMENT
+        codes.astype(np.float32), scores.astype(np.float32), TRANSFORM
     )
     assert len(single) > 0
     np.testing.assert_array_equal(half.boxes, single.boxes)
@@ -268,4 +268,4 @@ def test_outputs_that_do_not_fit_the_contract_are_refused() -> None:
         Postprocessor(contract, codes, outputs_of(4, "int64")[1])
     process = Postprocessor(contract, codes, scores)
     with pytest.raises(ConfigError, match="another type"):
-        process(np.zeros((1, COUNT, 4), np.float32), np.zeros((1, COUNT, 4), np.int8), PLACEMENT)
+        process(np.zeros((1, COUNT, 4), np.float32), np.zeros((1, COUNT, 4), np.int8), TRANSFORM)

@@ -1,4 +1,4 @@
-"""Preprocessing: placement, number forms and layouts, against formulas written out in float64."""
+"""Preprocessing: transform, number forms and layouts, against formulas written out in float64."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError, DataError
 from edgessd.core.preprocess import (
-    Placement,
+    ImageTransform,
     fill_tensor,
     fit_image,
     pixel_table,
-    prepare_image,
+    preprocess_image,
     table_kind,
 )
 from edgessd.core.tensors import Affine, TensorSpec
@@ -41,10 +41,10 @@ def input_of(dtype: str, quantization: Affine | None = None, layout: str = "NHWC
 
 def test_stretch_fills_the_input_and_swaps_channels() -> None:
     image = image_of(47, 61)
-    pixels, placement = fit_image(image, spec_of(color="RGB"))
+    pixels, transform = fit_image(image, spec_of(color="RGB"))
     expected = cv2.resize(image, (30, 20), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(pixels, expected[..., ::-1])
-    assert placement == Placement(source_width=61, source_height=47)
+    assert transform == ImageTransform(source_width=61, source_height=47)
     untouched, _ = fit_image(image, spec_of(color="BGR"))
     np.testing.assert_array_equal(untouched, expected)
 
@@ -60,7 +60,7 @@ def test_stretch_fills_the_input_and_swaps_channels() -> None:
 )
 def test_letterbox_centres_the_image_between_bars(height, width, rectangle) -> None:
     image = image_of(height, width)
-    pixels, placement = fit_image(image, spec_of(resize="letterbox", fill=7, color="BGR"))
+    pixels, transform = fit_image(image, spec_of(resize="letterbox", fill=7, color="BGR"))
     left, top, inner_width, inner_height = rectangle
     inside = pixels[top : top + inner_height, left : left + inner_width]
     np.testing.assert_array_equal(
@@ -69,26 +69,26 @@ def test_letterbox_centres_the_image_between_bars(height, width, rectangle) -> N
     bars = np.ones((20, 30), bool)
     bars[top : top + inner_height, left : left + inner_width] = False
     assert (pixels[bars] == 7).all()
-    assert placement.left * 30 == pytest.approx(left)
-    assert placement.top * 20 == pytest.approx(top)
-    assert (placement.width * 30, placement.height * 20) == pytest.approx(
+    assert transform.left * 30 == pytest.approx(left)
+    assert transform.top * 20 == pytest.approx(top)
+    assert (transform.width * 30, transform.height * 20) == pytest.approx(
         (inner_width, inner_height)
     )
 
 
-def test_placement_there_and_back() -> None:
-    placement = Placement(
+def test_transform_there_and_back() -> None:
+    transform = ImageTransform(
         source_width=640, source_height=480, left=0.1, top=0.2, width=0.8, height=0.5
     )
     boxes = np.array([[0, 0, 640, 480], [10, 20, 30, 45]], np.float32)
-    fractions = placement.to_input(boxes)
+    fractions = transform.to_input(boxes)
     np.testing.assert_allclose(fractions[0], [0.1, 0.2, 0.9, 0.7], atol=1e-6)
-    np.testing.assert_allclose(placement.to_source(fractions), boxes, atol=1e-3)
+    np.testing.assert_allclose(transform.to_source(fractions), boxes, atol=1e-3)
 
 
 def test_boxes_beyond_the_source_are_clipped_to_it() -> None:
-    placement = Placement(source_width=100, source_height=50)
-    found = placement.to_source(np.array([[-0.5, -0.1, 0.5, 2.0]], np.float32))
+    transform = ImageTransform(source_width=100, source_height=50)
+    found = transform.to_source(np.array([[-0.5, -0.1, 0.5, 2.0]], np.float32))
     np.testing.assert_array_equal(found, [[0, 0, 50, 50]])
 
 
@@ -146,12 +146,12 @@ def test_pixels_are_the_input_where_scale_and_mean_allow() -> None:
 def test_one_step_gives_what_two_steps_give(resize, layout, dtype, quantization) -> None:
     image, spec = image_of(33, 71), spec_of(resize=resize)
     tensor = input_of(dtype, quantization, layout)
-    pixels, placement = fit_image(image, spec)
+    pixels, transform = fit_image(image, spec)
     expected = fill_tensor(pixels, spec, tensor)
     out = np.empty(tensor.shape, dtype)
-    found, found_placement = prepare_image(image, spec, tensor, out)
+    found, found_transform = preprocess_image(image, spec, tensor, out)
     assert found is out
-    assert found_placement == placement
+    assert found_transform == transform
     np.testing.assert_array_equal(found, expected)
 
 

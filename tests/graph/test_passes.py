@@ -10,7 +10,7 @@ from onnx import numpy_helper, parser
 
 from edgessd.core.contract import Contract, Preprocess
 from edgessd.core.errors import GraphError
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.dataflow import materialised_tensors, observed_tensors
 from edgessd.graph.float_graph import INPUT, FloatGraph
@@ -181,7 +181,7 @@ def _input(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
         dtype="float32",
         layout="NCHW",
     )
-    return prepare_image(pixels, preprocess, spec)[0]
+    return preprocess_image(pixels, preprocess, spec)[0]
 
 
 def test_contract_keeps_everything_else(small_graph: FloatGraph) -> None:

@@ -16,7 +16,7 @@ from edgessd.core.contract import BoxCode, Contract, Nms, Preprocess, Scoring
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.errors import LoweringError
-from edgessd.core.preprocess import Placement
+from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.float_graph import OUTPUTS
 from edgessd.graph.verify import checked, make_session
@@ -27,7 +27,7 @@ from edgessd.runtime.postprocess_op import OpPostprocessor, outputs_by_name
 
 Suppression = Literal["layer", "operators"]
 WAYS: tuple[Suppression, ...] = ("layer", "operators")
-WHOLE = Placement(source_width=640, source_height=480, left=0, top=0, width=1, height=1)
+WHOLE = ImageTransform(source_width=640, source_height=480, left=0, top=0, width=1, height=1)
 LOOSE = Nms(score_threshold=0.05, iou_threshold=0.45, max_candidates=400, max_detections=100)
 
 

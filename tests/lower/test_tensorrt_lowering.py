@@ -18,7 +18,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.errors import BackendError, LoweringError
 from edgessd.core.images import read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TENSORS_KEY, Affine, EngineTensors, TensorSpec
 from edgessd.graph.float_graph import CONTRACT_KEY, FloatGraph
 from edgessd.graph.verify import run_model
@@ -357,13 +357,13 @@ def test_what_a_recipe_keeps_float_goes_the_whole_way(
     assert image.dtype == "int8"  # pixel - 128 is exact, kept float or not
     loaded(lowered.strong)
     backend = OrtBackend(lowered.weak)
-    tensor, placement = prepare_image(
+    tensor, transform = preprocess_image(
         read_image(sorted(photos.iterdir())[0]), graph.contract.preprocess, backend.input
     )
     # Node by node: onnxruntime sums a float first layer in another order where an int8 image enters.
     found = run_onnx(loaded(lowered.weak), tensor)
     expected = run_onnx(graph.model, tensor.astype(np.float32) / 128)
-    finish = Postprocessor(graph.contract, *backend.outputs)
+    postprocess = Postprocessor(graph.contract, *backend.outputs)
     for spec in backend.outputs:
         value = found[spec.name]
         value = value if spec.quantization is None else real(value, spec)
@@ -372,8 +372,8 @@ def test_what_a_recipe_keeps_float_goes_the_whole_way(
         TensorSpec(name=spec.name, shape=spec.shape, dtype="float32") for spec in backend.outputs
     )
     reference = Postprocessor(graph.contract, *float_specs)
-    a = finish(found["box_codes"], found["class_scores"], placement)
-    b = reference(expected["box_codes"], expected["class_scores"], placement)
+    a = postprocess(found["box_codes"], found["class_scores"], transform)
+    b = reference(expected["box_codes"], expected["class_scores"], transform)
     np.testing.assert_array_equal(a.boxes, b.boxes)
     np.testing.assert_array_equal(a.scores, b.scores)
 

@@ -16,7 +16,7 @@ from edgessd.core.contract import Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.errors import LoweringError
 from edgessd.core.images import read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.lower.tflite.lower import lower_to_tflite
 from edgessd.lower.tflite.postprocess import OP_NAME
 
@@ -178,14 +178,14 @@ def detect_both_ways(graph, frame, nms, run):
     contract = msgspec.structs.replace(graph.contract, nms=nms)
     graph = replace(graph, contract=contract)
     raw, op = (lower_to_tflite(graph, input_dtype="uint8", postprocess=p) for p in ("raw", "op"))
-    tensor, placement = prepare_image(frame, contract.preprocess, raw.inputs[0])
+    tensor, transform = preprocess_image(frame, contract.preprocess, raw.inputs[0])
     values = run(raw.content, tensor)
     expected = Postprocessor(contract, *raw.outputs)(
-        values["box_codes"], values["class_scores"], placement
+        values["box_codes"], values["class_scores"], transform
     )
     boxes, classes, scores, count = (run(op.content, tensor)[spec.name] for spec in op.outputs)
     valid = slice(0, int(count[0]))
-    rows = placement.to_source(boxes[0, valid][:, [1, 0, 3, 2]])
+    rows = transform.to_source(boxes[0, valid][:, [1, 0, 3, 2]])
     return expected, (rows, classes[0, valid].astype(int), scores[0, valid])
 
 
@@ -295,7 +295,7 @@ def test_voc_detector_is_within_1_lsb(voc, shared, run_onnx, litert_reference, l
     assert sum(Parsed(lowered.content).ops().values()) == 112
     shares = {"xnnpack": [], "reference": []}
     for path in sorted((shared / "data/voc100").rglob("*.jpg"))[:8]:
-        image, _ = prepare_image(read_image(path), voc.contract.preprocess, lowered.inputs[0])
+        image, _ = preprocess_image(read_image(path), voc.contract.preprocess, lowered.inputs[0])
         expected = run_onnx(voc.model, (image.astype(np.float32) / 128).transpose(0, 3, 1, 2))
         for name, run in (("xnnpack", litert_xnnpack), ("reference", litert_reference)):
             found = run(lowered.content, image)

@@ -67,7 +67,7 @@ def test_those_already_open_are_closed_when_one_refuses(tiny_bundles: dict[str, 
         open_detectors(open_one, live=False, threads=3, engines=3)
     for detector in opened:
         with pytest.raises(BackendError, match="closed"):
-            detector.infer(detector.prepare(np.zeros((9, 9, 3), np.uint8))[0])
+            detector.infer(detector.preprocess(np.zeros((9, 9, 3), np.uint8))[0])
 
 
 def test_a_pipeline_opens_text_and_path_by_itself(

@@ -21,7 +21,7 @@ def test_no_frame_gives_zeros() -> None:
 
 def test_rate_counts_the_gaps_between_frames() -> None:
     meter = Meter(window=3)
-    seconds = StageSeconds(prepare=0.001, infer=0.002, finish=0.003)
+    seconds = StageSeconds(preprocess=0.001, infer=0.002, postprocess=0.003)
     for finished_at in (0.0, 9.0, 10.0, 10.5):
         meter.add(seconds, finished_at)
     # The window holds the last three: two gaps in 1.5 seconds.

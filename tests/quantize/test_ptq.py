@@ -17,7 +17,7 @@ from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.errors import CalibrationError, GraphError
 from edgessd.core.images import list_images, read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import INPUT, FloatGraph, save_graph
@@ -251,18 +251,20 @@ def _detect(model: onnx.ModelProto, contract: Contract, images: list[Path]) -> l
         TensorSpec(name=output.name, shape=tuple(output.shape), dtype="float32")
         for output in session.get_outputs()
     )
-    finish = Postprocessor(contract, boxes, scores, nms=EVALUATION_NMS)
+    postprocess = Postprocessor(contract, boxes, scores, nms=EVALUATION_NMS)
     spec = TensorSpec(name=INPUT, shape=(1, 3, 300, 300), dtype="float32", layout="NCHW")
     found = []
     for path in images:
-        tensor, placement = prepare_image(read_image(path), contract.preprocess, spec)
-        found.append(finish(*session.run([boxes.name, scores.name], {INPUT: tensor}), placement))
+        tensor, transform = preprocess_image(read_image(path), contract.preprocess, spec)
+        found.append(
+            postprocess(*session.run([boxes.name, scores.name], {INPUT: tensor}), transform)
+        )
     return found
 
 
 def _image(path: Path, preprocess: Preprocess) -> np.ndarray:
     spec = TensorSpec(name=INPUT, shape=(1, 3, 64, 97), dtype="float32", layout="NCHW")
-    return prepare_image(read_image(path), preprocess, spec)[0]
+    return preprocess_image(read_image(path), preprocess, spec)[0]
 
 
 def test_vanishing_weights_dont_overflow_the_bias(small_graph: FloatGraph, folder: Path) -> None:

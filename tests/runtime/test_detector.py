@@ -66,12 +66,12 @@ def test_the_op_finds_what_the_raw_outputs_decode_to(tiny_bundles: Bundles, phot
 def test_stages_are_what_a_call_does(tiny_bundles: Bundles, photo: np.ndarray) -> None:
     with Detector(tiny_bundles["host"].directory, nms=EAGER) as detector:
         whole = detector(photo)
-        tensor, placement = detector.prepare(photo)
-        again, _ = detector.prepare(photo, out=np.empty_like(tensor))
+        tensor, transform = detector.preprocess(photo)
+        again, _ = detector.preprocess(photo, out=np.empty_like(tensor))
         np.testing.assert_array_equal(tensor, again)
-        found = detector.finish(detector.infer(tensor), placement)
+        found = detector.postprocess(detector.infer(tensor), transform)
     np.testing.assert_array_equal(whole.boxes, found.boxes)
-    assert placement.source_width == photo.shape[1]
+    assert transform.source_width == photo.shape[1]
 
 
 def test_says_what_it_is(tiny_bundles: Bundles) -> None:

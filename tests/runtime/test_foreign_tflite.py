@@ -10,7 +10,7 @@ import pytest
 from edgessd.core.contract import Nms
 from edgessd.core.errors import BackendError
 from edgessd.core.images import read_image
-from edgessd.core.preprocess import Placement, fill_tensor
+from edgessd.core.preprocess import ImageTransform, fill_tensor
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.foreign_tflite import distinct_labels, read_foreign_model, read_labels
@@ -54,7 +54,7 @@ def test_labels_come_out_of_the_metadata(with_metadata: Detector) -> None:
 
 def test_a_quantized_input_gets_the_pixels_themselves(with_metadata: Detector) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
-    tensor = fill_tensor(pixels, with_metadata.preprocess, with_metadata.backend.input)
+    tensor = fill_tensor(pixels, with_metadata.preprocessing, with_metadata.backend.input)
     np.testing.assert_array_equal(tensor[0], pixels)
 
 
@@ -265,24 +265,28 @@ def op_values(classes: list[float], scores: list[float], count: int) -> dict[str
 
 
 def test_rows_beyond_the_count_are_not_detections() -> None:
-    finish = OpPostprocessor(OUTPUTS, ("cat", "dog"), Nms(score_threshold=0.3, iou_threshold=1.0))
-    found = finish(
+    postprocess = OpPostprocessor(
+        OUTPUTS, ("cat", "dog"), Nms(score_threshold=0.3, iou_threshold=1.0)
+    )
+    found = postprocess(
         op_values([1, 0, 7], [0.9, 0.2, 0.8], count=2),
-        Placement(source_width=200, source_height=100),
+        ImageTransform(source_width=200, source_height=100),
     )
     assert list(found.named()) == [("dog", pytest.approx(0.9), pytest.approx((40, 10, 120, 50)))]
 
 
 def test_nothing_over_the_threshold_is_no_detection() -> None:
-    finish = OpPostprocessor(OUTPUTS, ("cat",), Nms())
-    found = finish(op_values([0], [0.1], count=1), Placement(source_width=9, source_height=9))
+    postprocess = OpPostprocessor(OUTPUTS, ("cat",), Nms())
+    found = postprocess(
+        op_values([0], [0.1], count=1), ImageTransform(source_width=9, source_height=9)
+    )
     assert len(found) == 0
 
 
 def test_a_class_without_label_is_another_models() -> None:
-    finish = OpPostprocessor(OUTPUTS, ("cat",), Nms())
+    postprocess = OpPostprocessor(OUTPUTS, ("cat",), Nms())
     with pytest.raises(BackendError, match=r"no label.*--labels"):
-        finish(op_values([1], [0.9], count=1), Placement(source_width=9, source_height=9))
+        postprocess(op_values([1], [0.9], count=1), ImageTransform(source_width=9, source_height=9))
 
 
 def test_outputs_that_are_not_four_tensors_are_refused() -> None:

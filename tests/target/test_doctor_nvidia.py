@@ -45,9 +45,9 @@ def orin(tmp_path: Path) -> Machine:
 
 
 def on(machine: Machine, software: NvidiaSoftware) -> dict[str, Check]:
-    wish = load_target(machine.target).tensorrt
-    assert wish is not None
-    return {check.name: check for check in jetson_checks(machine, software, wish.jetpacks)}
+    tensorrt = load_target(machine.target).tensorrt
+    assert tensorrt is not None
+    return {check.name: check for check in jetson_checks(machine, software, tensorrt.jetpacks)}
 
 
 def test_a_board_that_has_everything_misses_nothing(orin: Machine) -> None:

@@ -166,16 +166,16 @@ def test_the_profiles_and_the_release_table_agree() -> None:
     ],
 )
 def test_a_release_finds_its_row(board: str, l4t: str, version: str, python: str) -> None:
-    wish = load_target(board).tensorrt
-    assert wish is not None
-    here = jetpack_here(wish.jetpacks, l4t)
+    tensorrt = load_target(board).tensorrt
+    assert tensorrt is not None
+    here = jetpack_here(tensorrt.jetpacks, l4t)
     assert here is not None
     assert (here.version, here.python) == (version, python)
 
 
 def test_a_release_nobody_knows_has_no_row() -> None:
-    wish = load_target("jetson-thor").tensorrt
-    assert wish is not None
-    assert jetpack_here(wish.jetpacks, "36.4.3") is None
-    assert jetpack_here(wish.jetpacks, "") is None
+    tensorrt = load_target("jetson-thor").tensorrt
+    assert tensorrt is not None
+    assert jetpack_here(tensorrt.jetpacks, "36.4.3") is None
+    assert jetpack_here(tensorrt.jetpacks, "") is None
     assert jetpack_of("") == ""

@@ -165,10 +165,14 @@ csi = "nvarguscamerasrc sensor-id={sensor} ! appsink"
 
 
 def test_a_tensorrt_target_has_defaults(tmp_path: Path) -> None:
-    wish = read_target(write(tmp_path, TENSORRT)).tensorrt
-    assert wish is not None
-    assert (wish.provider, wish.dla_cores, wish.nms_max_candidates) == ("tensorrt", 0, 5000)
-    assert wish.unified_memory
+    tensorrt = read_target(write(tmp_path, TENSORRT)).tensorrt
+    assert tensorrt is not None
+    assert (tensorrt.provider, tensorrt.dla_cores, tensorrt.nms_max_candidates) == (
+        "tensorrt",
+        0,
+        5000,
+    )
+    assert tensorrt.unified_memory
 
 
 @pytest.mark.parametrize(

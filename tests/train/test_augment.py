@@ -58,11 +58,11 @@ def test_nothing_to_do_is_what_the_camera_path_does(preprocess: Preprocess):
         settings=NOTHING,
         rng=np.random.default_rng(0),
     )
-    expected, placement = fit_image(image, preprocess)
+    expected, transform = fit_image(image, preprocess)
     inner = (slice(16, -16), slice(2, -2))  # letterbox bars meet the picture within one pixel
     difference = np.abs(sample.image.astype(int) - expected.astype(int))[inner]
     assert difference.max() <= 2
-    np.testing.assert_allclose(placement.to_source(sample.boxes), boxes, atol=1e-3)
+    np.testing.assert_allclose(transform.to_source(sample.boxes), boxes, atol=1e-3)
 
 
 @pytest.mark.parametrize("preprocess", [INPUT, LETTERBOX], ids=["stretch", "letterbox"])

@@ -67,9 +67,9 @@ def build_ours(arguments: argparse.Namespace, engine: Path, float_graph: Path) -
     save_graph(graph, float_graph)
     table = collect(graph, list_images(arguments.calibration)[: arguments.images])
     quantized = quantize(graph, table, scheme="affine", recipe=load_recipe("default"))
-    wish = load_target("host").engine
+    spec = load_target("host").engine
     lowered = lower_to_tflite(
-        quantized, input_dtype=wish.input_dtype, column_pairs=wish.column_pairs
+        quantized, input_dtype=spec.input_dtype, column_pairs=spec.column_pairs
     )
     engine.write_bytes(lowered.content)
 

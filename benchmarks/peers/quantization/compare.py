@@ -41,7 +41,7 @@ from scoring import Judge, add_images, detect, drawn, found_by
 from edgessd.bench.machine import this_machine
 from edgessd.core.files import replacing, write_atomically
 from edgessd.core.images import list_images, read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
@@ -202,7 +202,7 @@ def _write_tensors(images: Sequence[Path], graph: FloatGraph, path: Path) -> Non
     image = TensorSpec(
         name=INPUT, shape=(1, 3, spec.height, spec.width), dtype="float32", layout="NCHW"
     )
-    tensors = [prepare_image(read_image(image_path), spec, image)[0] for image_path in images]
+    tensors = [preprocess_image(read_image(image_path), spec, image)[0] for image_path in images]
     with replacing(path) as temporary:
         np.save(temporary, np.concatenate(tensors))
 

@@ -12,7 +12,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.images import read_image
-from edgessd.core.preprocess import prepare_image
+from edgessd.core.preprocess import preprocess_image
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.runtime.tflite_backend import load_library, make_interpreter, tensor_spec
 
@@ -46,15 +46,15 @@ def _in_litert(engine: Path, contract: Contract, paths: Paths) -> list[Detection
     outputs = interpreter.get_signature_runner().get_output_details()
     # "box_codes", "class_scores" or "output_0", "output_1": the sorted names are in that order.
     box_codes, class_scores = (outputs[name] for name in sorted(outputs))
-    finish = Postprocessor(
+    postprocess = Postprocessor(
         contract, tensor_spec(box_codes), tensor_spec(class_scores), nms=EVALUATION_NMS
     )
     spec = tensor_spec(image)
     found = []
     for path in paths:
-        tensor, placement = prepare_image(read_image(path), contract.preprocess, spec)
+        tensor, transform = preprocess_image(read_image(path), contract.preprocess, spec)
         interpreter.set_tensor(image["index"], tensor)
         interpreter.invoke()
         values = [interpreter.get_tensor(output["index"]) for output in (box_codes, class_scores)]
-        found.append(finish(*values, placement))
+        found.append(postprocess(*values, transform))
     return found

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edgessd.bench.figures import BenchFigures
 from edgessd.bench.report import plots
+from edgessd.bench.results import BenchFigures
 from edgessd.core.detections import Detections
 from edgessd.core.files import write_atomically
 from edgessd.pipeline.annotate import annotate

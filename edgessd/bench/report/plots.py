@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgessd.bench.figures import BenchFigures
+from edgessd.bench.results import BenchFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 _INK = "#1f2933"
 _GRID = "#e4e7eb"
-STAGE_COLORS = {"prepare": "#7cc4fa", "infer": "#2186eb", "finish": "#0a3d8f"}
+# (key in the figures, name for people, color)
+STAGES = (
+    ("prepare", "preprocess", "#7cc4fa"),
+    ("infer", "infer", "#2186eb"),
+    ("finish", "postprocess", "#0a3d8f"),
+)
 SERIES = ("#2186eb", "#e8833a", "#2f9e6e", "#8a4fbf", "#c2410c", "#0e7c86", "#b83280", "#6b7280")
 
 
@@ -25,9 +30,9 @@ def stage_bars(all_figures: Sequence[BenchFigures]) -> str:
     figure, axes = _new(7.2, 0.75 + 0.42 * len(all_figures))
     names = [figures.model.name for figures in all_figures]
     left = np.zeros(len(names))
-    for stage, color in STAGE_COLORS.items():
-        widths = np.array([f.pipeline.stages[stage].mean_ms for f in all_figures])
-        axes.barh(names, widths, left=left, color=color, label=stage, height=0.6)
+    for key, label, color in STAGES:
+        widths = np.array([f.pipeline.stages[key].mean_ms for f in all_figures])
+        axes.barh(names, widths, left=left, color=color, label=label, height=0.6)
         left += widths
     for row, total in enumerate(left):
         axes.text(total, row, f"  {total:.1f} ms", va="center", color=_INK, fontsize=9)

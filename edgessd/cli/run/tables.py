@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from edgessd.pipeline.status import PipelineStatus
 
 _STAGES = {
-    "prepare": "prepare",
+    "prepare": "preprocess",
     "infer": "engine",
-    "finish": "decode, suppress",
+    "finish": "postprocess",
     "total": "all three",
     "delay": "capture to result",
 }

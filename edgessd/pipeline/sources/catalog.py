@@ -18,7 +18,7 @@ from edgessd.pipeline.sources.source import Source
 if TYPE_CHECKING:
     from edgessd.pipeline.sources.network import NetworkSource
     from edgessd.pipeline.sources.video import VideoSource
-    from edgessd.target.spec import CameraWish
+    from edgessd.target.spec import CameraSpec
 
 _WISHES: dict[str, Callable[[str], dict[str, Any]]] = {
     "width": lambda value: {"width": int(value)},
@@ -99,7 +99,7 @@ def _open_gstreamer(pipeline: str, options: OpenOptions) -> Source:
     )
 
 
-def _open_stream(url: str, camera: CameraWish, options: OpenOptions) -> Source:
+def _open_stream(url: str, camera: CameraSpec, options: OpenOptions) -> Source:
     """A stream that never ends is kept up; a file that lies on a server isn't a stream."""
     first: list[Source] = []
     try:
@@ -125,7 +125,7 @@ def _open_file(text: str, options: OpenOptions) -> Source:
     return _played(lambda: open_video(text, camera), options)
 
 
-def open_video(location: str, camera: CameraWish, options: OpenOptions | None = None) -> Source:
+def open_video(location: str, camera: CameraSpec, options: OpenOptions | None = None) -> Source:
     """A video file or URL, decoded by the device's hardware where it has a pipeline for that.
 
     The hardware doesn't know every codec, and OpenCV may lack GStreamer: FFmpeg takes what is left, and
@@ -244,7 +244,7 @@ def _wrong_camera(text: str, found: str) -> SourceError:
     )
 
 
-def _this_machine() -> tuple[str, CameraWish]:
+def _this_machine() -> tuple[str, CameraSpec]:
     """Name and camera pipelines of this machine's target."""
     from edgessd.target.detect import detect_machine
     from edgessd.target.load import load_target

@@ -12,7 +12,7 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.sources.gstreamer import GStreamerSource
 from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.source import Source
-from edgessd.target.spec import CameraWish
+from edgessd.target.spec import CameraSpec
 
 # What the common sensors (IMX219, IMX477) have a mode for, and more than any detector here looks at.
 _DEFAULTS = {"width": 1280, "height": 720, "fps": 30}
@@ -34,7 +34,7 @@ class CsiCamera(NamedTuple):
 
 
 def open_csi(
-    text: str, camera: CameraWish, *, here: str, options: OpenOptions | None = None
+    text: str, camera: CameraSpec, *, here: str, options: OpenOptions | None = None
 ) -> Source:
     """Open the camera on a CSI connector in the device's own way.
 
@@ -59,7 +59,7 @@ def open_csi(
 
 
 def csi_pipeline(
-    text: str, camera: CameraWish, *, here: str, options: OpenOptions | None = None
+    text: str, camera: CameraSpec, *, here: str, options: OpenOptions | None = None
 ) -> str:
     """The pipeline of `csi:N?…`, filled in."""
     if not camera.csi:

@@ -18,7 +18,7 @@ from edgessd.runtime.tensorrt.layer_report import LayerReport
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider, find_provider
 from edgessd.target.detect import l4t_release
-from edgessd.target.spec import TargetSpec, TensorRtWish
+from edgessd.target.spec import TargetSpec, TensorRtSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,15 +72,15 @@ def finish_bundle(
         LoweringError: TensorRT refuses the graph.
     """
     started = time.perf_counter()
-    finish, wish = _wanted(bundle, spec, dla_core)
-    provider = find_provider(wish.provider)
+    finish, tensorrt = _agreed(bundle, spec, dla_core)
+    provider = find_provider(tensorrt.provider)
     gpu = identify_gpu()
     _require_precision(finish, spec, gpu)
     options = EngineOptions(
         precision=finish.precision,
         dla_core=dla_core,
-        workspace_mb=wish.workspace_mb,
-        optimization_level=wish.optimization_level,
+        workspace_mb=tensorrt.workspace_mb,
+        optimization_level=tensorrt.optimization_level,
     )
     key = _key(finish, provider, gpu, options)
     engines = EngineCache(cache or default_cache())
@@ -108,14 +108,14 @@ def finish_bundle(
         report=engine.record.report,
         cached=engine.cached,
         seconds=time.perf_counter() - started,
-        notes=(*_other_gpu(spec, wish, gpu), *engine.record.notes),
+        notes=(*_other_gpu(spec, tensorrt, gpu), *engine.record.notes),
     )
 
 
-def _wanted(bundle: Bundle, spec: TargetSpec, dla_core: int | None) -> tuple[Finish, TensorRtWish]:
+def _agreed(bundle: Bundle, spec: TargetSpec, dla_core: int | None) -> tuple[Finish, TensorRtSpec]:
     """What is to be compiled, once bundle and target agree on it."""
-    finish, wish = bundle.manifest.finish, spec.tensorrt
-    if wish is None:
+    finish, tensorrt = bundle.manifest.finish, spec.tensorrt
+    if tensorrt is None:
         raise TargetError(
             f"{bundle.directory} is for {spec.name}, which TensorRT doesn't run",
             expected="a bundle of a Jetson or of rtx",
@@ -129,20 +129,20 @@ def _wanted(bundle: Bundle, spec: TargetSpec, dla_core: int | None) -> tuple[Fin
             found=f"{bundle.manifest.engine.file}, complete as it is",
             fix=f"Run it: edgessd run --model {bundle.directory}",
         )
-    if finish.precision == "int8" and not wish.int8:
+    if finish.precision == "int8" and not tensorrt.int8:
         raise TargetError(
             f"{spec.title} can't run an INT8 engine",
-            found=wish.int8_reason,
+            found=tensorrt.int8_reason,
             fix=f"Build an FP16 bundle: edgessd build --target {spec.name}",
         )
-    if dla_core is not None and dla_core >= wish.dla_cores:
+    if dla_core is not None and dla_core >= tensorrt.dla_cores:
         raise TargetError(
             f"{spec.title} has no DLA core {dla_core}",
-            expected=f"0 to {wish.dla_cores - 1}" if wish.dla_cores else "no --dla",
+            expected=f"0 to {tensorrt.dla_cores - 1}" if tensorrt.dla_cores else "no --dla",
             found=f"--dla {dla_core}",
             fix="Leave --dla out: the GPU runs everything",
         )
-    return finish, wish
+    return finish, tensorrt
 
 
 def _require_precision(finish: Finish, spec: TargetSpec, gpu: GpuIdentity) -> None:
@@ -156,13 +156,13 @@ def _require_precision(finish: Finish, spec: TargetSpec, gpu: GpuIdentity) -> No
         )
 
 
-def _other_gpu(spec: TargetSpec, wish: TensorRtWish, gpu: GpuIdentity) -> tuple[str, ...]:
+def _other_gpu(spec: TargetSpec, tensorrt: TensorRtSpec, gpu: GpuIdentity) -> tuple[str, ...]:
     """The graph runs on any GPU; only what was tuned for the target may fit less."""
-    if gpu.compute_capability in wish.compute_capabilities:
+    if gpu.compute_capability in tensorrt.compute_capabilities:
         return ()
     return (
         f"The bundle was built for {spec.name} (compute capability "
-        f"{', '.join(wish.compute_capabilities)}); this is {gpu.name} ({gpu.compute_capability})",
+        f"{', '.join(tensorrt.compute_capabilities)}); this is {gpu.name} ({gpu.compute_capability})",
     )
 
 

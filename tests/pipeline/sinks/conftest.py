@@ -62,7 +62,7 @@ def make_result() -> MakeResult:
             captured_at=time.perf_counter() if captured_at is None else captured_at,
             stream=stream,
         )
-        seconds = StageSeconds(prepare=0.001, infer=0.01, finish=0.001)
+        seconds = StageSeconds(preprocess=0.001, infer=0.01, postprocess=0.001)
         return Result(
             frame=frame,
             detections=detections,

@@ -204,7 +204,7 @@ if limit:
 rng = np.random.default_rng(1)
 noise = rng.integers(0, 256, (24, 240, 320, 3), np.uint8)
 recorder = Recorder(path, sources=[Film()])
-seconds = StageSeconds(prepare=0.001, infer=0.001, finish=0.001)
+seconds = StageSeconds(preprocess=0.001, infer=0.001, postprocess=0.001)
 index = 0
 try:
     for index in range(count):

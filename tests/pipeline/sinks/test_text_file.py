@@ -148,7 +148,7 @@ import numpy as np
 closed = []
 sink = JsonLinesSink("-", on_closed=ON_CLOSED)
 image = np.zeros((9, 9, 3), np.uint8)
-seconds = StageSeconds(prepare=0, infer=0, finish=0)
+seconds = StageSeconds(preprocess=0, infer=0, postprocess=0)
 try:
     for index in range(3000):
         frame = Frame(image=image, source="x", index=index, timestamp=0, captured_at=0)

@@ -25,7 +25,7 @@ from edgessd.pipeline.sources.gstreamer import (
 )
 from edgessd.target.load import list_targets, load_target
 from edgessd.target.opencv import find_opencv, gstreamer_in
-from edgessd.target.spec import CameraWish
+from edgessd.target.spec import CameraSpec
 
 ROOT = Path(__file__).resolve().parents[3]
 TEST_PICTURE = "videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48,framerate=10/1"
@@ -95,7 +95,7 @@ def test_a_wrong_csi_camera_is_refused(text: str, found: str) -> None:
 
 def test_a_machine_without_csi_says_what_to_use_instead() -> None:
     with pytest.raises(SourceError, match=r"no CSI camera pipeline for host.*--camera N.*gst:"):
-        csi_pipeline("csi:0", CameraWish(), here="host")
+        csi_pipeline("csi:0", CameraSpec(), here="host")
 
 
 def test_every_profile_ends_where_opencv_begins() -> None:
@@ -222,9 +222,9 @@ DECODED_TWICE = """
 import json, sys
 import numpy as np
 from edgessd.pipeline.sources.catalog import open_video
-from edgessd.target.spec import CameraWish
-mine = open_video(sys.argv[2], CameraWish(file=sys.argv[1]))
-ffmpeg = open_video(sys.argv[2], CameraWish())
+from edgessd.target.spec import CameraSpec
+mine = open_video(sys.argv[2], CameraSpec(file=sys.argv[1]))
+ffmpeg = open_video(sys.argv[2], CameraSpec())
 away = [float(np.abs(a.image.astype(int) - b.image).mean()) for a, b in zip(mine, ffmpeg)]
 print(json.dumps({"decoders": [mine.decoder, ffmpeg.decoder], "frames": len(away), "away": max(away)}))
 """

@@ -78,7 +78,7 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.sources.catalog import open_video
 from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.reconnect import Backoff, ReconnectingSource
-from edgessd.target.spec import CameraWish
+from edgessd.target.spec import CameraSpec
 pipeline, url, *server = sys.argv[1:]
 
 def serve():
@@ -88,7 +88,7 @@ def serve():
 
 serving = serve()
 source = ReconnectingSource(
-    lambda: open_video(url, CameraWish(stream=pipeline), OpenOptions()),
+    lambda: open_video(url, CameraSpec(stream=pipeline), OpenOptions()),
     name="door", stall_seconds=3, backoff=Backoff(first=0.2, most=0.5))
 shapes, count = set(), 0
 end = time.monotonic() + 60

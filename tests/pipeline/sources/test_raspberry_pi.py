@@ -14,7 +14,7 @@ from edgessd.pipeline.sources.csi import csi_camera, open_csi
 from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.raspberry_pi import PIXEL_FORMAT, age_of, as_bgr, describe
 from edgessd.target.load import load_target
-from edgessd.target.spec import CameraWish
+from edgessd.target.spec import CameraSpec
 
 without_picamera2 = pytest.mark.skipif(
     importlib.util.find_spec("picamera2") is not None, reason="picamera2 is here"
@@ -77,7 +77,7 @@ def test_without_picamera2_the_package_is_named(target: str) -> None:
 
 def test_a_wrong_csi_camera_is_refused_there_too() -> None:
     with pytest.raises(SourceError, match="isn't a CSI camera"):
-        open_csi("csi:front", CameraWish(), here="raspberry-pi")
+        open_csi("csi:front", CameraSpec(), here="raspberry-pi")
 
 
 def test_options_reach_csi_cameras_and_the_text_counts_more() -> None:

@@ -63,9 +63,9 @@ function sum(counts) {
 }
 
 const STAGES = {
-  prepare: "prepare the picture",
+  prepare: "preprocess",
   infer: "run the engine",
-  finish: "decode and suppress",
+  finish: "postprocess",
   total: "all three",
   delay: "capture to result",
 };

@@ -69,10 +69,10 @@ def engine_sentence(details: Mapping[str, object]) -> str:
 
 def _runner(detector: Detector, *, keep_raw: bool) -> Callable[[Image], Findings]:
     def run(image: Image) -> Findings:
-        tensor, placement = detector.prepare(image)
+        tensor, transform = detector.preprocess(image)
         outputs = detector.infer(tensor)
         return Findings(
-            detections=detector.finish(outputs, placement), raw=outputs if keep_raw else {}
+            detections=detector.postprocess(outputs, transform), raw=outputs if keep_raw else {}
         )
 
     return run

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from edgessd.bench.figures import BenchFigures, ModelFacts, PipelineFigures
 from edgessd.bench.frames import LoopSource
 from edgessd.bench.latency import time_engine
 from edgessd.bench.machine import this_machine
+from edgessd.bench.results import BenchFigures, ModelFacts, PipelineFigures
 from edgessd.bench.sensors import peak_resident_mb, resident_mb
 from edgessd.pipeline.engines import open_detectors
 from edgessd.pipeline.frames import Image
@@ -50,12 +50,12 @@ def measure(
     rss_before = resident_mb()
     start = time.perf_counter()
     detector = open_detector(threads)
-    tensor, placement = detector.prepare(images[0])
-    detector.finish(detector.infer(tensor), placement)
+    tensor, transform = detector.preprocess(images[0])
+    detector.postprocess(detector.infer(tensor), transform)
     load_ms = (time.perf_counter() - start) * 1e3
 
-    # `infer` may reuse its input buffer, so the tensor is prepared again and owned here.
-    tensor = detector.prepare(images[0])[0].copy()
+    # `infer` may reuse its input buffer, so the tensor is made again and owned here.
+    tensor = detector.preprocess(images[0])[0].copy()
     engine = time_engine(detector.infer, tensor, seconds=seconds)
     frames = max(50, int(seconds * engine.fps * 0.8))
     pipeline = time_pipeline(

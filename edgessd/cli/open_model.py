@@ -38,7 +38,7 @@ def open_measured(
                 fix="Leave the option out",
             )
         return _open_checkpoint(given, str(path), threads)
-    from edgessd.bench.measured import measured_model
+    from edgessd.bench.measured_model import measured_model
     from edgessd.runtime.detector import Detector
 
     if backend is None and _engine_runs_elsewhere(given):
@@ -49,7 +49,7 @@ def open_measured(
 
 def open_without_xnnpack(path: str | Path, *, threads: int | None = None) -> MeasuredModel | None:
     """A .tflite or a bundle of one on LiteRT's own kernels; None for anything else."""
-    from edgessd.bench.measured import measured_model, without_xnnpack
+    from edgessd.bench.measured_model import measured_model, without_xnnpack
     from edgessd.bundle.verify import read_manifest
     from edgessd.runtime.detector import Detector
 
