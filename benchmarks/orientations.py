@@ -29,7 +29,7 @@ from edgessd.cli.open_model import open_measured
 from edgessd.core.images import read_image
 from edgessd.data.dataset import load_dataset
 from edgessd.metrics.coco import coco_metrics
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 Pixels = NDArray[np.uint8]
 
@@ -63,14 +63,12 @@ def main() -> None:
         arguments.out.write_text(json.dumps({**record, "rows": rows}, indent=2) + "\n")
 
 
-def _scenes(
-    images: tuple[LabelledImage, ...], turned: int
-) -> Iterator[tuple[Pixels, LabelledImage]]:
+def _scenes(images: tuple[LabeledImage, ...], turned: int) -> Iterator[tuple[Pixels, LabeledImage]]:
     for image in images:
         yield _turned(read_image(image.path), image, turned)
 
 
-def _turned(pixels: Pixels, image: LabelledImage, turned: int) -> tuple[Pixels, LabelledImage]:
+def _turned(pixels: Pixels, image: LabeledImage, turned: int) -> tuple[Pixels, LabeledImage]:
     """One of the square's eight symmetries: transposed (4), then mirrored in x (1) and in y (2)."""
     boxes = image.boxes
     if turned & 4:

@@ -46,7 +46,7 @@ from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.verify import make_session
 from edgessd.lower.calibration_images import images_in
 from edgessd.metrics.coco import EVALUATION_NMS
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.metrics.parity import agreement_ap
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.prepare import prepare
@@ -105,7 +105,7 @@ def main() -> None:
 class Judge:
     """Scores detections of all `paths`, labelled images first, against the float graph's."""
 
-    labelled: Sequence[LabelledImage]
+    labelled: Sequence[LabeledImage]
     paths: Sequence[Path]
     reference: Mapping[Path, Detections]
     labels: Sequence[str]

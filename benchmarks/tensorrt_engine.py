@@ -32,7 +32,7 @@ from edgessd.bench.machine import this_machine
 from edgessd.core.images import read_image
 from edgessd.data.dataset import load_dataset
 from edgessd.metrics.coco import EVALUATION_NMS
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.pipeline.meter import Latency
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.tensorrt.backend import TensorRtBackend
@@ -65,7 +65,7 @@ def main() -> None:
         arguments.json.write_text(text + "\n")
 
 
-def time_runtime(detector: Detector, images: Sequence[LabelledImage]) -> dict[str, Any]:
+def time_runtime(detector: Detector, images: Sequence[LabeledImage]) -> dict[str, Any]:
     """Latency and throughput of the runtime against pure enqueue."""
     backend = detector.backend
     assert isinstance(backend, TensorRtBackend)
@@ -100,7 +100,7 @@ def time_runtime(detector: Detector, images: Sequence[LabelledImage]) -> dict[st
 
 
 def compare(
-    engine: Detector, reference: Detector, images: Sequence[LabelledImage]
+    engine: Detector, reference: Detector, images: Sequence[LabeledImage]
 ) -> dict[str, Any]:
     """AP of both, and the largest difference of each raw output over the first images."""
     accuracy = {

@@ -25,15 +25,15 @@ import torch
 from edgessd.data.dataset import load_dataset
 from edgessd.model.ssdlite import SsdLite
 from edgessd.train.config import TrainConfig, merge, read_preset
-from edgessd.train.distributed import Team
+from edgessd.train.distributed import DistributedGroup
+from edgessd.train.initial_model import make_initial_model
 from edgessd.train.loader import Batch, BatchLoader, TrainingSet
-from edgessd.train.loop import Parts, Trainer
+from edgessd.train.loop import Components, Trainer
 from edgessd.train.matcher import Matcher
 from edgessd.train.photos import Photos
 from edgessd.train.precision import autocast, choose_device, choose_precision
 from edgessd.train.reporter import Reporter
-from edgessd.train.splits import assign_roles
-from edgessd.train.weights import start_model
+from edgessd.train.split_roles import assign_roles
 
 REQUIRED_RATIO = 0.8
 
@@ -52,7 +52,7 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(config, Path(folder))
-        bare = BareStep(config, trainer.parts.model, options.batch)
+        bare = BareStep(config, trainer.components.model, options.batch)
         rates: dict[str, list[float]] = {"bare": [], "step": []}
         for turn in range(options.turns + 1):
             started = time.perf_counter()
@@ -60,7 +60,7 @@ def main() -> int:
                 bare()
             middle = time.perf_counter()
             # A fresh loader each time: nothing may have been loaded while the bare step ran.
-            for batch in _batches(trainer.parts.loader, turn, options.steps):
+            for batch in _batches(trainer.components.loader, turn, options.steps):
                 trainer.step([batch])
             ended = time.perf_counter()
             if turn:  # the first turn warms up
@@ -106,7 +106,7 @@ class BareStep:
 def _trainer(config: TrainConfig, folder: Path) -> Trainer:
     dataset = load_dataset(Path(config.data.path))
     images = assign_roles(dataset, config.data, seed=0).train
-    model = start_model(config.model, dataset.labels, images).model
+    model = make_initial_model(config.model, dataset.labels, images).model
     device = choose_device(config.machine.device)
     model = model.to(device=device, memory_format=torch.channels_last).train()
     contract = model.contract
@@ -117,7 +117,7 @@ def _trainer(config: TrainConfig, folder: Path) -> Trainer:
         settings=config.augment,
         seed=0,
     )
-    parts = Parts(
+    components = Components(
         model=model,
         loader=BatchLoader(training_set, batch=config.optimize.batch, workers=0),
         evaluator=None,
@@ -126,7 +126,7 @@ def _trainer(config: TrainConfig, folder: Path) -> Trainer:
         provenance={},
         loaded_backbone=False,
     )
-    return Trainer(config, parts, folder, Team(), Reporter(None))
+    return Trainer(config, components, folder, DistributedGroup(), Reporter(None))
 
 
 def _batches(loader: BatchLoader, turn: int, count: int) -> Iterator[Batch]:

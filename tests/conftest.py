@@ -69,7 +69,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
-    from edgessd.model.recipe import new_detector
+    from edgessd.model.new_detector import new_detector
     from edgessd.model.ssdlite import build_model
 
     torch.manual_seed(7)
@@ -133,7 +133,7 @@ def small_graph() -> FloatGraph:
     import torch
 
     from edgessd.graph.export import export_module
-    from edgessd.model.recipe import new_detector
+    from edgessd.model.new_detector import new_detector
     from edgessd.model.ssdlite import build_model
 
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ from edgessd.core.errors import DataError
 from edgessd.core.images import read_image
 from edgessd.metrics.coco import EVALUATION_NMS, CocoMetrics, coco_metrics
 from edgessd.metrics.confusion import ConfusionMatrix, confusion_matrix, plot_confusion
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.metrics.matching import ClassMatches, match_detections
 from edgessd.metrics.pr_curve import plot_pr_curves
 from edgessd.metrics.voc import VocMetrics, voc_metrics
@@ -98,7 +98,7 @@ class AccuracyReport:
 
 def evaluate(
     predictor: Predictor,
-    images: Sequence[LabelledImage],
+    images: Sequence[LabeledImage],
     labels: tuple[str, ...],
     progress: Progress | None = None,
     *,
@@ -120,7 +120,7 @@ def evaluate(
     Raises:
         DataError: If no image can be read, or there is no true box in any.
     """
-    truth: list[LabelledImage] = []
+    truth: list[LabeledImage] = []
     found: list[Detections] = []
     skipped: list[str] = []
     for index, labelled in enumerate(images):
@@ -143,7 +143,7 @@ def evaluate(
 
 
 def score(
-    truth: Sequence[LabelledImage],
+    truth: Sequence[LabeledImage],
     found: Sequence[Detections],
     labels: tuple[str, ...],
     *,

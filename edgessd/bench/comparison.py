@@ -17,7 +17,7 @@ from edgessd.core.images import read_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.metrics.coco import CocoMetrics, coco_metrics
 from edgessd.metrics.drift import Drift, image_drift, summarise_drift
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.metrics.parity import (
     REFERENCE_SCORE,
     RawAgreement,
@@ -192,7 +192,7 @@ def compare_models(
     reference: MeasuredModel,
     others: Sequence[MeasuredModel],
     images: Sequence[Path],
-    truth: Mapping[Path, LabelledImage],
+    truth: Mapping[Path, LabeledImage],
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run all models over all images, one image after the other, and score them.
@@ -210,7 +210,7 @@ def compare_models(
     """
     first = _Gathered(reference)
     rest = [_Gathered(model) for model in others]
-    labelled: list[LabelledImage | None] = []
+    labelled: list[LabeledImage | None] = []
     paths: list[Path] = []
     skipped: list[str] = []
     for index, path in enumerate(images):
@@ -268,7 +268,7 @@ def _run_all(first: _Gathered, rest: Sequence[_Gathered], image: Image) -> None:
             other.raw.add(expected, real_values(findings.raw, model.outputs), [*names.values()])
 
 
-def _metrics(labelled: Sequence[LabelledImage | None], gathered: _Gathered) -> CocoMetrics | None:
+def _metrics(labelled: Sequence[LabeledImage | None], gathered: _Gathered) -> CocoMetrics | None:
     pairs = [
         (image, found)
         for image, found in zip(labelled, gathered.found, strict=True)
@@ -283,7 +283,7 @@ def _metrics(labelled: Sequence[LabelledImage | None], gathered: _Gathered) -> C
 
 def _parity(
     paths: Sequence[Path],
-    labelled: Sequence[LabelledImage | None],
+    labelled: Sequence[LabeledImage | None],
     reference: _Gathered,
     other: _Gathered,
     reference_metrics: CocoMetrics | None,

@@ -124,11 +124,11 @@ def convert(
     from edgessd.cli.audit_tables import print_problems
     from edgessd.data.convert import convert_dataset
     from edgessd.data.dataset import load_dataset
-    from edgessd.data.split import split_dataset
+    from edgessd.data.resplit import resplit_dataset
 
     dataset = load_dataset(source, allow_unlabelled=allow_unlabelled)
     if split is not None:
-        dataset = split_dataset(dataset, parse_shares(split))
+        dataset = resplit_dataset(dataset, parse_shares(split))
     total = sum(len(images) for images in dataset.splits.values())
     with progress_bar("writing images", total) as advance:
         done = convert_dataset(dataset, destination, to.value, link=link, progress=advance)

@@ -16,7 +16,7 @@ from edgessd.data.dataset import Dataset
 from edgessd.data.duplicates import DuplicateGroup, Fingerprint, find_duplicates, fingerprints
 from edgessd.data.problems import KINDS, Problem
 from edgessd.data.reach import SizeReach, anchor_reach, boxes_at_input, sides_at_input
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 # Side of a square with the box's area, as a fraction of the input's.
 SIZE_EDGES = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)
@@ -177,7 +177,7 @@ def as_json(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _count(images: Sequence[LabelledImage], labels: tuple[str, ...]) -> SplitCount:
+def _count(images: Sequence[LabeledImage], labels: tuple[str, ...]) -> SplitCount:
     class_ids = np.concatenate([image.class_ids for image in images] or [np.zeros(0, np.int64)])
     return SplitCount(
         images=len(images),

@@ -17,7 +17,7 @@ from edgessd.core.errors import DataError
 from edgessd.core.images import list_images
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
-from edgessd.data.splits import (
+from edgessd.data.split_names import (
     ALL,
     MAX_EMPTY,
     MAX_UNLABELLED,
@@ -27,7 +27,7 @@ from edgessd.data.splits import (
     note_unlabelled,
     split_name,
 )
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 _SIZEABLE_SPLIT = 10
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
@@ -205,7 +205,7 @@ def _load_split(
     objects: dict[int | str, list[_Annotation]],
     ids: dict[int, int],
     log: ProblemLog,
-) -> tuple[LabelledImage, ...]:
+) -> tuple[LabeledImage, ...]:
     paths = {image.id: folder / image.file_name for image in images}
     there = {image_id: path for image_id, path in paths.items() if path.is_file()}
     missing = [path for image_id, path in paths.items() if image_id not in there]
@@ -274,7 +274,7 @@ def _image_folder(root: Path, file: Path, images: list[_Image]) -> Path:
 
 def _make(
     path: Path, image: _Image, objects: list[_Annotation], ids: dict[int, int], log: ProblemLog
-) -> LabelledImage | None:
+) -> LabeledImage | None:
     """The record of one image; None if the image is broken."""
     header = header_or_none(path, log)
     if header is None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edgessd.core.errors import DataError
 from edgessd.core.images import list_images
-from edgessd.data.dataset import load_dataset, recognise
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.data.dataset import load_dataset, recognize_format
+from edgessd.metrics.ground_truth import LabeledImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class ComparisonSet:
     """
 
     images: tuple[Path, ...]
-    truth: dict[Path, LabelledImage]
+    truth: dict[Path, LabeledImage]
     notes: tuple[str, ...]
 
 
@@ -41,7 +41,7 @@ def comparison_set(
         DataError: If a folder is missing or has no image, or a dataset is broken.
     """
     images: dict[Path, None] = {}
-    truth: dict[Path, LabelledImage] = {}
+    truth: dict[Path, LabeledImage] = {}
     notes: list[str] = []
     for folder in folders:
         if images_only or not _is_dataset(folder):
@@ -66,7 +66,7 @@ def comparison_set(
 def _is_dataset(folder: Path) -> bool:
     """Whether the folder is a dataset; one that holds plain images isn't."""
     try:
-        recognise(folder)
+        recognize_format(folder)
     except DataError:
         # Two formats in one folder, or no folder at all, aren't plain images either.
         if not folder.is_dir() or not list_images(folder):

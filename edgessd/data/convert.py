@@ -16,8 +16,8 @@ from typing import Literal
 from edgessd.core.errors import DataError
 from edgessd.core.files import replacing_directory
 from edgessd.data.dataset import Dataset
-from edgessd.data.splits import ALL
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.data.split_names import ALL
+from edgessd.metrics.ground_truth import LabeledImage
 
 Format = Literal["coco", "voc", "yolo"]
 
@@ -47,7 +47,7 @@ class _Entry:
     """An image under the name that it gets."""
 
     name: str
-    image: LabelledImage
+    image: LabeledImage
 
     @property
     def stem(self) -> str:
@@ -166,7 +166,7 @@ def _place(source: Path, destination: Path, link: bool) -> None:
         shutil.copyfile(source, destination)
 
 
-def _lost(dataset: Dataset, images: tuple[LabelledImage, ...], to: Format) -> tuple[str, ...]:
+def _lost(dataset: Dataset, images: tuple[LabeledImage, ...], to: Format) -> tuple[str, ...]:
     lost = []
     ignored = sum(int(image.ignore.sum()) for image in images)
     if to == "yolo" and ignored:
@@ -294,7 +294,7 @@ def _write_yolo(folder: Path, dataset: Dataset, entries: _Entries) -> Callable[[
     return lambda split: folder / "images" / split
 
 
-def _yolo_lines(image: LabelledImage) -> str:
+def _yolo_lines(image: LabeledImage) -> str:
     """One line a box; an empty text, which YOLO reads as background, where there is none."""
     lines = []
     for box, class_id, ignore in zip(

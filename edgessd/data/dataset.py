@@ -17,10 +17,10 @@ import numpy as np
 from edgessd.core.errors import DataError
 from edgessd.data.coco import find_coco, load_coco
 from edgessd.data.problems import Problem, ProblemLog, refuse
-from edgessd.data.splits import Splits
+from edgessd.data.split_names import Splits
 from edgessd.data.voc import find_voc, load_voc
 from edgessd.data.yolo import find_yolo, load_yolo
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 _FINDERS: dict[str, Callable[[Path], str | None]] = {
     "coco": find_coco,
@@ -57,7 +57,7 @@ class Dataset:
     format: str
     problems: tuple[Problem, ...] = ()
 
-    def split(self, name: str) -> tuple[LabelledImage, ...]:
+    def split(self, name: str) -> tuple[LabeledImage, ...]:
         """The images of one split, or of several joined with `+`.
 
         `trainval` is train+val, and `all` is every image, whether or not a list of that name exists.
@@ -130,7 +130,7 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabelled: bool = Fa
             or, with `strict`, if the problems include an error.
     """
     root = Path(root)
-    name = recognise(root)
+    name = recognize_format(root)
     log = ProblemLog(root)
     labels, splits = _LOADERS[name](root, log, allow_unlabelled=allow_unlabelled)
     order = sorted(splits, key=lambda split: (_ORDER.get(split, len(_ORDER)), split))
@@ -155,7 +155,7 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabelled: bool = Fa
     return replace(dataset, problems=log.problems())
 
 
-def recognise(root: Path) -> str:
+def recognize_format(root: Path) -> str:
     """The format of the dataset in a folder: `coco`, `voc` or `yolo`.
 
     Raises:

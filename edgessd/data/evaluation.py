@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgessd.data.dataset import Dataset, load_dataset
 from edgessd.data.problems import Problem
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 # Images that training has seen measure nothing, so they come last.
 _PREFERRED_SPLITS = ("test", "val")
@@ -25,7 +25,7 @@ class EvaluationSet:
         problems: What was wrong with the dataset.
     """
 
-    images: tuple[LabelledImage, ...]
+    images: tuple[LabeledImage, ...]
     data: str
     split: str
     unseen: tuple[str, ...]

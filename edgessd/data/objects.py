@@ -1,4 +1,4 @@
-"""One image and its boxes as a loader read them, made into a `LabelledImage` that holds.
+"""One image and its boxes as a loader read them, made into a `LabeledImage` that holds.
 
 Every format goes through `make_image`, so all agree on what a usable box is.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgessd.core.errors import DataError
 from edgessd.core.images import ImageHeader, read_header
 from edgessd.data.problems import ProblemLog
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 # Pixels of a large image need more than float32 until fractions have been multiplied out.
 Corners = NDArray[np.float64]
@@ -41,7 +41,7 @@ def make_image(
     log: ProblemLog,
     *,
     stated_size: tuple[int, int] | None = None,
-) -> LabelledImage:
+) -> LabeledImage:
     """Check, clip and pack the boxes of one image.
 
     Args:
@@ -64,7 +64,7 @@ def make_image(
         if turned:
             corners = turn_boxes(corners, header)
     keep = _usable(path, header, corners, class_ids, ignore, log)
-    return LabelledImage(
+    return LabeledImage(
         path=path,
         width=header.width,
         height=header.height,

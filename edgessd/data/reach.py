@@ -17,7 +17,7 @@ from edgessd.core.boxes import FloatArray, areas
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError
 from edgessd.core.preprocess import fitted_rectangle
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 REACHED_IOU = 0.5
 # Upper limits of the COCO metric's sizes: side of a square of the same area, here in pixels of the
@@ -47,14 +47,14 @@ class SizeReach:
         return self.reached / self.boxes if self.boxes else 1.0
 
 
-def boxes_at_input(images: Sequence[LabelledImage], preprocess: Preprocess) -> FloatArray:
+def boxes_at_input(images: Sequence[LabeledImage], preprocess: Preprocess) -> FloatArray:
     """All boxes that count, (n, 4) xyxy in fractions of the network's input."""
     if not images:
         return np.zeros((0, 4), np.float32)
     return np.concatenate([_at_input(image, preprocess) for image in images])
 
 
-def _at_input(image: LabelledImage, preprocess: Preprocess) -> FloatArray:
+def _at_input(image: LabeledImage, preprocess: Preprocess) -> FloatArray:
     left, top, width, height = fitted_rectangle(image.width, image.height, preprocess)
     scale = np.array([width / image.width, height / image.height] * 2, np.float32)
     pixels = image.boxes[~image.ignore] * scale + np.array([left, top] * 2, np.float32)

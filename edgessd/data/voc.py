@@ -17,7 +17,7 @@ from edgessd.core.errors import DataError
 from edgessd.core.images import IMAGE_SUFFIXES
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
-from edgessd.data.splits import (
+from edgessd.data.split_names import (
     ALL,
     MAX_UNLABELLED,
     SPLIT_FOLDERS,
@@ -25,7 +25,7 @@ from edgessd.data.splits import (
     note_missing,
     note_unlabelled,
 )
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -74,7 +74,7 @@ def load_voc(
     names = {name for found in annotations.values() if found for name in found.names}
     labels = tuple(sorted(names))
     indices = {label: index for index, label in enumerate(labels)}
-    made: dict[Path, LabelledImage | None] = {}
+    made: dict[Path, LabeledImage | None] = {}
     splits: Splits = {}
     for split, members in pairs.items():
         for image, xml in members:
@@ -253,7 +253,7 @@ def _box(item: Element, number: int) -> tuple[float, float, float, float]:
 
 def _make(
     image: Path, xml: Path, found: _Annotation | None, labels: dict[str, int], log: ProblemLog
-) -> LabelledImage | None:
+) -> LabeledImage | None:
     """The record of one image; None if the image or a readable annotation is missing."""
     if not image.is_file() or (found is None and xml.is_file()):
         return None

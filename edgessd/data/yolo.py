@@ -18,7 +18,7 @@ from edgessd.core.errors import DataError
 from edgessd.core.images import list_images
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
-from edgessd.data.splits import (
+from edgessd.data.split_names import (
     ALL,
     MAX_UNLABELLED,
     SPLIT_FOLDERS,
@@ -26,7 +26,7 @@ from edgessd.data.splits import (
     note_missing,
     note_unlabelled,
 )
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 _NAME_FILES = ("classes.txt", "obj.names", "names.txt")
 # Fractions are rounded by the tools that write them; beyond this they are pixels.
@@ -210,7 +210,7 @@ def _plain_splits(root: Path) -> dict[str, list[Path]]:
     return splits
 
 
-def _make(image: Path, labels: tuple[str, ...], log: ProblemLog) -> LabelledImage | None:
+def _make(image: Path, labels: tuple[str, ...], log: ProblemLog) -> LabeledImage | None:
     """The record of one image; None if the image is broken."""
     header = header_or_none(image, log)
     if header is None:

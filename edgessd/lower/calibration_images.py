@@ -18,9 +18,9 @@ from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError, DataError, GraphError
 from edgessd.core.files import sha256_of
 from edgessd.core.images import list_images
-from edgessd.data.dataset import Dataset, load_dataset, recognise
+from edgessd.data.dataset import Dataset, load_dataset, recognize_format
 from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.quantize.prepare import prepare
 from edgessd.quantize.recipe import Preparation
 
@@ -55,7 +55,7 @@ def images_in(folder: Path, *, limit: int) -> CalibrationImages:
         DataError: No such folder, or a dataset that can't be read.
     """
     try:
-        recognise(folder)
+        recognize_format(folder)
     except DataError:  # not a dataset: a plain folder of photos, which needs no labels
         return CalibrationImages(
             paths=tuple(evenly(list_images(folder), limit)), source=str(folder)
@@ -189,7 +189,7 @@ def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> Calib
 
 
 def chosen_among(
-    images: Sequence[LabelledImage], dataset: Dataset, splits: tuple[str, ...], *, limit: int
+    images: Sequence[LabeledImage], dataset: Dataset, splits: tuple[str, ...], *, limit: int
 ) -> CalibrationImages:
     """Up to `limit` of the images that are trained on, spread evenly over them by name.
 
@@ -220,7 +220,7 @@ def _known(dataset: Dataset, splits: tuple[str, ...], chosen: Collection[Path]) 
     )
 
 
-def _boxes(images: Sequence[LabelledImage], labels: tuple[str, ...]) -> dict[str, int]:
+def _boxes(images: Sequence[LabeledImage], labels: tuple[str, ...]) -> dict[str, int]:
     ids = np.concatenate([np.zeros(0, np.int64), *(image.class_ids for image in images)])
     return dict(zip(labels, np.bincount(ids, minlength=len(labels)).tolist(), strict=True))
 

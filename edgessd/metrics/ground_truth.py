@@ -13,7 +13,7 @@ from edgessd.core.boxes import FloatArray
 
 
 class TrueBoxes(Protocol):
-    """What metrics need of an image's ground truth; `LabelledImage` has it.
+    """What metrics need of an image's ground truth; `LabeledImage` has it.
 
     Attributes:
         boxes: (n, 4) float32 xyxy in pixels.
@@ -30,7 +30,7 @@ class TrueBoxes(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelledImage:
+class LabeledImage:
     """One image and its ground truth.
 
     Attributes:

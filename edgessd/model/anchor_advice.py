@@ -13,8 +13,8 @@ import numpy as np
 from edgessd.core.anchors import AnchorSpec
 from edgessd.core.contract import Preprocess
 from edgessd.data.reach import SizeReach, anchor_reach, boxes_at_input, total_share
-from edgessd.metrics.ground_truth import LabelledImage
-from edgessd.model.recipe import new_detector
+from edgessd.metrics.ground_truth import LabeledImage
+from edgessd.model.new_detector import new_detector
 
 # Reaching this much more of the boxes is worth a line in a config.
 _WORTH = 0.02
@@ -104,7 +104,7 @@ def anchors_for(
 
 
 def advise(
-    images: Sequence[LabelledImage], settings: AnchorSettings, preprocess: Preprocess
+    images: Sequence[LabeledImage], settings: AnchorSettings, preprocess: Preprocess
 ) -> AnchorAdvice | None:
     """Look for settings that reach more of the boxes.
 

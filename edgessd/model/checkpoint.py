@@ -21,7 +21,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.core.files import replacing
 from edgessd.model.config import ModelConfig
-from edgessd.model.foreign import way_in
+from edgessd.model.recognize import recognize_file
 from edgessd.model.ssdlite import SsdLite, check_anchors
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.version import __version__
@@ -107,8 +107,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} isn't an edgessd checkpoint",
             expected=f"a file that says {FORMAT!r}",
-            found=way_in(content, path).found,
-            fix=way_in(content, path).fix,
+            found=recognize_file(content, path).found,
+            fix=recognize_file(content, path).fix,
         )
     if content.get("version") != FORMAT_VERSION:
         raise CheckpointError(
@@ -137,7 +137,7 @@ def read_torch_file(path: Path) -> Any:
         CheckpointError: Missing, truncated, not torch's, or holding Python objects.
     """
     if path.is_dir():
-        folder = way_in(None, path)
+        folder = recognize_file(None, path)
         raise CheckpointError(
             f"{path} is a folder", expected="a checkpoint file", found=folder.found, fix=folder.fix
         )
@@ -153,7 +153,7 @@ def _unreadable(path: Path) -> CheckpointError:
     with path.open("rb") as file:
         start = file.read(8)
     if not start.startswith(b"PK") and start[:1] != b"\x80":
-        foreign = way_in(None, path)
+        foreign = recognize_file(None, path)
         return CheckpointError(
             f"{path} isn't a checkpoint",
             expected="a file written by edgessd train or edgessd import",

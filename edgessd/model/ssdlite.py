@@ -10,7 +10,7 @@ from edgessd.core.errors import ConfigError
 from edgessd.model.backbones.mobilenet_v2 import MobileNetV2
 from edgessd.model.config import ModelConfig, feature_sizes
 from edgessd.model.heads import ExtraBlock, PredictionHead
-from edgessd.model.initialise import initialise_fresh
+from edgessd.model.initialize import initialize_fresh
 
 
 class SsdLite(nn.Module):
@@ -81,7 +81,7 @@ def build_model(config: ModelConfig, contract: Contract) -> SsdLite:
     """
     check_anchors(config, contract)
     model = SsdLite(config, contract)
-    initialise_fresh(model, contract.scoring)
+    initialize_fresh(model, contract.scoring)
     return model
 
 
@@ -98,7 +98,7 @@ def check_anchors(config: ModelConfig, contract: Contract) -> None:
             "The anchors don't stand on the network's feature maps",
             expected=f"grids (rows, columns) {expected}",
             found=str(found),
-            fix="Make both with edgessd.model.recipe.new_detector",
+            fix="Make both with edgessd.model.new_detector.new_detector",
         )
 
 

@@ -16,27 +16,27 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Team:
+class DistributedGroup:
     """This process among those that train together."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     local_rank: int = 0
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process evaluates, writes and speaks."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model whose gradients are averaged over the team."""
-        if self.world == 1:
+        """The model whose gradients are averaged over the group."""
+        if self.world_size == 1:
             return model
         devices = [device.index] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
     @contextmanager
-    def gradients_kept(self, model: nn.Module, keep: bool) -> Iterator[None]:
+    def without_averaging(self, model: nn.Module, keep: bool) -> Iterator[None]:
         """Within it, a backward pass adds to this process's gradients without averaging them."""
         if keep and isinstance(model, nn.parallel.DistributedDataParallel):
             with model.no_sync():
@@ -44,14 +44,14 @@ class Team:
         else:
             yield
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Go on when every process has come here."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.barrier()
 
-    def agree(self, value: T) -> T:
+    def from_leader(self, value: T) -> T:
         """The leader's value, in every process."""
-        if self.world == 1:
+        if self.world_size == 1:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0)
@@ -59,26 +59,26 @@ class Team:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process."""
-        if self.world == 1:
+        if self.world_size == 1:
             return flag
-        flags: list[bool] = [False] * self.world
+        flags: list[bool] = [False] * self.world_size
         dist.all_gather_object(flags, flag)
         return any(flags)
 
 
 @contextmanager
-def joined_team(wanted_device: str) -> Iterator[Team]:
-    """Join the team that torchrun's environment describes; alone without it."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield Team()
+def join_group(wanted_device: str) -> Iterator[DistributedGroup]:
+    """Join the group that torchrun's environment describes; alone without it."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield DistributedGroup()
         return
     on_cuda = wanted_device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("nccl" if on_cuda else "gloo")
     try:
-        yield Team(
+        yield DistributedGroup(
             rank=dist.get_rank(),
-            world=world,
+            world_size=world_size,
             local_rank=int(os.environ.get("LOCAL_RANK", "0")),
         )
     finally:

@@ -18,9 +18,9 @@ from edgessd.core.anchors import AnchorSpec
 from edgessd.core.contract import Contract
 from edgessd.core.errors import ConfigError
 from edgessd.data.reach import REACHED_IOU, best_iou, boxes_at_input
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.config import ModelConfig
-from edgessd.model.recipe import evenly_spaced, new_detector
+from edgessd.model.new_detector import evenly_spaced, new_detector
 from edgessd.train.config import ModelSettings
 
 _MIN_SCALES = (0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04)
@@ -46,7 +46,7 @@ class AnchorFit:
 
 
 def fit_anchors(
-    settings: ModelSettings, labels: Sequence[str], images: Sequence[LabelledImage]
+    settings: ModelSettings, labels: Sequence[str], images: Sequence[LabeledImage]
 ) -> AnchorFit:
     """Choose anchors by the training boxes.
 
@@ -123,7 +123,7 @@ def _measure(
     return AnchorFit(settings=settings, reach=reach, fit=(reach + overlap) / 2)
 
 
-def _boxes(images: Sequence[LabelledImage], contract: Contract) -> tuple[np.ndarray, np.ndarray]:
+def _boxes(images: Sequence[LabeledImage], contract: Contract) -> tuple[np.ndarray, np.ndarray]:
     boxes = boxes_at_input(images, contract.preprocess)
     class_ids = np.concatenate([image.class_ids[~image.ignore] for image in images])
     if not len(boxes):

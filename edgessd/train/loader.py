@@ -114,20 +114,26 @@ class BatchLoader:
         batch: Images a batch.
         workers: Processes that prepare batches; with 0 one background thread does, which is enough
             where computing takes longer than loading, as on a CPU.
-        rank, world: This process among how many.
+        rank, world_size: This process among how many.
     """
 
     def __init__(
-        self, training_set: TrainingSet, *, batch: int, workers: int, rank: int = 0, world: int = 1
+        self,
+        training_set: TrainingSet,
+        *,
+        batch: int,
+        workers: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self._set = training_set
         self._workers = workers
-        self._rank, self._world = rank, world
-        share = len(training_set.photos) // world
+        self._rank, self._world_size = rank, world_size
+        share = len(training_set.photos) // world_size
         if share == 0:
             raise DataError(
                 "There are fewer training images than processes",
-                expected=f"at least {world}",
+                expected=f"at least {world_size}",
                 found=str(len(training_set.photos)),
                 fix="Train with fewer processes",
             )
@@ -137,7 +143,7 @@ class BatchLoader:
     @property
     def images_an_epoch(self) -> int:
         """Images that all processes together see in an epoch; an incomplete last batch is left out."""
-        return self.batches * self.batch * self._world
+        return self.batches * self.batch * self._world_size
 
     def epoch(self, epoch: int, *, start: int = 0) -> Generator[Batch, None, None]:
         """Batches `start` and later of an epoch, in order."""
@@ -148,7 +154,7 @@ class BatchLoader:
             yield from self._from_thread(jobs)
 
     def _positions(self, number: int) -> range:
-        first = (number * self._world + self._rank) * self.batch
+        first = (number * self._world_size + self._rank) * self.batch
         return range(first, first + self.batch)
 
     def _from_thread(self, jobs: list[tuple[int, range]]) -> Generator[Batch, None, None]:

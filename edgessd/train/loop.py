@@ -17,7 +17,7 @@ from edgessd.metrics.coco import CocoMetrics
 from edgessd.model.checkpoint import save_checkpoint
 from edgessd.model.ssdlite import SsdLite
 from edgessd.train.config import TrainConfig
-from edgessd.train.distributed import Team
+from edgessd.train.distributed import DistributedGroup
 from edgessd.train.ema import MovingAverage
 from edgessd.train.evaluate import Evaluator
 from edgessd.train.interrupt import StopRequest
@@ -39,7 +39,7 @@ STATE, LAST, BEST = "state.pt", "last.pt", "best.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class Components:
     """What a training is made of.
 
     Attributes:
@@ -67,33 +67,40 @@ class Trainer:
     """Trains one model in one run folder."""
 
     def __init__(
-        self, config: TrainConfig, parts: Parts, folder: Path, team: Team, reporter: Reporter
+        self,
+        config: TrainConfig,
+        components: Components,
+        folder: Path,
+        group: DistributedGroup,
+        reporter: Reporter,
     ) -> None:
         self.config = config
-        self.parts = parts
+        self.components = components
         self.folder = folder
         self.position = Position()
         self.metrics: CocoMetrics | None = None
-        self._team = team
+        self._group = group
         self._reporter = reporter
-        self._model = parts.model
-        self._device = next(parts.model.parameters()).device
+        self._model = components.model
+        self._device = next(components.model.parameters()).device
         self._precision = choose_precision(config.machine.precision, self._device)
-        self._method: Method = parts.method or FloatTraining(
-            parts.model.contract.scoring, config.loss
+        self._method: Method = components.method or FloatTraining(
+            components.model.contract.scoring, config.loss
         )
         optimize = config.optimize
         self._optimizer = make_optimizer(
-            parts.model, optimize, backbone_lr=optimize.backbone_lr if parts.loaded_backbone else 1
+            components.model,
+            optimize,
+            backbone_lr=optimize.backbone_lr if components.loaded_backbone else 1,
         )
         self._average = (
-            MovingAverage(parts.model, decay=optimize.ema_decay, ramp=optimize.ema_ramp)
+            MovingAverage(components.model, decay=optimize.ema_decay, ramp=optimize.ema_ramp)
             if optimize.ema_decay
             else None
         )
         self._schedule = Schedule(warmup_steps=optimize.warmup_steps, final=optimize.final_lr)
-        self._normalize = Normalize(parts.model.contract.preprocess, self._device)
-        self._steps_an_epoch = math.ceil(parts.loader.batches / optimize.accumulate)
+        self._normalize = Normalize(components.model.contract.preprocess, self._device)
+        self._steps_an_epoch = math.ceil(components.loader.batches / optimize.accumulate)
         self._started = time.perf_counter()
 
     @property
@@ -110,8 +117,8 @@ class Trainer:
 
     def fit(self, stop: StopRequest) -> bool:
         """Train to the end of the schedule; False if it was asked to stop before."""
-        model = self._team.wrap(self._model, self._device)
-        with MetricsLog(self.folder, self.position.history, write=self._team.leads) as log:
+        model = self._group.wrap(self._model, self._device)
+        with MetricsLog(self.folder, self.position.history, write=self._group.is_leader) as log:
             ended = self._progress() >= 1
             while not ended:
                 if not self._train_epoch(model, stop):
@@ -127,7 +134,7 @@ class Trainer:
         """Part of the schedule that is done, the same in every process."""
         optimize = self.config.optimize
         if optimize.time_budget:
-            elapsed = self._team.agree(time.perf_counter() - self._started)
+            elapsed = self._group.from_leader(time.perf_counter() - self._started)
             return min(1.0, elapsed / (60 * optimize.time_budget))
         return min(1.0, self.position.step / (optimize.epochs * self._steps_an_epoch))
 
@@ -135,20 +142,20 @@ class Trainer:
         """Train on the rest of the current epoch; False if asked to stop within it."""
         self._model.train()
         position, accumulate = self.position, self.config.optimize.accumulate
-        self._reporter.epoch_begins(position, self.parts.loader)
-        batches = self.parts.loader.epoch(position.epoch, start=position.batches)
+        self._reporter.epoch_begins(position, self.components.loader)
+        batches = self.components.loader.epoch(position.epoch, start=position.batches)
         try:
-            group: list[Batch] = []
+            accumulated: list[Batch] = []
             mark = time.perf_counter()
             for batch in batches:
-                group.append(batch)
-                whole = position.batches + len(group) == self.parts.loader.batches
-                if len(group) < accumulate and not whole:
+                accumulated.append(batch)
+                whole = position.batches + len(accumulated) == self.components.loader.batches
+                if len(accumulated) < accumulate and not whole:
                     continue
-                self.step(group, model)
-                mark = self._note(group, since=mark)
-                group = []
-                if self._team.any(bool(stop)):
+                self.step(accumulated, model)
+                mark = self._note(accumulated, since=mark)
+                accumulated = []
+                if self._group.any(bool(stop)):
                     return False
                 if self.config.optimize.time_budget and self._progress() >= 1:
                     break
@@ -156,12 +163,12 @@ class Trainer:
             batches.close()
         return True
 
-    def step(self, group: list[Batch], model: nn.Module | None = None) -> None:
-        """One optimizer step over the mean loss of a group of batches.
+    def step(self, batches: list[Batch], model: nn.Module | None = None) -> None:
+        """One optimizer step over the mean loss of some batches.
 
         Args:
-            group: At least one batch.
-            model: The model as the team wraps it; the bare one if absent.
+            batches: At least one batch.
+            model: The model as the group wraps it; the bare one if absent.
         """
         model = model or self._model
         position, optimize = self.position, self.config.optimize
@@ -170,10 +177,10 @@ class Trainer:
             optimize.lr * self._schedule.factor(step=position.step, progress=self._progress()),
         )
         self._optimizer.zero_grad(set_to_none=True)
-        for number, batch in enumerate(group):
-            with self._team.gradients_kept(model, number < len(group) - 1):
+        for number, batch in enumerate(batches):
+            with self._group.without_averaging(model, number < len(batches) - 1):
                 losses = self._forward(model, batch)
-                torch.autograd.backward(losses.total / len(group))
+                torch.autograd.backward(losses.total / len(batches))
             self._add_up(losses, batch)
         limit = optimize.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(self._model.parameters(), limit)
@@ -220,16 +227,16 @@ class Trainer:
         for name, value in values.items():
             self.position.sums[name] = self.position.sums.get(name, 0.0) + value
 
-    def _note(self, group: list[Batch], *, since: float) -> float:
+    def _note(self, batches: list[Batch], *, since: float) -> float:
         """Account for a step that began at `since`, loading included; the time now."""
         now = time.perf_counter()
         position = self.position
-        position.batches += len(group)
-        position.images += sum(len(batch.images) for batch in group) * self._team.world
+        position.batches += len(batches)
+        position.images += sum(len(batch.images) for batch in batches) * self._group.world_size
         position.training_seconds += now - since
         position.sums["seconds"] = position.sums.get("seconds", 0.0) + now - since
         position.seconds = now - self._started
-        for batch in group:
+        for batch in batches:
             for problem in batch.broken:
                 self._reporter.broken(problem)
         self._reporter.step_done(position, self._row(), self._progress())
@@ -248,7 +255,7 @@ class Trainer:
             "box_loss": sums["box_loss"] / batches,
             "grad_norm": sums["grad_norm"] / sums["steps"],
             "positives_per_image": sums["positives"] / sums["images"],
-            "images_per_second": sums["images"] * self._team.world / sums["seconds"],
+            "images_per_second": sums["images"] * self._group.world_size / sums["seconds"],
             "seconds": position.seconds,
         }
 
@@ -259,41 +266,41 @@ class Trainer:
         position.epoch += 1
         position.batches, position.sums = 0, {}
         position.seconds = time.perf_counter() - self._started
-        if self._team.leads:
-            due = position.epoch % machine.eval_every == 0 and self.parts.picks_best
-            if self.parts.evaluator and (due or ends):
-                self._judge(self.parts.evaluator, row)
+        if self._group.is_leader:
+            due = position.epoch % machine.eval_every == 0 and self.components.picks_best
+            if self.components.evaluator and (due or ends):
+                self._evaluate(self.components.evaluator, row)
             if machine.sheet_every and (ends or position.epoch % machine.sheet_every == 0):
                 self._draw(position.epoch)
             position.history.append(row)
             log.add(row)
             self._reporter.epoch_done(row)
-            if ends and not self.parts.picks_best:
+            if ends and not self.components.picks_best:
                 self._write(BEST)
         self._save(LAST)
-        self._team.wait()
+        self._group.barrier()
 
-    def _judge(self, evaluator: Evaluator, row: Row) -> None:
+    def _evaluate(self, evaluator: Evaluator, row: Row) -> None:
         self._reporter.evaluation_begins(len(evaluator.photos))
-        self.metrics = self._method.judge(evaluator, self.smooth_model)
+        self.metrics = self._method.evaluate(evaluator, self.smooth_model)
         row["AP"], row["AP50"] = self.metrics.AP, self.metrics.AP50
         best = self.position.best_AP
         if best is None or best < self.metrics.AP:
             self.position.best_AP = self.metrics.AP
-            if self.parts.picks_best:
+            if self.components.picks_best:
                 self._write(BEST)
 
     def _draw(self, epoch: int) -> None:
-        if self.parts.sheet:
+        if self.components.sheet:
             draw_sheet(
-                self.parts.sheet,
+                self.components.sheet,
                 self.smooth_model,
                 self.folder / "sheets" / f"epoch-{epoch:03d}.png",
             )
 
     def _write(self, name: str) -> None:
         provenance = {
-            **self.parts.provenance,
+            **self.components.provenance,
             "epochs": str(self.position.epoch),
             "steps": str(self.position.step),
             "images_seen": str(self.position.images),
@@ -302,7 +309,7 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         """Write the newest weights and the state that goes with them."""
-        if self._team.leads:
+        if self._group.is_leader:
             self.position.seconds = time.perf_counter() - self._started
             self._write(name)
             save_state(

@@ -37,7 +37,7 @@ class Method(Protocol):
         """
         ...
 
-    def judge(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
+    def evaluate(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
         """How good a network in evaluation mode is."""
         ...
 
@@ -63,7 +63,7 @@ class FloatTraining:
         """The multibox loss."""
         return self._loss(box_codes, class_scores, class_ids, codes)
 
-    def judge(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
+    def evaluate(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
         """Its metrics over the evaluator's photos."""
         return evaluator.metrics(network)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgessd.core.errors import DataError
 from edgessd.core.images import read_image
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 
 class Photos:
@@ -28,14 +28,14 @@ class Photos:
 
     def __init__(
         self,
-        images: Sequence[LabelledImage],
+        images: Sequence[LabeledImage],
         *,
         cache_mb: int,
         progress: Callable[[], None] | None = None,
     ) -> None:
         budget = min(cache_mb * 2**20, psutil.virtual_memory().available // 3)
         self.broken: list[str] = []
-        self.images: list[LabelledImage] = []
+        self.images: list[LabeledImage] = []
         self._cache: dict[int, NDArray[np.uint8]] = {}
         used = 0
         for image in images:

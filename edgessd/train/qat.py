@@ -26,7 +26,7 @@ from edgessd.calibrate.samples import draw_samples
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.data.dataset import Dataset
-from edgessd.data.splits import ALL
+from edgessd.data.split_names import ALL
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
@@ -38,7 +38,7 @@ from edgessd.lower.calibration_images import (
     with_evaluation_in,
 )
 from edgessd.metrics.coco import CocoMetrics
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint
 from edgessd.model.config import ModelConfig
 from edgessd.model.trained_ranges import TrainedRanges
@@ -49,8 +49,8 @@ from edgessd.quantize.recipe import load_recipe
 from edgessd.quantize.schemes import SchemeName
 from edgessd.train.config import LossSettings, QatSettings, TrainConfig
 from edgessd.train.evaluate import Evaluator
+from edgessd.train.initial_model import InitialModel
 from edgessd.train.loss import Losses, MultiboxLoss
-from edgessd.train.weights import Start
 
 SCHEMES: dict[str, tuple[SchemeName, ...]] = {
     "both": ("affine", "symmetric"),
@@ -60,8 +60,8 @@ SCHEMES: dict[str, tuple[SchemeName, ...]] = {
 
 
 def start_qat(
-    config: TrainConfig, dataset: Dataset, images: Sequence[LabelledImage]
-) -> tuple[Start, QatTraining]:
+    config: TrainConfig, dataset: Dataset, images: Sequence[LabeledImage]
+) -> tuple[InitialModel, QatTraining]:
     """The network that is to be trained, rounded as post-training quantization leaves it.
 
     Args:
@@ -113,11 +113,11 @@ def start_qat(
         settings,
         config.loss,
     )
-    start = Start(
+    initial = InitialModel(
         model=network,
         loaded_backbone=False,
-        unsettled=None,
-        said=f"quantization-aware, {' and '.join(schemes)}, from {config.model.weights}, ranges from "
+        without_statistics=None,
+        description=f"quantization-aware, {' and '.join(schemes)}, from {config.model.weights}, ranges from "
         f"{len(table.images)} images by recipe {recipe.name}",
         provenance={
             **checkpoint.provenance,
@@ -125,11 +125,11 @@ def start_qat(
             "quantization_aware": ", ".join(schemes),
         },
     )
-    return start, method
+    return initial, method
 
 
 def _calibration_images(
-    config: TrainConfig, dataset: Dataset, images: Sequence[LabelledImage]
+    config: TrainConfig, dataset: Dataset, images: Sequence[LabeledImage]
 ) -> CalibrationImages:
     settings, splits = config.qat, config.data.train_splits
     if splits == ("train",) and "train" not in dataset.splits:
@@ -231,7 +231,7 @@ class QatTraining:
             total = total + by_teacher * (taught[0] + taught[1])
         return Losses(classes=classes, boxes=boxes, total=total, positives=labelled.positives)
 
-    def judge(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
+    def evaluate(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
         """The metrics in the scheme that is worse off."""
         assert isinstance(network, QatNetwork)
         before, found = network.judged, []

@@ -20,21 +20,21 @@ from edgessd.metrics.coco import CocoMetrics
 from edgessd.model.batch_norm import calibrate_batch_norm
 from edgessd.model.ssdlite import SsdLite, parameter_count
 from edgessd.train.config import TrainConfig, save_config
-from edgessd.train.distributed import Team, joined_team
+from edgessd.train.distributed import DistributedGroup, join_group
 from edgessd.train.evaluate import Evaluator
+from edgessd.train.initial_model import InitialModel, make_initial_model
 from edgessd.train.interrupt import StopRequest, stop_on_signals
 from edgessd.train.loader import BatchLoader, TrainingSet
-from edgessd.train.loop import BEST, LAST, Normalize, Parts, Trainer
+from edgessd.train.loop import BEST, LAST, Components, Normalize, Trainer
 from edgessd.train.matcher import Matcher
 from edgessd.train.method import Method
 from edgessd.train.photos import Photos
 from edgessd.train.precision import choose_device, choose_precision
 from edgessd.train.reporter import Reporter
 from edgessd.train.run_folder import CONFIG, check_folder, held
-from edgessd.train.splits import Roles, assign_roles
+from edgessd.train.split_roles import Roles, assign_roles
 from edgessd.train.state import Position
 from edgessd.train.summary import summary_text
-from edgessd.train.weights import Start, start_model
 
 _CALIBRATION_IMAGES = 96
 
@@ -81,8 +81,8 @@ def train(
     """
     reporter = reporter or Reporter(None)
     check_folder(folder, resume=resume)
-    with joined_team(config.machine.device) as team, stop_on_signals() as stop:
-        return _train(config, folder, resume, reporter, team, stop)
+    with join_group(config.machine.device) as group, stop_on_signals() as stop:
+        return _train(config, folder, resume, reporter, group, stop)
 
 
 def _train(
@@ -90,54 +90,54 @@ def _train(
     folder: Path,
     resume: bool,
     reporter: Reporter,
-    team: Team,
+    group: DistributedGroup,
     stop: StopRequest,
 ) -> TrainResult:
     machine = config.machine
     _seed(machine.seed, machine.threads)
-    device = choose_device(machine.device, team.local_rank)
+    device = choose_device(machine.device, group.local_rank)
     dataset = load_dataset(Path(config.data.path))
     roles = assign_roles(dataset, config.data, seed=machine.seed)
     _tell_problems(dataset, reporter)
-    reporter.note(roles.said)
+    reporter.note(roles.description)
     method: Method | None = None
     if config.qat.enabled:
         from edgessd.train.qat import start_qat
 
         reporter.note("calibrating, to start from ranges that fit")
-        start, method = start_qat(config, dataset, roles.train)
+        initial, method = start_qat(config, dataset, roles.train)
     else:
-        start = start_model(config.model, dataset.labels, roles.train)
-    reporter.note(start.said)
-    parts = _parts(config, roles, start, dataset, device, team, reporter)
-    parts = replace(parts, method=method)
+        initial = make_initial_model(config.model, dataset.labels, roles.train)
+    reporter.note(initial.description)
+    components = _components(config, roles, initial, dataset, device, group, reporter)
+    components = replace(components, method=method)
     precision = choose_precision(machine.precision, device)
     reporter.note(
-        f"{parameter_count(parts.model):,} parameters on {device}, {precision}, "
-        f"{parts.loader.batches} batches of {parts.loader.batch} an epoch"
+        f"{parameter_count(components.model):,} parameters on {device}, {precision}, "
+        f"{components.loader.batches} batches of {components.loader.batch} an epoch"
     )
-    with held(folder) if team.leads else nullcontext():
-        return _fit(config, folder, resume, parts, roles, dataset, reporter, team, stop)
+    with held(folder) if group.is_leader else nullcontext():
+        return _fit(config, folder, resume, components, roles, dataset, reporter, group, stop)
 
 
 def _fit(
     config: TrainConfig,
     folder: Path,
     resume: bool,
-    parts: Parts,
+    components: Components,
     roles: Roles,
     dataset: Dataset,
     reporter: Reporter,
-    team: Team,
+    group: DistributedGroup,
     stop: StopRequest,
 ) -> TrainResult:
-    trainer = Trainer(config, parts, folder, team, reporter)
+    trainer = Trainer(config, components, folder, group, reporter)
     if resume:
         trainer.resume()
         reporter.note(f"resumed after epoch {trainer.position.epoch}, step {trainer.position.step}")
-    elif team.leads:
+    elif group.is_leader:
         save_config(folder / CONFIG, config)
-    team.wait()
+    group.barrier()
     finished = trainer.fit(stop)
     result = TrainResult(
         folder=folder,
@@ -147,7 +147,7 @@ def _fit(
         metrics=trainer.metrics,
         broken_images=tuple(reporter.broken_images),
     )
-    if team.leads:
+    if group.is_leader:
         write_atomically(folder / "summary.txt", summary_text(result, config, roles, dataset))
     return result
 
@@ -170,31 +170,31 @@ def _tell_problems(dataset: Dataset, reporter: Reporter) -> None:
         reporter.note(f"[yellow]{problem.text}[/]: {problem.done} ({problem.first()})")
 
 
-def _parts(
+def _components(
     config: TrainConfig,
     roles: Roles,
-    start: Start,
+    initial: InitialModel,
     dataset: Dataset,
     device: torch.device,
-    team: Team,
+    group: DistributedGroup,
     reporter: Reporter,
-) -> Parts:
-    model = start.model
+) -> Components:
+    model = initial.model
     contract = model.contract
-    cache_mb = config.data.cache_mb // team.world
-    total = len(roles.train) + (len(roles.judge) if team.leads else 0)
+    cache_mb = config.data.cache_mb // group.world_size
+    total = len(roles.train) + (len(roles.evaluation) if group.is_leader else 0)
     done = iter(range(1, total + 1))
-    photos, judge = (
+    photos, evaluation = (
         Photos(
             images, cache_mb=cache_mb, progress=lambda: reporter.reading(next(done, total), total)
         )
         if images
         else None
-        for images in (roles.train, roles.judge if team.leads else ())
+        for images in (roles.train, roles.evaluation if group.is_leader else ())
     )
     if photos is None:
         raise DataError("There are no training images", found=str(dataset.root))
-    for source in (photos, judge):
+    for source in (photos, evaluation):
         for problem in source.broken if source else ():
             reporter.broken(problem)
     training_set = TrainingSet(
@@ -208,33 +208,33 @@ def _parts(
         training_set,
         batch=config.optimize.batch,
         workers=config.machine.workers,
-        rank=team.rank,
-        world=team.world,
+        rank=group.rank,
+        world_size=group.world_size,
     )
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start.unsettled is not None:
-        _settle_norm(start.unsettled, model.contract.preprocess, training_set, device)
+    if initial.without_statistics is not None:
+        _calibrate_norm(initial.without_statistics, model.contract.preprocess, training_set, device)
     if config.optimize.freeze_norm and isinstance(model, SsdLite):
         model.freeze_backbone_norm()
-    evaluator = Evaluator(judge, contract) if judge else None
-    sheet = evaluator or (Evaluator(photos, contract) if team.leads else None)
-    return Parts(
+    evaluator = Evaluator(evaluation, contract) if evaluation else None
+    sheet = evaluator or (Evaluator(photos, contract) if group.is_leader else None)
+    return Components(
         model=model,
         loader=loader,
         evaluator=evaluator,
-        picks_best=roles.judging == "every",
+        picks_best=roles.evaluated == "every",
         sheet=sheet,
         provenance={
-            **start.provenance,
+            **initial.provenance,
             "data": dataset.root.name,
             "train_images": str(len(photos)),
             "labels": ", ".join(dataset.labels),
         },
-        loaded_backbone=start.loaded_backbone,
+        loaded_backbone=initial.loaded_backbone,
     )
 
 
-def _settle_norm(
+def _calibrate_norm(
     network: nn.Module, preprocess: Preprocess, training_set: TrainingSet, device: torch.device
 ) -> None:
     """Give batch norms that were folded away the statistics of this dataset's augmented images."""

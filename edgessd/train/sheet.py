@@ -12,7 +12,7 @@ from torch import nn
 from edgessd.core.detections import Detections
 from edgessd.core.errors import DataError
 from edgessd.core.files import replacing
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.train.evaluate import Evaluator
 
 _PHOTOS, _COLUMNS = 8, 4
@@ -47,7 +47,7 @@ def draw_sheet(evaluator: Evaluator, model: nn.Module, path: Path) -> None:
 
 
 def draw_tile(
-    pixels: NDArray[np.uint8], truth: LabelledImage, found: Detections
+    pixels: NDArray[np.uint8], truth: LabeledImage, found: Detections
 ) -> NDArray[np.uint8]:
     """One photo, its longer side `_TILE` pixels, with boxes and a caption, as BGR."""
     height, width = pixels.shape[:2]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgessd.data.dataset import Dataset
 from edgessd.train.config import TrainConfig
-from edgessd.train.splits import Roles
+from edgessd.train.split_roles import Roles
 
 if TYPE_CHECKING:
     from edgessd.train.run import TrainResult
@@ -20,7 +20,7 @@ def summary_text(result: TrainResult, config: TrainConfig, roles: Roles, dataset
         f"training      {state}",
         f"dataset       {dataset.root.name} ({dataset.format}), {len(dataset.labels)} labels: "
         + ", ".join(dataset.labels),
-        f"images        {roles.said}",
+        f"images        {roles.description}",
         f"model         MobileNetV2-SSDLite, width {config.model.width:g}, "
         f"{config.model.input_size[0]}x{config.model.input_size[1]}, from {config.model.weights}",
         *(_qat_line(config) if config.qat.enabled else ()),
@@ -29,7 +29,7 @@ def summary_text(result: TrainResult, config: TrainConfig, roles: Roles, dataset
         f"checkpoint    {result.checkpoint.name}",
     ]
     if position.best_AP is not None:
-        what = "best AP" if roles.judging == "every" else "AP"
+        what = "best AP" if roles.evaluated == "every" else "AP"
         lines.append(f"{what:<13} {position.best_AP:.4f}")
     if result.metrics:
         lines.append(f"last AP       {result.metrics.AP:.4f}, AP50 {result.metrics.AP50:.4f}")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from edgessd.core.detections import Detections
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 LABELS = ("red", "green")
 _CHANNEL = (2, 1)  # of BGR
 
 
-def paint(path: Path, *squares: tuple[int, int, int, int, int]) -> LabelledImage:
+def paint(path: Path, *squares: tuple[int, int, int, int, int]) -> LabeledImage:
     """Write a PNG of 160x120 with squares (x1, y1, x2, y2, class), and give its ground truth."""
     image = np.zeros((120, 160, 3), np.uint8)
     for x1, y1, x2, y2, class_id in squares:
@@ -24,7 +24,7 @@ def paint(path: Path, *squares: tuple[int, int, int, int, int]) -> LabelledImage
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image)
     table = np.array(squares, np.float32).reshape(-1, 5)
-    return LabelledImage(
+    return LabeledImage(
         path=path,
         width=160,
         height=120,

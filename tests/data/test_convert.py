@@ -13,7 +13,7 @@ from edgessd.core.errors import ConfigError, DataError
 from edgessd.core.files import sha256_of
 from edgessd.data.convert import Format, convert_dataset
 from edgessd.data.dataset import Dataset, load_dataset
-from edgessd.data.split import split_dataset
+from edgessd.data.resplit import resplit_dataset
 
 FORMATS: tuple[Format, ...] = ("coco", "voc", "yolo")
 
@@ -125,7 +125,7 @@ def test_refuses_a_destination_that_holds_something(yolo: Path) -> None:
 
 def test_split_gives_exact_shares(shared: Path) -> None:
     dataset = load_dataset(shared / "data" / "voc100")
-    divided = split_dataset(dataset, {"train": 0.7, "val": 0.1, "test": 0.2})
+    divided = resplit_dataset(dataset, {"train": 0.7, "val": 0.1, "test": 0.2})
     counts = {name: len(images) for name, images in divided.splits.items()}
     assert counts == {"train": 70, "val": 10, "test": 20}
 
@@ -136,7 +136,7 @@ def test_split_keeps_copies_together(yolo: Path) -> None:
         (train / f"{number}.jpg").write_bytes((train / "0.jpg").read_bytes())
     picture = cv2.imread(str(train / "0.jpg"))  # and to the eye
     cv2.imwrite(str(yolo / "images" / "val" / "5.jpg"), cv2.resize(picture, (128, 96)))
-    divided = split_dataset(load_dataset(yolo), {"train": 0.5, "val": 0.5})
+    divided = resplit_dataset(load_dataset(yolo), {"train": 0.5, "val": 0.5})
     homes = {image.path.stem: name for name, images in divided.splits.items() for image in images}
     assert len(homes) == 10
     assert len({homes[str(number)] for number in (0, 1, 2, 3, 5)}) == 1
@@ -145,7 +145,7 @@ def test_split_keeps_copies_together(yolo: Path) -> None:
 
 def test_split_depends_on_content_alone(yolo: Path) -> None:
     def hashes() -> dict[str, set[str]]:
-        divided = split_dataset(load_dataset(yolo), {"train": 0.6, "val": 0.4})
+        divided = resplit_dataset(load_dataset(yolo), {"train": 0.6, "val": 0.4})
         return {
             name: {sha256_of(image.path) for image in images}
             for name, images in divided.splits.items()
@@ -161,8 +161,8 @@ def test_split_depends_on_content_alone(yolo: Path) -> None:
 def test_split_refuses_what_cannot_be(yolo: Path) -> None:
     dataset = load_dataset(yolo)
     with pytest.raises(ConfigError, match="don't make a whole"):
-        split_dataset(dataset, {"train": 0.8, "val": 0.1})
+        resplit_dataset(dataset, {"train": 0.8, "val": 0.1})
     content = (yolo / "images" / "train" / "0.jpg").read_bytes()
     (yolo / "images" / "train" / "0.jpg").write_bytes(content[:-200])
     with pytest.raises(DataError, match=r"broken images can't be split.*0\.jpg"):
-        split_dataset(dataset, {"train": 0.8, "val": 0.2})
+        resplit_dataset(dataset, {"train": 0.8, "val": 0.2})

@@ -22,7 +22,7 @@ from edgessd.graph.float_graph import (
 )
 from edgessd.graph.verify import check_parity, checked, run_model
 from edgessd.graph.view import GraphView
-from edgessd.model.recipe import new_detector
+from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import build_model
 
 

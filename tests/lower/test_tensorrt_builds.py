@@ -57,7 +57,7 @@ def half_width(request: pytest.FixtureRequest) -> FloatGraph:
     """An untrained detector of width 0.5, whose batch norm has seen noise."""
     import torch
 
-    from edgessd.model.recipe import new_detector
+    from edgessd.model.new_detector import new_detector
     from edgessd.model.ssdlite import build_model
 
     torch.manual_seed(5)

@@ -22,7 +22,7 @@ from edgessd.graph.float_graph import OUTPUTS
 from edgessd.graph.verify import checked, make_session
 from edgessd.lower.tensorrt.detection import append_detection
 from edgessd.lower.tensorrt.tail import Tail
-from edgessd.model.recipe import new_detector
+from edgessd.model.new_detector import new_detector
 from edgessd.runtime.postprocess_op import OpPostprocessor, outputs_by_name
 
 Suppression = Literal["layer", "operators"]

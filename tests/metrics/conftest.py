@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 
-def make_truth(*rows, ignore: tuple[int, ...] = ()) -> LabelledImage:
+def make_truth(*rows, ignore: tuple[int, ...] = ()) -> LabeledImage:
     """Rows are (x1, y1, x2, y2, class)."""
     table = np.array(rows, np.float32).reshape(-1, 5)
     flags = np.zeros(len(table), bool)
     flags[list(ignore)] = True
-    return LabelledImage(
+    return LabeledImage(
         path=Path("image.png"),
         width=640,
         height=480,
@@ -27,5 +27,5 @@ def make_truth(*rows, ignore: tuple[int, ...] = ()) -> LabelledImage:
 
 
 @pytest.fixture
-def truth_of() -> Callable[..., LabelledImage]:
+def truth_of() -> Callable[..., LabeledImage]:
     return make_truth

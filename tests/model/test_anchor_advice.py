@@ -10,16 +10,16 @@ import pytest
 from edgessd.core.errors import ConfigError
 from edgessd.data.dataset import load_dataset
 from edgessd.data.reach import anchor_reach, boxes_at_input, total_share
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.anchor_advice import AnchorSettings, advise, anchors_for
 
 
-def _images(side: float) -> list[LabelledImage]:
+def _images(side: float) -> list[LabeledImage]:
     """Squares of `side` of a 300x300 image, all over it."""
     starts = np.random.default_rng(0).uniform(0, 300 * (1 - side), (50, 2))
     boxes = np.concatenate([starts, starts + 300 * side], axis=1).astype(np.float32)
     return [
-        LabelledImage(
+        LabeledImage(
             path=Path("squares.png"),
             width=300,
             height=300,

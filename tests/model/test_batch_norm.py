@@ -8,7 +8,7 @@ from torch import nn
 
 from edgessd.model.batch_norm import calibrate_batch_norm, fold_batch_norm, unfold_state
 from edgessd.model.config import BatchNorm
-from edgessd.model.recipe import new_detector
+from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import SsdLite, build_model
 
 

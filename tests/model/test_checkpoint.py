@@ -19,7 +19,7 @@ from edgessd.model.checkpoint import (
     load_model,
     save_checkpoint,
 )
-from edgessd.model.recipe import new_detector
+from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import build_model
 
 

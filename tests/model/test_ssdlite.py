@@ -19,7 +19,7 @@ from edgessd.model.config import (
 )
 from edgessd.model.heads import Predictor
 from edgessd.model.layers import pad_same, same_padding
-from edgessd.model.recipe import new_detector
+from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import build_model, parameter_count
 
 LABELS = ("cat", "dog", "bird")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgessd.model.importers.imagenet import initialise_backbone
+from edgessd.model.importers.imagenet import initialize_backbone
 from edgessd.model.importers.weight_selection import can_select, select_weights
-from edgessd.model.recipe import new_detector
+from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import build_model
 
 
@@ -49,7 +49,7 @@ def test_thin_backbone_starts_from_the_published_wide_one(shared: Path) -> None:
     torch.manual_seed(3)
     thin = build_model(*new_detector(("a",), width=0.35, input_size=(64, 64)))
     images = torch.rand(8, 3, 64, 64) * 2 - 1
-    report = initialise_backbone(thin, shared / "weights/mobilenet_v2_imagenet_tf", images)
+    report = initialize_backbone(thin, shared / "weights/mobilenet_v2_imagenet_tf", images)
     wide = np.load(shared / "weights/mobilenet_v2_imagenet_tf/weights.npz")["Conv/weight"]
     kept = thin.backbone.state_dict()["stem.conv.weight"]
     assert torch.equal(kept, select_weights(torch.from_numpy(wide), tuple(kept.shape)))

@@ -16,7 +16,7 @@ from edgessd.quantize.score_floor import LOWEST_LOGIT, with_score_floor
 
 @pytest.fixture
 def contract():
-    from edgessd.model.recipe import new_detector
+    from edgessd.model.new_detector import new_detector
 
     return new_detector(("cat", "dog"), width=0.35, input_size=(96, 96))[1]
 

@@ -13,7 +13,7 @@ from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError
 from edgessd.core.preprocess import fill_tensor
 from edgessd.core.tensors import TensorSpec
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.ssdlite import build_model
 from edgessd.train.config import (
     ModelSettings,
@@ -154,10 +154,10 @@ def test_broken_and_missing_settings_files_are_refused(tmp_path: Path):
         read_preset("huge-dataset")
 
 
-def photo(side: float, count: int = 40) -> LabelledImage:
+def photo(side: float, count: int = 40) -> LabeledImage:
     rng = np.random.default_rng(int(side))
     corners = rng.uniform(0, 300 - side, (count, 2))
-    return LabelledImage(
+    return LabeledImage(
         path=Path("photo.jpg"),
         width=300,
         height=300,

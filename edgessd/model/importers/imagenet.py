@@ -1,6 +1,6 @@
 """Start a network from weights that were learned elsewhere.
 
-`initialise_backbone(model, source, images)` is what training calls. Sources: the word `imagenet` (a
+`initialize_backbone(model, source, images)` is what training calls. Sources: the word `imagenet` (a
 published MobileNetV2, downloaded once), a state dict in torchvision's layout, a folder with a folded
 network, or any edgessd checkpoint.
 """
@@ -17,7 +17,6 @@ from edgessd.core.contract import Preprocess
 from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.model.batch_norm import calibrate_batch_norm, unfold_state
 from edgessd.model.checkpoint import FORMAT, load_checkpoint, read_torch_file
-from edgessd.model.foreign import way_in
 from edgessd.model.importers.folded_graph import backbone_layer_names, read_folded
 from edgessd.model.importers.layout import State
 from edgessd.model.importers.preprocessing import adapt_first_conv
@@ -29,6 +28,7 @@ from edgessd.model.importers.torchvision_layout import (
     read_torchvision_backbone,
 )
 from edgessd.model.importers.weight_selection import can_select, select_weights
+from edgessd.model.recognize import recognize_file
 from edgessd.model.ssdlite import SsdLite
 
 _STEM = "backbone.stem"
@@ -69,7 +69,7 @@ class _Source:
     whole_detector: bool = False
 
 
-def initialise_backbone(
+def initialize_backbone(
     model: SsdLite, source: str | Path, images: Tensor | None = None
 ) -> InitialisationReport:
     """Fill a fresh model's backbone from weights trained elsewhere, ready to be fine-tuned.
@@ -97,15 +97,15 @@ def initialise_backbone(
         raise ConfigError(
             "This network's batch norm is folded, so it can't start from pretrained weights",
             expected="a network with batch norm",
-            fix="Make it with edgessd.model.recipe.new_detector",
+            fix="Make it with edgessd.model.new_detector.new_detector",
         )
     weights = _read(source)
     state = _adapted(weights, model)
     thinned = () if weights.whole_detector else _thin(model, state)
     loaded, refused = _fill(model, state, source, whole=weights.whole_detector)
     settled = 0
-    unsettled = weights.epsilon is None or bool(thinned)
-    if unsettled and images is not None:
+    without_statistics = weights.epsilon is None or bool(thinned)
+    if without_statistics and images is not None:
         network = model if weights.whole_detector else model.backbone
         settled = calibrate_batch_norm(network, images)
     return InitialisationReport(
@@ -114,7 +114,7 @@ def initialise_backbone(
         skipped=weights.skipped + refused,
         thinned=thinned,
         settled_norms=settled,
-        needs_norm_statistics=unsettled and images is None,
+        needs_norm_statistics=without_statistics and images is None,
     )
 
 
@@ -143,7 +143,7 @@ def _read(source: str | Path) -> _Source:
     raise CheckpointError(
         f"{path} holds no backbone weights",
         expected="torchvision's MobileNetV2 layout, a folded network's folder, or an edgessd checkpoint",
-        found=way_in(content, path).found,
+        found=recognize_file(content, path).found,
     )
 
 

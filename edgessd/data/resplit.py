@@ -8,10 +8,10 @@ from dataclasses import replace
 from edgessd.core.errors import ConfigError, DataError
 from edgessd.data.dataset import Dataset
 from edgessd.data.duplicates import Fingerprint, find_duplicates, fingerprints
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
 
-def split_dataset(
+def resplit_dataset(
     dataset: Dataset, shares: Mapping[str, float], *, workers: int | None = None
 ) -> Dataset:
     """Divide all images of a dataset anew.
@@ -57,8 +57,8 @@ def split_dataset(
 
 
 def _groups(
-    images: tuple[LabelledImage, ...], prints: list[Fingerprint]
-) -> list[list[LabelledImage]]:
+    images: tuple[LabeledImage, ...], prints: list[Fingerprint]
+) -> list[list[LabeledImage]]:
     """Copies together, ordered by the smallest hash among them."""
     broken = [item for item in prints if item.broken is not None]
     if broken:
@@ -74,18 +74,18 @@ def _groups(
     for group in find_duplicates(prints):
         for path in group.paths:
             home[path] = group.paths[0]
-    members: dict[object, list[LabelledImage]] = {}
+    members: dict[object, list[LabeledImage]] = {}
     for path, first in home.items():
         members.setdefault(home[first], []).append(by_path[path])
     return sorted(members.values(), key=lambda group: min(hashes[image.path] for image in group))
 
 
 def _cut(
-    groups: list[list[LabelledImage]], shares: Mapping[str, float], total: int
-) -> dict[str, list[LabelledImage]]:
+    groups: list[list[LabeledImage]], shares: Mapping[str, float], total: int
+) -> dict[str, list[LabeledImage]]:
     """Deal the groups out in order; every split gets at least one group."""
     names = list(shares)
-    splits: dict[str, list[LabelledImage]] = {name: [] for name in names}
+    splits: dict[str, list[LabeledImage]] = {name: [] for name in names}
     limit, dealt, current = shares[names[0]] * total, 0, 0
     for index, group in enumerate(groups):
         left_groups, left_splits = len(groups) - index, len(names) - current - 1

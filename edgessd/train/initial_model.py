@@ -12,10 +12,10 @@ import msgspec
 from torch import nn
 
 from edgessd.core.errors import CheckpointError
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.checkpoint import FORMAT, load_checkpoint, read_torch_file
 from edgessd.model.config import BatchNorm
-from edgessd.model.importers.imagenet import initialise_backbone
+from edgessd.model.importers.imagenet import initialize_backbone
 from edgessd.model.ssdlite import SsdLite, build_model
 from edgessd.train.config import ModelSettings
 from edgessd.train.fit_anchors import detector_of, fit_anchors
@@ -27,29 +27,29 @@ _CLASS_PREDICTOR = re.compile(r"heads\.\d+\.score\.pointwise\.(weight|bias)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class InitialModel:
     """A model with its first weights.
 
     Attributes:
         model: On the CPU.
         loaded_backbone: Whether its backbone has learned before.
-        unsettled: The part whose batch normalisation describes no data yet; None where all does.
-        said: One sentence about the weights.
+        without_statistics: The part whose batch normalisation describes no data yet; None where all does.
+        description: One sentence about the weights.
         provenance: For the checkpoint.
     """
 
     model: SsdLite | QatNetwork
     loaded_backbone: bool
-    unsettled: nn.Module | None
-    said: str
+    without_statistics: nn.Module | None
+    description: str
     provenance: dict[str, str]
 
 
-def start_model(
+def make_initial_model(
     settings: ModelSettings,
     labels: Sequence[str],
-    images: Sequence[LabelledImage],
-) -> Start:
+    images: Sequence[LabeledImage],
+) -> InitialModel:
     """Build the model that is to be trained, from what `settings.weights` names.
 
     Args:
@@ -59,11 +59,11 @@ def start_model(
     """
     if settings.weights not in ("none", "imagenet") and _is_checkpoint(Path(settings.weights)):
         return _from_checkpoint(Path(settings.weights), tuple(labels))
-    said = ""
+    description = ""
     if settings.anchors == "fit":
         fitted = fit_anchors(settings, labels, images)
         settings = fitted.settings
-        said = (
+        description = (
             f"anchors reach {fitted.reach:.1%} of the boxes (mean over classes), scales "
             + ", ".join(f"{scale:g}" for scale in settings.scales)
             + (", with a head at stride 8" if settings.stride_8 else "")
@@ -71,19 +71,19 @@ def start_model(
         )
     model = build_model(*detector_of(settings, labels))
     if settings.weights == "none":
-        return Start(
+        return InitialModel(
             model=model,
             loaded_backbone=False,
-            unsettled=None,
-            said=said + "the weights start from scratch",
+            without_statistics=None,
+            description=description + "the weights start from scratch",
             provenance={"weights": "none"},
         )
-    report = initialise_backbone(model, settings.weights)
-    return Start(
+    report = initialize_backbone(model, settings.weights)
+    return InitialModel(
         model=model,
         loaded_backbone=True,
-        unsettled=model.backbone if report.needs_norm_statistics else None,
-        said=said
+        without_statistics=model.backbone if report.needs_norm_statistics else None,
+        description=description
         + f"the backbone starts from {settings.weights}"
         + (f", thinned to width {settings.width:g}" if report.thinned else ""),
         provenance={"weights": Path(settings.weights).name},
@@ -102,7 +102,7 @@ def _is_checkpoint(path: Path) -> bool:
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
-def _from_checkpoint(path: Path, labels: tuple[str, ...]) -> Start:
+def _from_checkpoint(path: Path, labels: tuple[str, ...]) -> InitialModel:
     """Go on from a detector; with other labels its class predictors start anew."""
     checkpoint = load_checkpoint(path)
     known = checkpoint.contract.labels
@@ -115,18 +115,18 @@ def _from_checkpoint(path: Path, labels: tuple[str, ...]) -> Start:
         for name, tensor in model.state_dict().items()
         if _CLASS_PREDICTOR.fullmatch(name)
     }
-    report = initialise_backbone(model, path)
-    said = f"weights, anchors and the input size come from {path}"
+    report = initialize_backbone(model, path)
+    description = f"weights, anchors and the input size come from {path}"
     if known != labels:
         model.load_state_dict(fresh, strict=False)
-        said += (
+        description += (
             f"; its class predictors for {', '.join(known[:6])}{' …' if len(known) > 6 else ''} "
             f"are replaced by new ones for {', '.join(labels)}"
         )
-    return Start(
+    return InitialModel(
         model=model,
         loaded_backbone=True,
-        unsettled=model if report.needs_norm_statistics else None,
-        said=said,
+        without_statistics=model if report.needs_norm_statistics else None,
+        description=description,
         provenance={**checkpoint.provenance, "weights": path.name},
     )

@@ -9,13 +9,13 @@ import pytest
 
 from edgessd.core.errors import DataError
 from edgessd.data.dataset import Dataset
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.train.config import DataSettings
-from edgessd.train.splits import Roles, assign_roles
+from edgessd.train.split_roles import Roles, assign_roles
 
 
-def labelled(name: str, boxes: int = 1) -> LabelledImage:
-    return LabelledImage(
+def labelled(name: str, boxes: int = 1) -> LabeledImage:
+    return LabeledImage(
         path=Path(name),
         width=100,
         height=100,
@@ -37,21 +37,21 @@ def roles(data: Dataset, *, seed: int = 0, **settings: object) -> Roles:
     return assign_roles(data, DataSettings(**settings), seed=seed)
 
 
-def names(images: tuple[LabelledImage, ...]) -> set[str]:
+def names(images: tuple[LabeledImage, ...]) -> set[str]:
     return {image.path.name for image in images}
 
 
 def test_val_judges_every_epoch():
     found = roles(dataset(train=20, val=5, test=7))
-    assert (len(found.train), len(found.judge), found.judging) == (20, 5, "every")
-    assert not names(found.train) & names(found.judge)
+    assert (len(found.train), len(found.evaluation), found.evaluated) == (20, 5, "every")
+    assert not names(found.train) & names(found.evaluation)
 
 
 def test_without_val_a_tenth_is_held_out_and_it_is_said():
     found = roles(dataset(train=40, test=7))
-    assert (len(found.train), len(found.judge), found.judging) == (36, 4, "every")
-    assert not names(found.train) & names(found.judge)
-    assert "4 of them are held out" in found.said
+    assert (len(found.train), len(found.evaluation), found.evaluated) == (36, 4, "every")
+    assert not names(found.train) & names(found.evaluation)
+    assert "4 of them are held out" in found.description
 
 
 def test_the_held_out_images_depend_on_the_seed_only():
@@ -62,29 +62,29 @@ def test_the_held_out_images_depend_on_the_seed_only():
         root=data.root,
         format=data.format,
     )
-    assert names(roles(data).judge) == names(roles(turned).judge)
-    assert names(roles(data).judge) != names(roles(data, seed=1).judge)
+    assert names(roles(data).evaluation) == names(roles(turned).evaluation)
+    assert names(roles(data).evaluation) != names(roles(data, seed=1).evaluation)
 
 
 def test_test_judges_once_and_picks_nothing():
     found = roles(dataset(train=20, val=5, test=7), train_splits=("train", "val"), val_split="test")
-    assert (len(found.train), len(found.judge), found.judging) == (25, 7, "final")
-    assert "pick nothing" in found.said
+    assert (len(found.train), len(found.evaluation), found.evaluated) == (25, 7, "final")
+    assert "pick nothing" in found.description
 
 
 @pytest.mark.parametrize("names", [("train", "val"), ("trainval",)])
 def test_training_on_val_leaves_nothing_to_judge(names: tuple[str, ...]):
     found = roles(dataset(train=20, val=5, test=7), train_splits=names)
-    assert (len(found.train), len(found.judge), found.judging) == (25, 0, "never")
+    assert (len(found.train), len(found.evaluation), found.evaluated) == (25, 0, "never")
 
 
 def test_a_dataset_that_is_not_split_is_trained_on_as_a_whole():
     found = roles(dataset(all=30))
-    assert (len(found.train), len(found.judge)) == (27, 3)
+    assert (len(found.train), len(found.evaluation)) == (27, 3)
 
 
 def test_few_images_are_all_trained_on():
-    assert roles(dataset(train=4)).judging == "never"
+    assert roles(dataset(train=4)).evaluated == "never"
 
 
 @pytest.mark.parametrize(

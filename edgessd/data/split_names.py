@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgessd.data.problems import ProblemLog
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.metrics.ground_truth import LabeledImage
 
-Splits = dict[str, tuple[LabelledImage, ...]]
+Splits = dict[str, tuple[LabeledImage, ...]]
 
 # The split that holds everything where a dataset isn't split.
 ALL = "all"

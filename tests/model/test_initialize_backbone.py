@@ -21,11 +21,11 @@ from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.model.batch_norm import fold_batch_norm
 from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
 from edgessd.model.importers import imagenet
-from edgessd.model.importers.imagenet import initialise_backbone
+from edgessd.model.importers.imagenet import initialize_backbone
 from edgessd.model.importers.preprocessing import adapt_first_conv
 from edgessd.model.importers.published import MOBILENET_V2_IMAGENET, PublishedFile, fetch
 from edgessd.model.importers.torchvision_layout import PREPROCESS
-from edgessd.model.recipe import new_detector
+from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import SsdLite, build_model
 
 
@@ -70,11 +70,11 @@ def test_folded_folder_gives_its_function_and_trains_as_it_evaluates(shared: Pat
     source = shared / "weights" / "mobilenet_v2_imagenet_tf"
     images = torch.rand(8, 3, 64, 64) * 2 - 1
     without = fresh()
-    report = initialise_backbone(without, source)
+    report = initialize_backbone(without, source)
     assert report.needs_norm_statistics
     assert set(report.skipped) == {"Logits/weight", "Logits/bias"}
     model = fresh()
-    report = initialise_backbone(model, source, images)
+    report = initialize_backbone(model, source, images)
     assert (report.settled_norms, report.needs_norm_statistics) == (52, False)
     evaluated = features(model, images)
     torch.testing.assert_close(evaluated, features(without, images), atol=1e-3, rtol=1e-3)
@@ -86,7 +86,7 @@ def test_folded_folder_gives_its_function_and_trains_as_it_evaluates(shared: Pat
 def test_folded_folder_computes_what_its_arrays_say(shared: Path) -> None:
     source = shared / "weights" / "mobilenet_v2_imagenet_tf"
     model = fresh()
-    initialise_backbone(model, source)
+    initialize_backbone(model, source)
     with np.load(source / "weights.npz") as arrays:
         weight, bias = (torch.from_numpy(arrays[f"Conv/{leaf}"]) for leaf in ("weight", "bias"))
     image = torch.rand(1, 3, 64, 64)
@@ -102,7 +102,7 @@ def test_torchvision_layout_gives_its_function_on_our_normalisation(tmp_path: Pa
     path = tmp_path / "mobilenet_v2.pth"
     torch.save(torchvision_state(source), path)
     model = fresh(("x", "y", "z"), width=0.35)
-    report = initialise_backbone(model, path)
+    report = initialize_backbone(model, path)
     assert report.skipped == ("classifier.1.weight",)
     assert not report.needs_norm_statistics
     pixels = torch.randint(0, 256, (1, 3, 64, 64)).float()
@@ -141,7 +141,7 @@ def test_edgessd_checkpoint_fills_all_but_class_predictors(tmp_path: Path) -> No
     save_checkpoint(path, checkpoint_of(fold_batch_norm(source)))
     model = fresh(("x", "y", "z"), width=0.35)
     images = torch.randn(8, 3, 64, 64)
-    report = initialise_backbone(model, path, images)
+    report = initialize_backbone(model, path, images)
     assert {name.split(".", 2)[2] for name in report.skipped} == {
         "score.pointwise.weight",
         "score.pointwise.bias",
@@ -155,19 +155,19 @@ def test_edgessd_checkpoint_fills_all_but_class_predictors(tmp_path: Path) -> No
 def test_what_cannot_start_a_model_is_refused(shared: Path, tmp_path: Path) -> None:
     folder = shared / "weights" / "mobilenet_v2_imagenet_tf"
     with pytest.raises(CheckpointError, match=r"another width.*--weights none"):
-        initialise_backbone(fresh(width=1.4), folder)
+        initialize_backbone(fresh(width=1.4), folder)
     with pytest.raises(ConfigError, match="batch norm is folded"):
-        initialise_backbone(fold_batch_norm(fresh(width=0.35)), folder)
+        initialize_backbone(fold_batch_norm(fresh(width=0.35)), folder)
     with pytest.raises(CheckpointError, match="There is no file"):
-        initialise_backbone(fresh(width=0.35), tmp_path / "absent.pth")
+        initialize_backbone(fresh(width=0.35), tmp_path / "absent.pth")
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
     with pytest.raises(CheckpointError, match=r"holds no backbone.*conv1\.weight"):
-        initialise_backbone(fresh(width=0.35), tmp_path / "resnet.pth")
+        initialize_backbone(fresh(width=0.35), tmp_path / "resnet.pth")
     state = torchvision_state(fresh(width=0.35))
     del state["features.7.conv.1.1.running_mean"]
     torch.save(state, tmp_path / "hole.pth")
     with pytest.raises(CheckpointError, match=r"features\.7\.conv\.1\.1\.running_mean"):
-        initialise_backbone(fresh(width=0.35), tmp_path / "hole.pth")
+        initialize_backbone(fresh(width=0.35), tmp_path / "hole.pth")
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_imagenet_is_downloaded_once_and_checked(
         url=f"{url}/weights.pth", sha256=hashlib.sha256(content).hexdigest(), size=len(content)
     )
     monkeypatch.setattr(imagenet, "MOBILENET_V2_IMAGENET", pinned)
-    report = initialise_backbone(fresh(width=0.35), "imagenet")
+    report = initialize_backbone(fresh(width=0.35), "imagenet")
     assert report.source == "imagenet"
     assert len(report.loaded) == 52 * 6
     (folder / "weights.pth").unlink()

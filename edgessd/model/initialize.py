@@ -16,7 +16,7 @@ FOREGROUND_PRIOR = 0.1
 SIGMOID_PRIOR = 0.01  # Without mining every anchor counts (section 4.1 of arXiv:1708.02002).
 
 
-def initialise_fresh(model: nn.Module, scoring: Scoring) -> None:
+def initialize_fresh(model: nn.Module, scoring: Scoring) -> None:
     """Kaiming-normal convolutions in the network, normal(0, 0.03) predictors, prior in their bias.
 
     Batch norm starts as the identity. The predictors' deviation is that of TensorFlow's SSDLite

@@ -1,4 +1,4 @@
-"""Which images train, which pick the best checkpoint, and which only judge the last one."""
+"""Which images train, which pick the best checkpoint, and which only evaluation the last one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal
 
 from edgessd.core.errors import DataError
 from edgessd.data.dataset import Dataset
-from edgessd.data.splits import ALL
-from edgessd.metrics.ground_truth import LabelledImage
+from edgessd.data.split_names import ALL
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.train.config import DataSettings
 
 _FINAL_SPLIT = "test"
@@ -23,16 +23,16 @@ class Roles:
 
     Attributes:
         train: Trained on.
-        judge: Evaluated on; may be empty.
-        judging: `every`: evaluated as training goes, and picks best.pt. `final`: evaluated once after
+        evaluation: Evaluated on; may be empty.
+        evaluated: `every`: evaluated as training goes, and picks best.pt. `final`: evaluated once after
             the last step, picks nothing. `never`: there is nothing to evaluate on.
-        said: One sentence about the choice.
+        description: One sentence about the choice.
     """
 
-    train: tuple[LabelledImage, ...]
-    judge: tuple[LabelledImage, ...]
-    judging: Literal["every", "final", "never"]
-    said: str
+    train: tuple[LabeledImage, ...]
+    evaluation: tuple[LabeledImage, ...]
+    evaluated: Literal["every", "final", "never"]
+    description: str
 
 
 def assign_roles(dataset: Dataset, settings: DataSettings, *, seed: int) -> Roles:
@@ -59,48 +59,53 @@ def assign_roles(dataset: Dataset, settings: DataSettings, *, seed: int) -> Role
     if wanted == "auto" and "val" in dataset.splits and not val_trains:
         wanted = "val"
     if wanted not in ("auto", "none"):
-        return _named_judge(dataset, train, trained, wanted)
+        return _named_evaluation(dataset, train, trained, wanted)
     if wanted == "none" or val_trains:
-        said = f"{len(train)} images of {trained} train; none evaluate, so best.pt is the last"
-        return Roles(train=train, judge=(), judging="never", said=said)
+        description = (
+            f"{len(train)} images of {trained} train; none evaluate, so best.pt is the last"
+        )
+        return Roles(train=train, evaluation=(), evaluated="never", description=description)
     kept, held_out = _hold_out(train, settings.holdout, seed)
     if not held_out:
-        said = f"{len(train)} images of {trained} are too few to hold any out; best.pt is the last"
-        return Roles(train=train, judge=(), judging="never", said=said)
-    said = (
+        description = (
+            f"{len(train)} images of {trained} are too few to hold any out; best.pt is the last"
+        )
+        return Roles(train=train, evaluation=(), evaluated="never", description=description)
+    description = (
         f"{len(kept)} images of {trained} train; there is no val split, so {len(held_out)} of them "
         "are held out to pick the best checkpoint"
     )
-    return Roles(train=kept, judge=held_out, judging="every", said=said)
+    return Roles(train=kept, evaluation=held_out, evaluated="every", description=description)
 
 
-def _named_judge(
-    dataset: Dataset, train: tuple[LabelledImage, ...], trained: str, name: str
+def _named_evaluation(
+    dataset: Dataset, train: tuple[LabeledImage, ...], trained: str, name: str
 ) -> Roles:
-    judge = dataset.split(name)
-    shared = {image.path for image in train} & {image.path for image in judge}
+    evaluation = dataset.split(name)
+    shared = {image.path for image in train} & {image.path for image in evaluation}
     if shared:
         raise DataError(
             f"{name!r} can't be evaluated on, because it is trained on",
             expected="no image in both",
-            found=f"{len(shared)} of its {len(judge)} images in {trained}",
+            found=f"{len(shared)} of its {len(evaluation)} images in {trained}",
             fix="Name another --val-split, or `none`",
         )
     if name == _FINAL_SPLIT:
-        said = (
-            f"{len(train)} images of {trained} train; the {len(judge)} of {name} are evaluated once, "
+        description = (
+            f"{len(train)} images of {trained} train; the {len(evaluation)} of {name} are evaluated once, "
             "after the last step, and pick nothing"
         )
-        return Roles(train=train, judge=judge, judging="final", said=said)
-    said = (
-        f"{len(train)} images of {trained} train; {len(judge)} of {name} pick the best checkpoint"
+        return Roles(train=train, evaluation=evaluation, evaluated="final", description=description)
+    description = (
+        f"{len(train)} images of {trained} train; {len(evaluation)} of {name} pick the best "
+        "checkpoint"
     )
-    return Roles(train=train, judge=judge, judging="every", said=said)
+    return Roles(train=train, evaluation=evaluation, evaluated="every", description=description)
 
 
 def _hold_out(
-    images: Sequence[LabelledImage], fraction: float, seed: int
-) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
+    images: Sequence[LabeledImage], fraction: float, seed: int
+) -> tuple[tuple[LabeledImage, ...], tuple[LabeledImage, ...]]:
     """Part a list by the hash of the file names, so the choice doesn't depend on the list's order."""
     if len(images) < _FEWEST_FOR_HOLDOUT or fraction <= 0:
         return tuple(images), ()
