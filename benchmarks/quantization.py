@@ -31,6 +31,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from edgessd.bench.accuracy import score
+from edgessd.build.calibration_images import images_in
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
@@ -44,7 +45,6 @@ from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.verify import make_session
-from edgessd.lower.calibration_images import images_in
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.metrics.parity import agreement_ap

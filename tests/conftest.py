@@ -99,8 +99,8 @@ def tiny_bundles(
     tiny_checkpoint: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Bundle]:
     """The tiny detector built for host, host-float, android (post-process op) and jetson."""
-    from edgessd.lower.build import BuildRequest, build_bundle, export_checkpoint
-    from edgessd.lower.calibration_images import images_in
+    from edgessd.build.build_bundle import BuildRequest, build_bundle, export_checkpoint
+    from edgessd.build.calibration_images import images_in
     from edgessd.quantize.recipe import load_recipe
     from edgessd.target.load import load_target
 

@@ -9,6 +9,7 @@ import msgspec
 from edgessd.bundle.quality import Accuracy, CalibrationAudit, Parity
 from edgessd.core.contract import Contract
 from edgessd.core.tensors import TensorSpec
+from edgessd.target.spec import PostprocessMode
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 3
@@ -106,7 +107,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     target: str
     scheme: Literal["float", "affine", "symmetric"]
-    postprocess: Literal["raw", "op"]
+    postprocess: PostprocessMode
     engine: EngineFile
     contract: Contract
     provenance: Provenance

@@ -13,9 +13,9 @@ import typer
 from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
+    from edgessd.build.build_bundle import BuildResult, Report
+    from edgessd.build.calibration_images import CalibrationImages
     from edgessd.bundle.quality import Parity
-    from edgessd.lower.build import BuildResult, Report
-    from edgessd.lower.calibration_images import CalibrationImages
 
 RUNS = "runs"
 CALIBRATION_IMAGES = 100
@@ -115,7 +115,7 @@ def command(
         console.print(resolved, soft_wrap=True)
     spec = with_precision(spec, precision)
 
-    from edgessd.lower.build import BuildRequest, build_bundle, relaxed
+    from edgessd.build.build_bundle import BuildRequest, build_bundle, relaxed
     from edgessd.quantize.recipe import load_recipe
 
     chosen = load_recipe(recipe)
@@ -167,8 +167,8 @@ def choose_images(
     given: Path | None, checkpoint: Path, *, is_starter: bool, limit: int
 ) -> CalibrationImages:
     """Images to calibrate with: those that were named, else what the checkpoint was trained on."""
+    from edgessd.build.calibration_images import images_in, images_of_run, with_evaluation_of
     from edgessd.core.resources import resource_directory
-    from edgessd.lower.calibration_images import images_in, images_of_run, with_evaluation_of
 
     if given is not None:
         return with_evaluation_of(images_in(given, limit=limit), checkpoint)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgessd.bench.comparison import Image
     from edgessd.bench.report.comparison_page import LayerColumn
-    from edgessd.lower.trace import Traced
+    from edgessd.build.layer_comparison import Traced
 
 IMAGES = 4
 """Each tensor has thousands of values an image."""
@@ -52,8 +52,8 @@ def compare_layers(reference: str, others: Sequence[str], images: Sequence[Path]
     if find_spec("onnx") is None:
         note = "Inner tensors aren't compared: that needs onnx (pip install 'edgessd[host]')"
         return ComparedLayers(columns={}, notes=(note,))
+    from edgessd.build.layer_comparison import open_traced, readable_images
     from edgessd.core.errors import GraphError
-    from edgessd.lower.trace import open_traced, readable_images
 
     chosen = readable_images(images, IMAGES)
     try:
@@ -73,8 +73,8 @@ def compare_layers(reference: str, others: Sequence[str], images: Sequence[Path]
 
 def _against(reference: Traced, path: str, images: Sequence[Image]) -> dict[str, Any] | str:
     """One model's layers, or why it can't be looked into."""
+    from edgessd.build.layer_comparison import diverge, open_traced
     from edgessd.core.errors import GraphError
-    from edgessd.lower.trace import diverge, open_traced
 
     try:
         return diverge(reference, open_traced(Path(path)), images).as_json()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgessd.bench.report.page import Picture
     from edgessd.bench.results import BenchFigures
-    from edgessd.lower.build import ExportedCheckpoint
+    from edgessd.build.build_bundle import ExportedCheckpoint
 
 TARGETS = ("host", "raspberry-pi", "coral", "jetson")
 NAME = "codes"
@@ -130,15 +130,15 @@ def _train(scenes: Path, run: Path, minutes: float) -> Path:
 
 
 def _build_all(checkpoint: Path, dist: Path) -> list[Path]:
-    from edgessd.lower.build import export_checkpoint
+    from edgessd.build.build_bundle import export_checkpoint
 
     exported = export_checkpoint(checkpoint)
     return [_build(checkpoint, exported, target, dist) for target in TARGETS]
 
 
 def _build(checkpoint: Path, exported: ExportedCheckpoint, target: str, dist: Path) -> Path:
+    from edgessd.build.build_bundle import BuildRequest, build_bundle
     from edgessd.cli.build import CALIBRATION_IMAGES, choose_images, print_result
-    from edgessd.lower.build import BuildRequest, build_bundle
     from edgessd.quantize.recipe import load_recipe
     from edgessd.target.load import resolve_target
 

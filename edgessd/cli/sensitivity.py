@@ -10,7 +10,7 @@ import typer
 from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
-    from edgessd.lower.sensitivity_report import SensitivityReport
+    from edgessd.build.sensitivity_report import SensitivityReport
 
 _SHOWN = 15
 
@@ -42,10 +42,10 @@ def command(
 
     Example: edgessd sensitivity --target jetson --checkpoint runs/cells/best.pt --report heat.html
     """
+    from edgessd.build.sensitivity_report import report_sensitivity
     from edgessd.cli.build import CALIBRATION_IMAGES, choose_checkpoint, choose_images
     from edgessd.cli.progress import counting
     from edgessd.core.errors import TargetError
-    from edgessd.lower.sensitivity_report import report_sensitivity
     from edgessd.quantize.recipe import load_recipe
     from edgessd.target.detect import detect_machine
     from edgessd.target.load import resolve_target

@@ -88,7 +88,7 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ParityBound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How closely a built engine must follow its float graph (`lower.parity_gate`).
+    """How closely a built engine must follow its float graph (`build.parity_gate`).
 
     Attributes:
         agreement: Least agreement AP; a build below it fails. Over so few images a sound engine reaches

@@ -12,6 +12,8 @@ from edgessd.core.errors import ConfigError
 
 Scheme = Literal["float", "affine", "symmetric"]
 InputDType = Literal["float32", "float16", "int8", "uint8"]
+PostprocessMode = Literal["raw", "op"]
+"""The engine ends in raw outputs, or in a detection operator that decodes and suppresses."""
 
 # What an engine's image input may be: (format, scheme) → dtypes. Anything else isn't built.
 _INPUTS: dict[tuple[str, str], tuple[InputDType, ...]] = {
@@ -58,7 +60,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         scheme: Quantization scheme.
         input_dtype: Of the engine's image input. A .tflite that ends in the detection op takes uint8
             instead of int8: that is what other people's clients feed it.
-        column_pairs: Whether the first convolution reads two pixels as one, see `LoweringOptions`.
+        column_pairs: Whether the first convolution reads two pixels as one, see `lower.tflite.lower`.
         postprocess: Default of `build --postprocess`.
         compiled_on_device: The engine can only be compiled on the device: `build` elsewhere bundles the
             graph and marks it `needs_finish`.
@@ -67,7 +69,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     format: Literal["tflite", "onnx", "tensorrt"]
     scheme: Scheme
     input_dtype: InputDType
-    postprocess: Literal["raw", "op"] = "raw"
+    postprocess: PostprocessMode = "raw"
     column_pairs: bool = False
     compiled_on_device: bool = False
 

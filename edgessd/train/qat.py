@@ -18,6 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgessd.build.calibration_images import (
+    CalibrationImages,
+    chosen_among,
+    images_in,
+    with_evaluation_in,
+)
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.bundle.quality import CalibrationAudit
 from edgessd.calibrate.audit import audit_calibration
@@ -31,12 +37,6 @@ from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
-from edgessd.lower.calibration_images import (
-    CalibrationImages,
-    chosen_among,
-    images_in,
-    with_evaluation_in,
-)
 from edgessd.metrics.coco import CocoMetrics
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint

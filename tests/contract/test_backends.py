@@ -29,8 +29,8 @@ def random_input(backend: Backend, seed: int = 0) -> Tensor:
 @pytest.fixture(scope="module")
 def integer_bundle(tiny_checkpoint: Path, photos: Path, tmp_path_factory) -> Bundle:
     """The tiny detector for a Jetson, with integers for outputs."""
-    from edgessd.lower.build import BuildRequest, build_bundle
-    from edgessd.lower.calibration_images import images_in
+    from edgessd.build.build_bundle import BuildRequest, build_bundle
+    from edgessd.build.calibration_images import images_in
     from edgessd.quantize.recipe import load_recipe
     from edgessd.target.load import load_target
 
@@ -263,8 +263,8 @@ class TestTensorRt(BackendContract):
     def bundle(
         self, tiny_checkpoint: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> Bundle:
-        from edgessd.lower.build import BuildRequest, build_bundle
-        from edgessd.lower.calibration_images import images_in
+        from edgessd.build.build_bundle import BuildRequest, build_bundle
+        from edgessd.build.calibration_images import images_in
         from edgessd.quantize.recipe import load_recipe
         from edgessd.runtime.tensorrt.gpu import identify_gpu
         from edgessd.target.load import load_target

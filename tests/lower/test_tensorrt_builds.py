@@ -14,12 +14,11 @@ import msgspec
 import onnx
 import pytest
 
+from edgessd.build.build_bundle import relaxed
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import BackendError, LoweringError
 from edgessd.graph.export import export_float_graph, export_module
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.lower.build import relaxed
-from edgessd.lower.lowering import Postprocess
 from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph
@@ -27,6 +26,7 @@ from edgessd.quantize.recipe import Exemption, load_recipe
 from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider, find_provider
+from edgessd.target.spec import PostprocessMode
 
 Form = Literal["weak", "strong"]
 
@@ -113,13 +113,13 @@ def compiled(rtx: Provider, tmp_path: Path) -> Callable[..., CompiledEngine]:
     return run
 
 
-def lower(graph: FloatGraph | QuantGraph, postprocess: Postprocess) -> TensorRtGraphs:
+def lower(graph: FloatGraph | QuantGraph, postprocess: PostprocessMode) -> TensorRtGraphs:
     return lower_to_tensorrt(graph, postprocess=postprocess, provider="tensorrt_rtx")
 
 
 @pytest.mark.parametrize("postprocess", ["raw", "op"])
 def test_int8_engine_is_built(
-    quant_graph: QuantGraph, compiled: Callable[..., CompiledEngine], postprocess: Postprocess
+    quant_graph: QuantGraph, compiled: Callable[..., CompiledEngine], postprocess: PostprocessMode
 ) -> None:
     engine = compiled(lower(quant_graph, postprocess))
     assert engine.typed == "strongly"
@@ -128,7 +128,7 @@ def test_int8_engine_is_built(
 
 @pytest.mark.parametrize("postprocess", ["raw", "op"])
 def test_fp16_engine_is_built(
-    float_graph: FloatGraph, compiled: Callable[..., CompiledEngine], postprocess: Postprocess
+    float_graph: FloatGraph, compiled: Callable[..., CompiledEngine], postprocess: PostprocessMode
 ) -> None:
     lowered = lower(float_graph, postprocess)
     assert lowered.precision == "fp16"

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from edgessd.core.errors import LoweringError
-from edgessd.lower.catalog import load_lowering
 from edgessd.lower.tflite.lower import lower_network
 
 
@@ -376,15 +375,6 @@ def test_clamp_from_minus_one_on_its_own(qdq_graph):
     x = graph.image((1, 3, 8, 8), scale=0.05)
     graph.qdq(graph.activation(x, "Clip", -1.0, 1.0), 0.05, output="out")
     assert "no int8 kernel" in refused(graph, "out")
-
-
-def test_unknown_engine_format():
-    with pytest.raises(LoweringError, match="No lowering to the engine format 'tensorrt'"):
-        load_lowering("tensorrt")
-
-
-def test_catalog_gives_the_tflite_lowering():
-    assert callable(load_lowering("tflite").lower)
 
 
 def _scalar(name, value):

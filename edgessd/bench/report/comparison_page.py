@@ -25,7 +25,7 @@ class LayerColumn:
         decibels: Tensor → signal-to-noise ratio, in the order of the computation.
         first: The first tensor below `below_db`.
         images: How many it was measured on.
-        below_db: See `lower.trace`.
+        below_db: See `build.layer_comparison`.
     """
 
     decibels: dict[str, float]

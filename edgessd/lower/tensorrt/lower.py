@@ -27,7 +27,6 @@ from edgessd.graph.float_graph import (
 )
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
-from edgessd.lower.lowering import Postprocess
 from edgessd.lower.tensorrt.boundary import (
     image_spec,
     integer_input,
@@ -41,6 +40,7 @@ from edgessd.lower.tensorrt.tail import PREFIX
 from edgessd.quantize.placement import advise_placement, check_placement
 from edgessd.quantize.quant_graph import QuantGraph, quant_metadata
 from edgessd.target.precision import Precision
+from edgessd.target.spec import PostprocessMode
 
 Append = Callable[[onnx.ModelProto], tuple[onnx.ModelProto, tuple[TensorSpec, ...]]]
 Provider = Literal["tensorrt", "tensorrt_rtx"]
@@ -72,7 +72,7 @@ class TensorRtGraphs:
 def lower_to_tensorrt(
     graph: QuantGraph | FloatGraph,
     *,
-    postprocess: Postprocess = "raw",
+    postprocess: PostprocessMode = "raw",
     nms_max_candidates: int = 5000,
     provider: Provider = "tensorrt",
 ) -> TensorRtGraphs:

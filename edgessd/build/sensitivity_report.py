@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgessd.build.calibration_images import CalibrationImages, calibrate, prepare_for
+from edgessd.build.layer_comparison import diverge, readable_images, trace_graph
 from edgessd.calibrate.samples import draw_samples
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
-from edgessd.lower.calibration_images import CalibrationImages, calibrate, prepare_for
-from edgessd.lower.trace import diverge, readable_images, trace_graph
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import Recipe

@@ -9,10 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgessd.build.build_bundle import (
+    BuildRequest,
+    ExportedCheckpoint,
+    build_bundle,
+    export_checkpoint,
+)
+from edgessd.build.calibration_images import images_in
 from edgessd.bundle.store import open_bundle
 from edgessd.core.errors import BackendError, ConfigError, ParityError
-from edgessd.lower.build import BuildRequest, ExportedCheckpoint, build_bundle, export_checkpoint
-from edgessd.lower.calibration_images import images_in
 from edgessd.quantize.recipe import ParityBound, RangeRule, load_recipe
 from edgessd.target.load import load_target
 

@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 
 from edgessd.bench.measured_model import measured_model
+from edgessd.build.calibration_images import CalibrationImages
+from edgessd.build.layer_comparison import readable_images
 from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.detections import Detections
@@ -21,8 +23,6 @@ from edgessd.graph.float_graph import FloatGraph, save_graph
 from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
-from edgessd.lower.calibration_images import CalibrationImages
-from edgessd.lower.trace import readable_images
 from edgessd.metrics.parity import agreement_ap
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph, save_quant_graph

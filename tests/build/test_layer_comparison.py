@@ -9,13 +9,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgessd.build.layer_comparison import DIVERGED_DB, diverge, open_traced, trace_graph
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import GraphError
 from edgessd.core.images import read_image
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import copy_of
-from edgessd.lower.trace import DIVERGED_DB, diverge, open_traced, trace_graph
 from edgessd.model.checkpoint import load_checkpoint
 
 Bundles = dict[str, Bundle]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from edgessd.build.calibration_images import images_in
+from edgessd.build.max_drop import DropSearch, _halve, float_share
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import ParityError
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.lower.calibration_images import images_in
-from edgessd.lower.max_drop import DropSearch, _halve, float_share
 from edgessd.lower.tensorrt.lower import lower_to_tensorrt
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.recipe import RangeRule, Recipe

@@ -15,10 +15,9 @@ from edgessd.graph.float_graph import (
     float_tensors,
     model_content,
 )
-from edgessd.lower.catalog import load_lowering
-from edgessd.lower.lowering import InputDType, LoweringOptions, Postprocess
+from edgessd.lower.tflite.lower import InputDType, lower_to_tflite
 from edgessd.quantize.quant_graph import QuantGraph, quant_metadata
-from edgessd.target.spec import TargetSpec
+from edgessd.target.spec import PostprocessMode, TargetSpec
 
 # Jetson's GPUs aren't among those that TensorRT-RTX compiles for. This one is Ampere, as Orin's is.
 _CHECKED_ON = "8.6"
@@ -48,7 +47,7 @@ class Engine:
 
 
 def make_engine(
-    target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: Postprocess
+    target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: PostprocessMode
 ) -> Engine:
     """The engine that a target wants of a graph.
 
@@ -62,16 +61,16 @@ def make_engine(
     return _onnx(graph)
 
 
-def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: Postprocess) -> Engine:
+def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: PostprocessMode) -> Engine:
     spec = target.engine
     # The op is for other people's clients, and these feed pixels as they are.
     input_dtype = "uint8" if postprocess == "op" else spec.input_dtype
-    options = LoweringOptions(
+    lowered = lower_to_tflite(
+        graph,
         input_dtype=cast(InputDType, input_dtype),
         postprocess=postprocess,
         column_pairs=spec.column_pairs,
     )
-    lowered = load_lowering("tflite").lower(graph, options)
     return Engine(
         file=describe_engine(
             "engine.tflite",
@@ -85,7 +84,7 @@ def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: Postprocess) -> 
 
 
 def _tensorrt(
-    target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: Postprocess
+    target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: PostprocessMode
 ) -> Engine:
     """Both forms of the graph, and the engine where it can be compiled without the device."""
     from edgessd.lower.tensorrt.ahead_of_time import compile_ahead_of_time, installed_compiler

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgessd.core.errors import CalibrationError
-from edgessd.graph.float_graph import FloatGraph
-from edgessd.lower.calibration_images import (
+from edgessd.build.calibration_images import (
     CalibrationImages,
     calibrate,
     images_in,
     images_of_run,
     prepare_for,
 )
+from edgessd.core.errors import CalibrationError
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.quantize.recipe import Preparation
 
 
@@ -146,7 +146,7 @@ def test_a_graph_is_prepared_once(
     assert first.sha256 != graph.sha256
     (kept,) = tmp_path.glob("*.onnx")
     with monkeypatch.context() as patched:
-        patched.setattr("edgessd.lower.calibration_images.prepare", None)
+        patched.setattr("edgessd.build.calibration_images.prepare", None)
         again = prepare_for(graph, images, wanted, cache=tmp_path)
     assert (again.sha256, again.contract) == (first.sha256, first.contract)
     assert prepare_for(graph, images, Preparation(), cache=tmp_path) is graph

@@ -12,6 +12,10 @@ from typing import Literal, cast
 
 import msgspec
 
+from edgessd.build.calibration_images import CalibrationImages, calibrate, prepare_for
+from edgessd.build.engines import make_engine
+from edgessd.build.max_drop import DropSearch
+from edgessd.build.parity_gate import Candidate, hold_to_parity
 from edgessd.bundle.manifest import Manifest, Provenance
 from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
@@ -21,11 +25,6 @@ from edgessd.core.errors import ConfigError, TargetError
 from edgessd.core.files import sha256_of
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.lower.calibration_images import CalibrationImages, calibrate, prepare_for
-from edgessd.lower.engines import make_engine
-from edgessd.lower.lowering import Postprocess
-from edgessd.lower.max_drop import DropSearch
-from edgessd.lower.parity_gate import Candidate, hold_to_parity
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.quant_graph import QuantGraph
@@ -34,7 +33,7 @@ from edgessd.quantize.saturation import saturation
 from edgessd.quantize.schemes import SchemeName
 from edgessd.quantize.trained import quantize_trained
 from edgessd.target.packages import installed_version
-from edgessd.target.spec import TargetSpec
+from edgessd.target.spec import PostprocessMode, TargetSpec
 from edgessd.version import __version__
 
 Stage = Literal["load", "export", "calibrate", "quantize", "audit", "lower", "parity", "bundle"]
@@ -68,7 +67,7 @@ class BuildRequest:
     out: Path
     recipe: Recipe
     images: Callable[[], CalibrationImages]
-    postprocess: Postprocess | None = None
+    postprocess: PostprocessMode | None = None
     cache: Path | None = None
     gate: bool = True
     max_drop: float | None = None
@@ -200,7 +199,7 @@ def _export(path: Path, clock: _Clock) -> ExportedCheckpoint:
         return ExportedCheckpoint(graph=export_float_graph(checkpoint), path=path, sha256=digest)
 
 
-def _postprocess(request: BuildRequest) -> Postprocess:
+def _postprocess(request: BuildRequest) -> PostprocessMode:
     spec = request.target.engine
     if request.postprocess == "op" and spec.format == "onnx":
         raise TargetError(
