@@ -28,7 +28,7 @@ from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.verify import make_session
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.prepare import prepare
+from edgessd.quantize.float_passes.apply import apply_float_passes
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import load_recipe
 
@@ -60,7 +60,7 @@ def measure(graph: FloatGraph, images: Sequence[Path]) -> dict[str, float]:
     """Seconds of each stage, and calibration over float graph."""
     recipe = load_recipe("default")
     begun = time.perf_counter()
-    prepared = prepare(graph, draw_samples(images, graph.contract), recipe.preparation)
+    prepared = apply_float_passes(graph, draw_samples(images, graph.contract), recipe.float_passes)
     seconds = {"images": float(len(images)), "prepare_s": time.perf_counter() - begun}
     seconds |= {"collect_s": 0.0, "float_graph_s": 0.0}
     session = make_session(graph.model, threads=WORKERS)

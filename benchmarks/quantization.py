@@ -49,9 +49,9 @@ from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.metrics.parity import agreement_ap
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.prepare import prepare
+from edgessd.quantize.float_passes.apply import apply_float_passes
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.recipe import Preparation, Recipe, load_recipe
+from edgessd.quantize.recipe import FloatPasses, Recipe, load_recipe
 from edgessd.quantize.schemes import SCHEMES
 
 
@@ -74,11 +74,11 @@ def main() -> None:
     rows = []
     for draw in arguments.calibration:
         images = drawn(draw)
-        prepared: dict[Preparation, tuple[FloatGraph, CalibrationTable, float]] = {}
+        prepared: dict[FloatPasses, tuple[FloatGraph, CalibrationTable, float]] = {}
         for recipe, scheme in product(recipes, arguments.scheme):
-            if recipe.preparation not in prepared:
-                prepared[recipe.preparation] = _calibrated(graph, images, recipe.preparation)
-            ready, table, seconds = prepared[recipe.preparation]
+            if recipe.float_passes not in prepared:
+                prepared[recipe.float_passes] = _calibrated(graph, images, recipe.float_passes)
+            ready, table, seconds = prepared[recipe.float_passes]
             begun = time.perf_counter()
             quantized = quantize(ready, table, scheme=scheme, recipe=recipe)
             row = {
@@ -131,17 +131,17 @@ def ablation(recipe: Recipe) -> list[Recipe]:
     """Its ranges alone, each of its passes alone, and the whole."""
     bare = replace(
         recipe,
-        preparation=Preparation(),
+        float_passes=FloatPasses(),
         tighten_ranges=False,
         rounding="nearest",
         correct_bias=False,
     )
     variants = {"ranges alone": bare}
-    for name in Preparation.__struct_fields__:
-        if getattr(recipe.preparation, name):
-            variants[name] = replace(bare, preparation=Preparation(**{name: True}))
-    if recipe.preparation != Preparation():
-        variants["all preparation"] = replace(bare, preparation=recipe.preparation)
+    for name in FloatPasses.__struct_fields__:
+        if getattr(recipe.float_passes, name):
+            variants[name] = replace(bare, float_passes=FloatPasses(**{name: True}))
+    if recipe.float_passes != FloatPasses():
+        variants["all preparation"] = replace(bare, float_passes=recipe.float_passes)
     if recipe.tighten_ranges:
         variants["tighten_ranges"] = replace(bare, tighten_ranges=True)
     if recipe.correct_bias:
@@ -153,10 +153,10 @@ def ablation(recipe: Recipe) -> list[Recipe]:
 
 
 def _calibrated(
-    graph: FloatGraph, images: Sequence[Path], preparation: Preparation
+    graph: FloatGraph, images: Sequence[Path], preparation: FloatPasses
 ) -> tuple[FloatGraph, CalibrationTable, float]:
     begun = time.perf_counter()
-    prepared = prepare(graph, draw_samples(images, graph.contract), preparation)
+    prepared = apply_float_passes(graph, draw_samples(images, graph.contract), preparation)
     table = collect(prepared, images)
     return prepared, table, time.perf_counter() - begun
 

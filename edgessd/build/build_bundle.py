@@ -26,12 +26,12 @@ from edgessd.core.files import sha256_of
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.model.checkpoint import load_checkpoint
+from edgessd.quantize.analysis.saturation import saturation
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.quant_graph import QuantGraph
+from edgessd.quantize.qat.trained import quantize_trained
+from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Recipe
-from edgessd.quantize.saturation import saturation
 from edgessd.quantize.schemes import SchemeName
-from edgessd.quantize.trained import quantize_trained
 from edgessd.target.packages import installed_version
 from edgessd.target.spec import PostprocessMode, TargetSpec
 from edgessd.version import __version__
@@ -225,7 +225,7 @@ def _quantized(
         return quantized, trained.audit, ()
     with clock.stage("calibrate"):
         exported = graph
-        graph = prepare_for(graph, images, request.recipe.preparation, cache=request.cache)
+        graph = prepare_for(graph, images, request.recipe.float_passes, cache=request.cache)
         table = calibrate(
             graph,
             images,

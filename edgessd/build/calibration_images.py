@@ -21,8 +21,8 @@ from edgessd.core.images import list_images
 from edgessd.data.dataset import Dataset, load_dataset, recognize_format
 from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
 from edgessd.metrics.ground_truth import LabeledImage
-from edgessd.quantize.prepare import prepare
-from edgessd.quantize.recipe import Preparation
+from edgessd.quantize.float_passes.apply import apply_float_passes
+from edgessd.quantize.recipe import FloatPasses
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -121,7 +121,7 @@ def calibrate(
 def prepare_for(
     graph: FloatGraph,
     images: CalibrationImages,
-    preparation: Preparation,
+    preparation: FloatPasses,
     *,
     cache: Path | None,
 ) -> FloatGraph:
@@ -136,10 +136,10 @@ def prepare_for(
     Raises:
         CalibrationError: None of the images can be read.
     """
-    if preparation == Preparation():
+    if preparation == FloatPasses():
         return graph
     if cache is None:
-        return prepare(graph, draw_samples(images.paths, graph.contract), preparation)
+        return apply_float_passes(graph, draw_samples(images.paths, graph.contract), preparation)
     key = hashlib.sha256(
         f"{_cache_key(graph, images.paths)} {graph.contract} {preparation}".encode()
     )
@@ -149,7 +149,7 @@ def prepare_for(
             return load_graph(path)
         except GraphError:
             path.unlink()  # damaged, or of another version: it is only a copy
-    prepared = prepare(graph, draw_samples(images.paths, graph.contract), preparation)
+    prepared = apply_float_passes(graph, draw_samples(images.paths, graph.contract), preparation)
     save_graph(prepared, path)
     return prepared
 

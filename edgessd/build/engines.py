@@ -16,7 +16,7 @@ from edgessd.graph.float_graph import (
     model_content,
 )
 from edgessd.lower.tflite.lower import InputDType, lower_to_tflite
-from edgessd.quantize.quant_graph import QuantGraph, quant_metadata
+from edgessd.quantize.qdq.quant_graph import QuantGraph, quant_metadata
 from edgessd.target.spec import PostprocessMode, TargetSpec
 
 # Jetson's GPUs aren't among those that TensorRT-RTX compiles for. This one is Ampere, as Orin's is.

@@ -23,11 +23,11 @@ from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import INPUT, contract_in, read_model
-from edgessd.graph.passes.absorb_preprocess import CENTRE
 from edgessd.graph.verify import make_session
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.metrics.signal import SignalToNoise, channel_count
 from edgessd.model.checkpoint import load_checkpoint
+from edgessd.quantize.float_passes.absorb_preprocess import CENTRE
 from edgessd.runtime.tflite_trace import LiteRtTrace
 
 Values = dict[str, NDArray[Any]]

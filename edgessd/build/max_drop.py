@@ -20,15 +20,15 @@ from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ParityError
 from edgessd.graph.float_graph import FloatGraph, save_graph
-from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.metrics.parity import agreement_ap
+from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
+from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.quant_graph import QuantGraph, save_quant_graph
+from edgessd.quantize.qdq.quant_graph import QuantGraph, save_quant_graph
 from edgessd.quantize.recipe import Exemption, Recipe
 from edgessd.quantize.schemes import SchemeName, scheme_named
-from edgessd.quantize.sensitivity import Sensitivity, measure_sensitivity
 from edgessd.runtime.catalog import default_threads
 from edgessd.runtime.detector import Detector
 

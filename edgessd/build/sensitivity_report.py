@@ -11,14 +11,14 @@ from edgessd.build.calibration_images import CalibrationImages, calibrate, prepa
 from edgessd.build.layer_comparison import diverge, readable_images, trace_graph
 from edgessd.calibrate.samples import draw_samples
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.model.checkpoint import load_checkpoint
+from edgessd.quantize.analysis.saturation import saturation
+from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
+from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import Recipe
-from edgessd.quantize.saturation import saturation
 from edgessd.quantize.schemes import SchemeName
-from edgessd.quantize.sensitivity import Sensitivity, measure_sensitivity
 
 _TRACED = 4
 
@@ -91,7 +91,7 @@ def report_sensitivity(
         EdgessdError: Of the stage that refuses.
     """
     exported = export_float_graph(load_checkpoint(checkpoint))
-    prepared = prepare_for(exported, images, recipe.preparation, cache=cache)
+    prepared = prepare_for(exported, images, recipe.float_passes, cache=cache)
     table = calibrate(
         prepared,
         images,

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgessd.calibrate.samples import Pixels, network_input
-from edgessd.calibrate.tap import FloatArray, Tap
+from edgessd.calibrate.tensor_probe import FloatArray, TensorProbe
 from edgessd.core.contract import Preprocess
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import FloatGraph
@@ -97,12 +97,12 @@ def each_image(
 
     `look` gets buffers that the next image overwrites, and may run on several threads.
     """
-    tap = Tap(model, names, sample=1, threads=1)
+    probe = TensorProbe(model, names, sample=1, threads=1)
     local = threading.local()
 
     def work(pixels: Pixels) -> Result:
         if not hasattr(local, "reader"):
-            local.reader = tap.reader()
+            local.reader = probe.reader()
         return look(local.reader.values(network_input(pixels, preprocess)))
 
     with ThreadPoolExecutor(WORKERS) as pool:

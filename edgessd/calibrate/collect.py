@@ -13,7 +13,7 @@ import numpy as np
 from edgessd.calibrate.observers import Moments, TensorObserver
 from edgessd.calibrate.samples import KEPT, Pixels, evenly, no_samples
 from edgessd.calibrate.table import CalibrationTable, TensorStatistics
-from edgessd.calibrate.tap import Reading, Tap
+from edgessd.calibrate.tensor_probe import Extremes, TensorProbe
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError, DataError
 from edgessd.core.files import sha256_of
@@ -34,7 +34,7 @@ WORKERS = 2
 and each fills the gaps of the other while it decodes and scans."""
 
 Progress = Callable[[int, int], None]
-Outcome = tuple[str, Reading, Pixels] | DataError
+Outcome = tuple[str, Extremes, Pixels] | DataError
 
 
 def collect(
@@ -68,12 +68,12 @@ def collect(
     sampled = set(evenly(paths, KEPT))
     samples: list[Pixels] = []
     tensors = observed_tensors(graph.model)
-    tap = Tap(graph.model, tensors, sample=sample, threads=1)
+    probe = TensorProbe(graph.model, tensors, sample=sample, threads=1)
     observers = [TensorObserver() for _ in tensors]
     halves = [(Moments(), Moments()) for _ in tensors]
     hashes: list[str] = []
     skipped: dict[str, str] = {}
-    for done, (path, outcome) in enumerate(_readings(tap, paths, graph.contract, workers), 1):
+    for done, (path, outcome) in enumerate(_readings(probe, paths, graph.contract, workers), 1):
         if isinstance(outcome, DataError):
             skipped[str(path)] = str(outcome)
         else:
@@ -112,7 +112,7 @@ def collect(
 
 
 def _readings(
-    tap: Tap, paths: Sequence[Path], contract: Contract, workers: int
+    probe: TensorProbe, paths: Sequence[Path], contract: Contract, workers: int
 ) -> Iterator[tuple[Path, Outcome]]:
     """Each image's file hash, reading and pixels, or why it can't be read; in order, a few ahead."""
     spec = TensorSpec(
@@ -129,7 +129,7 @@ def _readings(
         except DataError as error:
             return error
         if not hasattr(local, "reader"):
-            local.reader = tap.reader()
+            local.reader = probe.reader()
         tensor = np.asarray(fill_tensor(pixels, contract.preprocess, spec), np.float32)
         return sha256_of(path), local.reader.read(tensor), pixels.transpose(2, 0, 1)
 
@@ -166,7 +166,7 @@ def refuse_few(count: int, minimum: int, what: str, skipped: dict[str, str] | No
     )
 
 
-def _refuse_non_finite(path: Path, names: Sequence[str], reading: Reading) -> None:
+def _refuse_non_finite(path: Path, names: Sequence[str], reading: Extremes) -> None:
     broken = np.flatnonzero(~(np.isfinite(reading.minima) & np.isfinite(reading.maxima)))
     if len(broken):
         raise CalibrationError(

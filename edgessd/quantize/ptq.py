@@ -13,19 +13,19 @@ from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.passes.absorb_preprocess import CENTRE, absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.quantize.annotate import Group, Plan, annotate
-from edgessd.quantize.conv_params import Activations, conv_params
-from edgessd.quantize.insert_qdq import insert_qdq
+from edgessd.quantize.conv.conv_params import Activations, conv_params
+from edgessd.quantize.float_passes.absorb_preprocess import CENTRE, absorb_preprocess
+from edgessd.quantize.qdq.insert import insert_qdq
+from edgessd.quantize.qdq.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.qparams import ActivationParams
-from edgessd.quantize.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.ranges.catalog import activation_range
+from edgessd.quantize.ranges.score_floor import with_score_floor
+from edgessd.quantize.ranges.tighten_ranges import Range, tighten_ranges
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
-from edgessd.quantize.score_floor import with_score_floor
-from edgessd.quantize.tighten_ranges import Range, tighten_ranges
 
 IMAGE_PARAMS = ActivationParams(scale=1 / CENTRE, zero_point=0)
 """Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""

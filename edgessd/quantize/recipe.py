@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from edgessd.core.errors import ConfigError
 from edgessd.core.resources import resource_directory
 from edgessd.quantize.schemes import SchemeName
+
+_RENAMED = {"center_channels": "center_channels"}
 
 RangeMethod = Literal["minmax", "average", "percentile", "mse", "entropy"]
 
@@ -66,25 +68,26 @@ class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
 
 
-class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is done to the float graph before calibration; the numbers it answers stay the same.
+class FloatPasses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Switches of the float passes, in no order; `float_passes.apply.FLOAT_PASSES` is the order.
 
     Attributes:
-        centre_channels: Move each channel of a linear tensor to the middle of its range
-            (`passes.centre_channels`).
-        equalize: Share each tensor's range among its channels (`passes.equalize`).
-        shift_box_sizes: Give each anchor the shape that makes most of the box codes' range
-            (`passes.shift_box_sizes`).
-        balance_box_codes: Let positions use the range that sizes need (`passes.balance_box_codes`).
-        silence_background: Write 0 where sigmoid scoring has a column nobody reads
-            (`passes.silence_background`).
+        silence_background: Write 0 into a background column that sigmoid scoring never reads
+            (`float_passes.silence_background`).
+        shift_box_sizes: Give each anchor the shape that fits the range of its box codes
+            (`float_passes.shift_box_sizes`).
+        balance_box_codes: Let positions use the range that sizes need
+            (`float_passes.balance_box_codes`).
+        center_channels: Move each channel of a linear tensor to the middle of its range
+            (`float_passes.center_channels`).
+        equalize: Share each tensor's range among its channels (`float_passes.equalize`).
     """
 
-    centre_channels: bool = False
-    equalize: bool = False
+    silence_background: bool = False
     shift_box_sizes: bool = False
     balance_box_codes: bool = False
-    silence_background: bool = False
+    center_channels: bool = False
+    equalize: bool = False
 
 
 class ParityBound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,12 +122,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         name: Of the recipe, for reports and manifests.
         activations: Rule for activation ranges.
         tighten_ranges: Make ranges smaller where that serves the network's answers
-            (`tighten_ranges`).
+            (`ranges.tighten_ranges`).
         weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
-        preparation: What is done to the float graph before calibration.
+        float_passes: Rewrites of the float graph before calibration; its outputs stay the same.
         rounding: Of weights: to the `nearest` integer, or `learned` from what the layer is fed, so
-            that errors cancel in its sums (`passes.round_weights`). It wants `correct_bias` too.
-        correct_bias: Give the mean error of rounded weights to the bias (`passes.correct_bias`).
+            that errors cancel in its sums (`conv.round_weights`). It wants `correct_bias` too.
+        correct_bias: Give the mean error of rounded weights to the bias (`conv.correct_bias`).
         exemptions: Later ones win.
         minimum_images: Fewer readable calibration images are refused.
         parity: What the engine must keep of the float graph.
@@ -135,7 +138,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     activations: RangeRule
     tighten_ranges: bool = False
     weights: Literal["minmax", "mse"] = "minmax"
-    preparation: Preparation = Preparation()
+    float_passes: FloatPasses = FloatPasses()
     rounding: Literal["nearest", "learned"] = "nearest"
     correct_bias: bool = False
     exemptions: tuple[Exemption, ...] = ()
@@ -152,9 +155,21 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """
     path = _find(name_or_path)
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Recipe)
+        return msgspec.convert(
+            with_current_keys(msgspec.toml.decode(path.read_bytes())), type=Recipe
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(f"The recipe {path} can't be used", found=str(error)) from error
+
+
+def with_current_keys(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Give the keys that earlier versions wrote their current names."""
+    if "preparation" not in recipe or "float_passes" in recipe:
+        return recipe
+    old = recipe["preparation"]
+    switches = {_RENAMED.get(key, key): value for key, value in old.items()}
+    kept = {key: value for key, value in recipe.items() if key != "preparation"}
+    return {**kept, "float_passes": switches}
 
 
 def list_recipes() -> tuple[str, ...]:

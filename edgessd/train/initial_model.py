@@ -21,7 +21,7 @@ from edgessd.train.config import ModelSettings
 from edgessd.train.fit_anchors import detector_of, fit_anchors
 
 if TYPE_CHECKING:
-    from edgessd.quantize.qat import QatNetwork
+    from edgessd.quantize.qat.network import QatNetwork
 
 _CLASS_PREDICTOR = re.compile(r"heads\.\d+\.score\.pointwise\.(weight|bias)")
 

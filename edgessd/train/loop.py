@@ -33,7 +33,7 @@ from edgessd.train.sheet import draw_sheet
 from edgessd.train.state import Position, restore_state, save_state
 
 if TYPE_CHECKING:
-    from edgessd.quantize.qat import QatNetwork
+    from edgessd.quantize.qat.network import QatNetwork
 
 STATE, LAST, BEST = "state.pt", "last.pt", "best.pt"
 

@@ -35,16 +35,16 @@ from edgessd.data.dataset import Dataset
 from edgessd.data.split_names import ALL
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.metrics.coco import CocoMetrics
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint
 from edgessd.model.config import ModelConfig
 from edgessd.model.trained_ranges import TrainedRanges
-from edgessd.quantize.prepare import prepare
+from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
+from edgessd.quantize.float_passes.apply import apply_float_passes
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.qat import QatNetwork
+from edgessd.quantize.qat.network import QatNetwork
 from edgessd.quantize.recipe import load_recipe
 from edgessd.quantize.schemes import SchemeName
 from edgessd.train.config import LossSettings, QatSettings, TrainConfig
@@ -80,8 +80,8 @@ def start_qat(
     chosen = _calibration_images(config, dataset, images)
     graph = export_float_graph(checkpoint)
     # Labels are matched with the anchors, so those stay what they are.
-    preparation = msgspec.structs.replace(recipe.preparation, shift_box_sizes=False)
-    graph = prepare(graph, draw_samples(chosen.paths, graph.contract), preparation)
+    preparation = msgspec.structs.replace(recipe.float_passes, shift_box_sizes=False)
+    graph = apply_float_passes(graph, draw_samples(chosen.paths, graph.contract), preparation)
     table = collect(graph, chosen.paths, minimum=recipe.minimum_images)
     audit = audit_calibration(
         table,

@@ -18,7 +18,7 @@ from edgessd.build.calibration_images import (
 )
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.quantize.recipe import Preparation
+from edgessd.quantize.recipe import FloatPasses
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +141,16 @@ def test_a_graph_is_prepared_once(
     graph: FloatGraph, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = images_in(photos, limit=16)
-    wanted = Preparation(equalize=True, balance_box_codes=True)
+    wanted = FloatPasses(equalize=True, balance_box_codes=True)
     first = prepare_for(graph, images, wanted, cache=tmp_path)
     assert first.sha256 != graph.sha256
     (kept,) = tmp_path.glob("*.onnx")
     with monkeypatch.context() as patched:
-        patched.setattr("edgessd.build.calibration_images.prepare", None)
+        patched.setattr("edgessd.build.calibration_images.apply_float_passes", None)
         again = prepare_for(graph, images, wanted, cache=tmp_path)
     assert (again.sha256, again.contract) == (first.sha256, first.contract)
-    assert prepare_for(graph, images, Preparation(), cache=tmp_path) is graph
-    prepare_for(graph, images, Preparation(equalize=True), cache=tmp_path)
+    assert prepare_for(graph, images, FloatPasses(), cache=tmp_path) is graph
+    prepare_for(graph, images, FloatPasses(equalize=True), cache=tmp_path)
     assert len(list(tmp_path.glob("*.onnx"))) == 2
     kept.write_bytes(b"half a file")
     assert prepare_for(graph, images, wanted, cache=tmp_path).sha256 == first.sha256

@@ -151,9 +151,9 @@ def test_saturation_beyond_a_percent_is_told(table, images) -> None:
 def test_saturation_is_read_off_the_quantized_graph(
     small_graph: FloatGraph, table: CalibrationTable
 ) -> None:
+    from edgessd.quantize.analysis.saturation import saturation
     from edgessd.quantize.ptq import quantize
     from edgessd.quantize.recipe import RangeRule, Recipe
-    from edgessd.quantize.saturation import saturation
 
     def worst(rule: RangeRule) -> float:
         recipe = Recipe(name="test", activations=rule)

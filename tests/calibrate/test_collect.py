@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from edgessd.calibrate.collect import collect
-from edgessd.calibrate.tap import stride_of
+from edgessd.calibrate.tensor_probe import stride_of
 from edgessd.core.errors import CalibrationError
 from edgessd.core.images import read_image
 from edgessd.core.preprocess import preprocess_image

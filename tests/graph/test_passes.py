@@ -14,11 +14,11 @@ from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.dataflow import materialised_tensors, observed_tensors
 from edgessd.graph.float_graph import INPUT, FloatGraph
-from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.passes.fuse_pad import fuse_pad
 from edgessd.graph.passes.own_parameters import own_parameters
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import GraphView, attribute
+from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
 
 _HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
 

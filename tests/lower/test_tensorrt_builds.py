@@ -21,7 +21,7 @@ from edgessd.graph.export import export_float_graph, export_module
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.quant_graph import QuantGraph
+from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, load_recipe
 from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
 from edgessd.runtime.tensorrt.options import EngineOptions

@@ -25,10 +25,10 @@ from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.lower.tensorrt.float16 import to_float16
 from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
+from edgessd.lower.tensorrt.qdq_lint import lint_qdq
 from edgessd.lower.tensorrt.relu import clip_to_relu
-from edgessd.quantize.placement import check_placement
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.quant_graph import QuantGraph
+from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, load_recipe
 from edgessd.runtime.ort_backend import OrtBackend
 
@@ -382,8 +382,8 @@ def test_the_linter_accepts_a_kept_float_tensor_only_if_the_recipe_names_it(
     quantized: Quantize,
 ) -> None:
     graph = quantized("image")
-    assert [violation.rule for violation in check_placement(graph.model)] == ["conv-float"]
-    assert check_placement(graph.model, kept_float=("image",)) == ()
+    assert [violation.rule for violation in lint_qdq(graph.model)] == ["conv-float"]
+    assert lint_qdq(graph.model, kept_float=("image",)) == ()
 
 
 def test_float_graph_takes_and_gives_float16_once_compiled(small_graph: FloatGraph) -> None:

@@ -27,7 +27,7 @@ from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.metrics.parity import agreement_ap
 from edgessd.model.importers.folded import import_folded
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.quant_graph import QuantGraph, load_quant_graph, save_quant_graph
+from edgessd.quantize.qdq.quant_graph import QuantGraph, load_quant_graph, save_quant_graph
 from edgessd.quantize.recipe import Exemption, RangeRule, load_recipe
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 

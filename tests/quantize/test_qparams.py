@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edgessd.core.errors import GraphError
-from edgessd.quantize.passes.guard_bias_overflow import LARGEST_BIAS, guard_bias_overflow
-from edgessd.quantize.passes.guard_tiny_multiplier import SMALLEST_MULTIPLIER, guard_tiny_multiplier
+from edgessd.quantize.conv.guard_bias_overflow import LARGEST_BIAS, guard_bias_overflow
+from edgessd.quantize.conv.guard_tiny_multiplier import SMALLEST_MULTIPLIER, guard_tiny_multiplier
+from edgessd.quantize.conv.weight_limits import weight_limits
 from edgessd.quantize.qparams import (
     ActivationParams,
     WeightParams,
@@ -21,7 +22,6 @@ from edgessd.quantize.qparams import (
     symmetric_params,
     weight_params,
 )
-from edgessd.quantize.ranges.weights import weight_limits
 
 
 def test_affine_relu6_uses_every_level_above_zero() -> None:

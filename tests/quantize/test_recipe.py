@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgessd.core.errors import ConfigError
-from edgessd.quantize.recipe import list_recipes, load_recipe
+from edgessd.quantize.recipe import FloatPasses, list_recipes, load_recipe
 
 
 def test_every_shipped_recipe_loads_under_its_own_name() -> None:
@@ -46,7 +46,7 @@ def test_own_file(tmp_path: Path) -> None:
         ),
         ('name = "x"\nrounding = "up"\n[activations]\nmethod = "mse"\n', "up"),
         (
-            'name = "x"\n[activations]\nmethod = "mse"\n[preparation]\nequalise = true\n',
+            'name = "x"\n[activations]\nmethod = "mse"\n[float_passes]\nequalise = true\n',
             "equalise",
         ),
         ("name = ", "recipe"),
@@ -62,3 +62,12 @@ def test_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
 def test_unknown_name_lists_the_others() -> None:
     with pytest.raises(ConfigError, match="average"):
         load_recipe("nonsense")
+
+
+def test_read_the_section_that_earlier_versions_called_preparation(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text(
+        'name = "old"\n[activations]\nmethod = "mse"\n'
+        "[preparation]\ncentre_channels = true\nequalize = true\n"
+    )
+    assert load_recipe(path).float_passes == FloatPasses(center_channels=True, equalize=True)

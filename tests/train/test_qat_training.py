@@ -21,10 +21,10 @@ from edgessd.core.errors import CalibrationError, CheckpointError, ConfigError
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgessd.quantize.qat import QatNetwork
+from edgessd.quantize.qat.network import QatNetwork
+from edgessd.quantize.qat.trained import quantize_trained
 from edgessd.quantize.recipe import load_recipe
 from edgessd.quantize.schemes import SCHEMES
-from edgessd.quantize.trained import quantize_trained
 from edgessd.train.config import QatSettings, TrainConfig, load_config
 from edgessd.train.qat import start_qat
 from edgessd.train.reporter import Reporter

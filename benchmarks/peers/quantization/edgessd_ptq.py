@@ -33,12 +33,12 @@ def quantize(job: Job) -> None:
     from edgessd.graph.float_graph import load_graph
     from edgessd.lower.tflite.lower import lower_to_tflite
     from edgessd.quantize import ptq
-    from edgessd.quantize.prepare import prepare
+    from edgessd.quantize.float_passes.apply import apply_float_passes
     from edgessd.quantize.recipe import load_recipe
 
     recipe = load_recipe("default")
     graph = load_graph(job.float_graph)
-    ready = prepare(graph, draw_samples(job.images, graph.contract), recipe.preparation)
+    ready = apply_float_passes(graph, draw_samples(job.images, graph.contract), recipe.float_passes)
     table = collect(ready, job.images)
     quantized = ptq.quantize(ready, table, scheme=METHODS[job.method]["scheme"], recipe=recipe)
     if job.engine.suffix == ".tflite":

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper
 from edgessd.core.errors import LoweringError
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.graph.float_graph import INPUT
-from edgessd.graph.passes.absorb_preprocess import CENTRE
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
+from edgessd.quantize.float_passes.absorb_preprocess import CENTRE
 
 
 def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:

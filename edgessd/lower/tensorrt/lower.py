@@ -35,10 +35,10 @@ from edgessd.lower.tensorrt.boundary import (
 )
 from edgessd.lower.tensorrt.detection import append_detection
 from edgessd.lower.tensorrt.float16 import to_float16
+from edgessd.lower.tensorrt.qdq_lint import advise_on_qdq, lint_qdq
 from edgessd.lower.tensorrt.relu import clip_to_relu
 from edgessd.lower.tensorrt.tail import PREFIX
-from edgessd.quantize.placement import advise_placement, check_placement
-from edgessd.quantize.quant_graph import QuantGraph, quant_metadata
+from edgessd.quantize.qdq.quant_graph import QuantGraph, quant_metadata
 from edgessd.target.precision import Precision
 from edgessd.target.spec import PostprocessMode
 
@@ -117,7 +117,7 @@ def _lower_quantized(graph: QuantGraph, append: Append | None) -> TensorRtGraphs
         for pattern in exemption.tensors
     ]
     _require_placement(graph.model, kept_float)
-    advice = tuple(str(entry) for entry in advise_placement(graph.model))
+    advice = tuple(str(entry) for entry in advise_on_qdq(graph.model))
     model = checked(clip_to_relu(graph.model), after="clip_to_relu")
     model = checked(integer_input(model), after="integer_input")
     inputs = (image_spec(model),)
@@ -214,7 +214,7 @@ def _float32_nodes(model: onnx.ModelProto) -> frozenset[str]:
 
 
 def _require_placement(model: onnx.ModelProto, kept_float: Sequence[str]) -> None:
-    violations = check_placement(model, kept_float=kept_float)
+    violations = lint_qdq(model, kept_float=kept_float)
     if violations:
         raise LoweringError(
             "TensorRT would refuse this graph or run parts of it in float: "

@@ -10,7 +10,7 @@ import onnx
 
 from edgessd.graph.dataflow import clip_bounds
 from edgessd.graph.view import GraphView, copy_of, replace_nodes
-from edgessd.quantize.placement import saturates
+from edgessd.lower.tensorrt.qdq_lint import saturates
 
 
 def clip_to_relu(model: onnx.ModelProto) -> onnx.ModelProto:

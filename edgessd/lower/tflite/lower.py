@@ -20,7 +20,7 @@ from edgessd.lower.tflite.postprocess import SIGNATURE_NAMES, add_postprocess, r
 from edgessd.target.spec import PostprocessMode
 
 if TYPE_CHECKING:
-    from edgessd.quantize.quant_graph import QuantGraph
+    from edgessd.quantize.qdq.quant_graph import QuantGraph
 
 InputDType = Literal["uint8", "int8"]
 

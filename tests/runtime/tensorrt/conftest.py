@@ -76,7 +76,7 @@ def affine_graph(
 ) -> Path:
     """A Q/DQ graph in TFLite's scheme, with int32 biases, which TensorRT doesn't take."""
     from edgessd.quantize.ptq import quantize
-    from edgessd.quantize.quant_graph import save_quant_graph
+    from edgessd.quantize.qdq.quant_graph import save_quant_graph
     from edgessd.quantize.recipe import load_recipe
 
     path = tmp_path_factory.mktemp("affine") / "affine.onnx"

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 Makers = dict[str, onnx.NodeProto]
 
 
-def centre_channels(
+def center_channels(
     graph: FloatGraph, channels: Mapping[str, ChannelStatistics]
 ) -> tuple[FloatGraph, dict[str, ChannelStatistics]]:
     """Shift every tensor that can be.
@@ -62,7 +62,7 @@ def centre_channels(
         name: entry.moved(np.ones_like(entry.mean), -shifts[name]) if name in shifts else entry
         for name, entry in channels.items()
     }
-    centred = FloatGraph(model=checked(model, after="centre_channels"), contract=graph.contract)
+    centred = FloatGraph(model=checked(model, after="center_channels"), contract=graph.contract)
     return centred, moved
 
 

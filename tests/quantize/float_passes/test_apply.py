@@ -16,15 +16,15 @@ from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.head_convs import head_convs
-from edgessd.quantize.passes.balance_box_codes import balance_box_codes
-from edgessd.quantize.passes.equalize import MARGIN, SMALLEST_SHARE, equalize
-from edgessd.quantize.passes.silence_background import silence_background
-from edgessd.quantize.prepare import prepare
-from edgessd.quantize.recipe import Preparation
+from edgessd.quantize.float_passes.apply import apply_float_passes
+from edgessd.quantize.float_passes.balance_box_codes import balance_box_codes
+from edgessd.quantize.float_passes.equalize import MARGIN, SMALLEST_SHARE, equalize
+from edgessd.quantize.float_passes.head_convs import head_convs
+from edgessd.quantize.float_passes.silence_background import silence_background
+from edgessd.quantize.recipe import FloatPasses
 
-EVERYTHING = Preparation(
-    **dict.fromkeys(Preparation.__struct_fields__, True)  # type: ignore[arg-type]
+EVERYTHING = FloatPasses(
+    **dict.fromkeys(FloatPasses.__struct_fields__, True)  # type: ignore[arg-type]
 )
 
 
@@ -70,7 +70,7 @@ def _boxes(graph: FloatGraph, codes: np.ndarray) -> np.ndarray:
 def test_everything_together_answers_what_the_graph_answered(
     uneven: FloatGraph, samples: Pixels
 ) -> None:
-    prepared = prepare(uneven, samples, EVERYTHING)
+    prepared = apply_float_passes(uneven, samples, EVERYTHING)
     assert prepared.sha256 != uneven.sha256
     for pixels in samples:
         before, after = _outputs(uneven, pixels), _outputs(prepared, pixels)
@@ -87,13 +87,13 @@ def test_everything_together_answers_what_the_graph_answered(
 
 def test_nothing_wanted_is_nothing_done(small_graph: FloatGraph) -> None:
     none = no_samples(small_graph.contract.preprocess)
-    assert prepare(small_graph, none, Preparation()) is small_graph
+    assert apply_float_passes(small_graph, none, FloatPasses()) is small_graph
 
 
 def test_preparing_without_images_is_refused(small_graph: FloatGraph) -> None:
     none = no_samples(small_graph.contract.preprocess)
     with pytest.raises(CalibrationError, match="none could be read"):
-        prepare(small_graph, none, EVERYTHING)
+        apply_float_passes(small_graph, none, EVERYTHING)
 
 
 def test_channels_end_up_with_like_ranges(uneven: FloatGraph, samples: Pixels) -> None:

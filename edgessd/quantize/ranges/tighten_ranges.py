@@ -28,8 +28,13 @@ from edgessd.core.contract import Contract
 from edgessd.graph.float_graph import OUTPUTS
 from edgessd.graph.tail import tail_of
 from edgessd.graph.verify import make_session
+from edgessd.quantize.analysis.output_error import (
+    OutputError,
+    Outputs,
+    output_error,
+    relevant_anchors,
+)
 from edgessd.quantize.annotate import Group, Plan
-from edgessd.quantize.answer_noise import AnswerNoise, Outputs, answer_noise, relevant_anchors
 from edgessd.quantize.qparams import ActivationParams, dequantize_activation, quantize_activation
 from edgessd.quantize.schemes import Scheme
 
@@ -157,10 +162,10 @@ def _measured(
     whole: Range,
     share: float,
     count: int,
-) -> AnswerNoise:
+) -> OutputError:
     params = scheme.params(whole[0] * share, whole[1] * share)
     asked = witnesses[:count]
-    return answer_noise(
+    return output_error(
         [witness.expected for witness in asked],
         list(pool.map(answer, asked, repeat(params))),
         [witness.relevant for witness in asked],
@@ -168,7 +173,7 @@ def _measured(
     )
 
 
-def best_share(measure: Callable[[float, int], AnswerNoise]) -> float:
+def best_share(measure: Callable[[float, int], OutputError]) -> float:
     """The largest share whose noise is as good as the best; scores and boxes count the same.
 
     Args:
@@ -186,7 +191,7 @@ def best_share(measure: Callable[[float, int], AnswerNoise]) -> float:
     return max(share for share, noise in noises.items() if noise <= TIE * best)
 
 
-def _ratio(noise: AnswerNoise, reference: AnswerNoise) -> float:
+def _ratio(noise: OutputError, reference: OutputError) -> float:
     """1 where the tensor has no influence at all."""
     parts = [
         part / whole

@@ -23,7 +23,7 @@ from edgessd.core.anchors import AnchorLevel
 from edgessd.graph.float_graph import OUTPUTS, FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of
-from edgessd.quantize.head_convs import head_convs, move_channels
+from edgessd.quantize.float_passes.head_convs import head_convs, move_channels
 
 Array = NDArray[np.float64]
 

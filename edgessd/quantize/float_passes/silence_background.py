@@ -12,7 +12,7 @@ import numpy as np
 from edgessd.graph.float_graph import OUTPUTS, FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.head_convs import head_convs
+from edgessd.quantize.float_passes.head_convs import head_convs
 
 
 def silence_background(graph: FloatGraph) -> FloatGraph:

@@ -10,18 +10,18 @@ import onnx
 from edgessd.calibrate.moments import InputMoments
 from edgessd.graph.view import GraphView
 from edgessd.quantize.annotate import Plan
-from edgessd.quantize.insert_qdq import ConvParams
-from edgessd.quantize.passes.correct_bias import correct_bias
-from edgessd.quantize.passes.guard_bias_overflow import guard_bias_overflow
-from edgessd.quantize.passes.guard_tiny_multiplier import guard_tiny_multiplier
-from edgessd.quantize.passes.round_weights import round_weights
+from edgessd.quantize.conv.correct_bias import correct_bias
+from edgessd.quantize.conv.guard_bias_overflow import guard_bias_overflow
+from edgessd.quantize.conv.guard_tiny_multiplier import guard_tiny_multiplier
+from edgessd.quantize.conv.round_weights import round_weights
+from edgessd.quantize.conv.weight_limits import weight_limits
+from edgessd.quantize.qdq.insert import ConvParams
 from edgessd.quantize.qparams import (
     ActivationParams,
     float16_bias,
     quantize_weight,
     weight_params,
 )
-from edgessd.quantize.ranges.weights import weight_limits
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme
 

@@ -18,7 +18,7 @@ from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.graph.float_graph import OUTPUTS, FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of
-from edgessd.quantize.head_convs import head_convs, move_channels
+from edgessd.quantize.float_passes.head_convs import head_convs, move_channels
 
 LARGEST_FACTOR = 16.0
 """Further apart than this, statistics of a few images shouldn't be trusted."""

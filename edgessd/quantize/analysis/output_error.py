@@ -26,7 +26,7 @@ Outputs = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AnswerNoise:
+class OutputError:
     """Over the relevant anchors of all images.
 
     Attributes:
@@ -47,12 +47,12 @@ def relevant_anchors(class_scores: NDArray[Any], contract: Contract) -> NDArray[
     return np.asarray(_label_scores(class_scores[0], contract).max(axis=1) > RELEVANT)
 
 
-def answer_noise(
+def output_error(
     expected: Sequence[Outputs],
     found: Sequence[Outputs],
     relevant: Sequence[NDArray[np.bool_]],
     contract: Contract,
-) -> AnswerNoise:
+) -> OutputError:
     """Of raw outputs against the float network's, one item an image; some anchor must be relevant."""
     anchors = anchor_boxes(contract.anchors)
     scores, codes, boxes = [], [], []
@@ -68,7 +68,7 @@ def answer_noise(
         decoded = [decode_boxes(code, anchors[mask], contract.box_code) for code in (first, second)]
         boxes.append(1 - iou_pairs(decoded[0], decoded[1]))
     lost = np.concatenate(boxes)
-    return AnswerNoise(
+    return OutputError(
         score=float(np.concatenate(scores).mean()),
         code=float(np.concatenate(codes).mean()),
         box=float(lost.mean()),

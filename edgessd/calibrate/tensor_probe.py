@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class Extremes:
     """What one image leaves behind; small enough to queue.
 
     Attributes:
@@ -37,7 +37,7 @@ class Reading:
     samples: tuple[FloatArray, ...]
 
 
-class Tap:
+class TensorProbe:
     """A float graph whose inner tensors can be read; `reader` gives each thread its own buffers.
 
     Args:
@@ -54,28 +54,28 @@ class Tap:
         self.tensors = tuple(tensors)
         self.shapes = {name: view.shape(name) for name in self.tensors}
         self.strides = {name: stride_of(self.shapes[name], sample) for name in self.tensors}
-        tapped = copy_of(model)
-        del tapped.graph.output[:]
-        tapped.graph.output.extend(
+        probed = copy_of(model)
+        del probed.graph.output[:]
+        probed.graph.output.extend(
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, self.shapes[name])
             for name in self.tensors
             if name not in view.inputs
         )
-        self.session = make_session(tapped, threads=threads)
+        self.session = make_session(probed, threads=threads)
 
-    def reader(self) -> TapReader:
+    def reader(self) -> ProbeReader:
         """Buffers and a binding for one thread."""
-        return TapReader(self)
+        return ProbeReader(self)
 
 
-class TapReader:
-    """Runs images one after the other through a `Tap`."""
+class ProbeReader:
+    """Runs images one after the other through a `TensorProbe`."""
 
-    def __init__(self, tap: Tap) -> None:
-        self._tap = tap
-        self._binding = tap.session.io_binding()
-        self._buffers = {name: np.zeros(shape, np.float32) for name, shape in tap.shapes.items()}
-        for output in tap.session.get_outputs():
+    def __init__(self, probe: TensorProbe) -> None:
+        self._probe = probe
+        self._binding = probe.session.io_binding()
+        self._buffers = {name: np.zeros(shape, np.float32) for name, shape in probe.shapes.items()}
+        for output in probe.session.get_outputs():
             buffer = self._buffers[output.name]
             self._binding.bind_output(
                 output.name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data
@@ -83,16 +83,18 @@ class TapReader:
 
     def values(self, image: FloatArray) -> dict[str, FloatArray]:
         """Run one image (1, 3, H, W) float32; the tensors are those of the buffers, until the next run."""
-        if any(name != INPUT for name in self._tap.tensors):  # the input alone needs no run
+        if any(name != INPUT for name in self._probe.tensors):  # the input alone needs no run
             self._binding.bind_cpu_input(INPUT, image)
-            self._tap.session.run_with_iobinding(self._binding)
-        return {name: image if name == INPUT else self._buffers[name] for name in self._tap.tensors}
+            self._probe.session.run_with_iobinding(self._binding)
+        return {
+            name: image if name == INPUT else self._buffers[name] for name in self._probe.tensors
+        }
 
-    def read(self, image: FloatArray) -> Reading:
+    def read(self, image: FloatArray) -> Extremes:
         """Run one image (1, 3, H, W) float32."""
         tensors = list(self.values(image).values())
-        strides = self._tap.strides.values()
-        return Reading(
+        strides = self._probe.strides.values()
+        return Extremes(
             minima=np.array([tensor.min() for tensor in tensors]),
             maxima=np.array([tensor.max() for tensor in tensors]),
             samples=tuple(

@@ -10,8 +10,8 @@ import pytest
 
 from edgessd.core.contract import Scoring
 from edgessd.quantize.annotate import Group, Plan
+from edgessd.quantize.ranges.score_floor import LOWEST_LOGIT, with_score_floor
 from edgessd.quantize.recipe import RangeRule
-from edgessd.quantize.score_floor import LOWEST_LOGIT, with_score_floor
 
 
 @pytest.fixture

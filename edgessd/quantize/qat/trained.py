@@ -10,15 +10,15 @@ import msgspec
 
 from edgessd.core.errors import GraphError
 from edgessd.graph.float_graph import INPUT, FloatGraph
-from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.quantize.annotate import Plan, annotate
-from edgessd.quantize.conv_params import Activations, conv_params
-from edgessd.quantize.insert_qdq import insert_qdq
+from edgessd.quantize.conv.conv_params import Activations, conv_params
+from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
 from edgessd.quantize.ptq import IMAGE_PARAMS
+from edgessd.quantize.qdq.insert import insert_qdq
+from edgessd.quantize.qdq.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.qparams import ActivationParams
-from edgessd.quantize.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 

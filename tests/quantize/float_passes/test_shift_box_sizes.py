@@ -13,8 +13,8 @@ from edgessd.core.decode import decode_boxes
 from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.head_convs import head_convs
-from edgessd.quantize.passes.shift_box_sizes import shift_box_sizes
+from edgessd.quantize.float_passes.head_convs import head_convs
+from edgessd.quantize.float_passes.shift_box_sizes import shift_box_sizes
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from edgessd.calibrate.samples import Pixels, network_input
 from edgessd.graph.float_graph import INPUT, FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.passes.centre_channels import centre_channels
+from edgessd.quantize.float_passes.center_channels import center_channels
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def _width(entry: ChannelStatistics) -> float:
 
 def test_answers_stay_and_linear_tensors_get_narrow(lopsided: FloatGraph, samples: Pixels) -> None:
     before = collect_channels(lopsided, samples)
-    centred, said = centre_channels(lopsided, before)
+    centred, said = center_channels(lopsided, before)
     after = collect_channels(centred, samples)
     view = GraphView(lopsided.model)
     linear = [name for name in before if view.producer(name).op_type == "Add"]  # type: ignore[union-attr]
@@ -58,7 +58,7 @@ def test_answers_stay_and_linear_tensors_get_narrow(lopsided: FloatGraph, sample
 
 def test_what_a_padded_convolution_reads_stays(lopsided: FloatGraph, samples: Pixels) -> None:
     before = collect_channels(lopsided, samples)
-    _, said = centre_channels(lopsided, before)
+    _, said = center_channels(lopsided, before)
     view = GraphView(lopsided.model)
     padded = [
         name

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgessd.graph.view import GraphView, set_initializer
-from edgessd.quantize.placement import Violation, advise_placement, check_placement
+from edgessd.lower.tensorrt.qdq_lint import Violation, advise_on_qdq, lint_qdq
 
 CHANNELS = 16
 SIX = np.float32(np.float16(6 / 127))
@@ -308,7 +308,7 @@ CASES: list[tuple[Callable[[onnx.ModelProto], None], str, str, str]] = [
 
 
 def test_a_good_graph_has_no_violation() -> None:
-    assert check_placement(good_graph()) == ()
+    assert lint_qdq(good_graph()) == ()
 
 
 @pytest.mark.parametrize(
@@ -319,27 +319,27 @@ def test_each_way_to_break_it_is_named(
 ) -> None:
     model = good_graph()
     spoil(model)
-    found = [v for v in check_placement(model) if (v.rule, v.node) == (rule, where)]
+    found = [v for v in lint_qdq(model) if (v.rule, v.node) == (rule, where)]
     (violation,) = found
     assert re.search(words, violation.message), violation.message
     assert violation.fix.endswith(".")
     assert str(violation).startswith(f"[{rule}] ")
     # One cause, one rule; only parameters that both nodes of a pair share are named at each.
-    rules = {v.rule for v in check_placement(model)}
+    rules = {v.rule for v in lint_qdq(model)}
     assert rules == {rule}, rules
 
 
 def test_what_the_recipe_keeps_float_is_no_violation() -> None:
     model = good_graph()
     float_convolution(model)
-    assert check_placement(model, kept_float=["su*"]) == ()
-    assert [v.rule for v in check_placement(model, kept_float=["act"])] == ["conv-float"]
+    assert lint_qdq(model, kept_float=["su*"]) == ()
+    assert [v.rule for v in lint_qdq(model, kept_float=["act"])] == ["conv-float"]
 
 
 def test_a_float_skip_that_the_recipe_wants_is_no_violation() -> None:
     model = good_graph()
     float_skip(model)
-    assert check_placement(model, kept_float=["act"]) == ()
+    assert lint_qdq(model, kept_float=["act"]) == ()
 
 
 def test_integers_at_the_boundary_are_no_violation() -> None:
@@ -352,10 +352,10 @@ def test_integers_at_the_boundary_are_no_violation() -> None:
     node(model, "joined.Q").output[0] = "scores"
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT8
     onnx.checker.check_model(onnx.shape_inference.infer_shapes(model, strict_mode=True))
-    assert check_placement(model) == ()
+    assert lint_qdq(model) == ()
     # The first layer may read integer pixels and still be float.
     float_weight(model, "stem")
-    assert check_placement(model) == ()
+    assert lint_qdq(model) == ()
 
 
 def test_two_convolutions_that_meet_in_an_add_want_one_of_them_quantized() -> None:
@@ -363,7 +363,7 @@ def test_two_convolutions_that_meet_in_an_add_want_one_of_them_quantized() -> No
     # left (depthwise) and right both feed an Add, both float: the first counts as the skip.
     adding = helper.make_node("Add", ["left", "right"], ["both"], "both")
     insert_before(model, "joined", [adding])
-    (violation,) = [v for v in check_placement(model) if v.rule == "skip-input"]
+    (violation,) = [v for v in lint_qdq(model) if v.rule == "skip-input"]
     assert violation == Violation(
         rule="skip-input",
         node="both",
@@ -376,11 +376,11 @@ def test_float16_graph_of_a_new_opset_is_fine() -> None:
     model = good_graph()
     set_initializer(model, "sum.s", np.float16(0.0625))
     model.opset_import[0].version = 19
-    assert check_placement(model) == ()
+    assert lint_qdq(model) == ()
 
 
 def test_few_channels_are_advice_and_no_violation() -> None:
     model = good_graph()
-    assert [(advice.node, advice.message) for advice in advise_placement(model)] == [
+    assert [(advice.node, advice.message) for advice in advise_on_qdq(model)] == [
         ("stem", "3 channels in and 16 out; INT8 wants at least 16 of each.")
     ]

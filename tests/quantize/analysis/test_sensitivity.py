@@ -12,11 +12,11 @@ from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked
+from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
+from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import Exemption, RangeRule, Recipe
-from edgessd.quantize.sensitivity import Sensitivity, measure_sensitivity
 
 SPOILT = "backbone.blocks.5.project.conv"
 

@@ -13,11 +13,11 @@ from edgessd.calibrate.collect import collect
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.answer_noise import AnswerNoise
+from edgessd.quantize.analysis.output_error import OutputError
 from edgessd.quantize.ptq import quantize
-from edgessd.quantize.quant_graph import QuantGraph
+from edgessd.quantize.qdq.quant_graph import QuantGraph
+from edgessd.quantize.ranges.tighten_ranges import FEW, SHARES, best_share
 from edgessd.quantize.recipe import Recipe, load_recipe
-from edgessd.quantize.tighten_ranges import FEW, SHARES, best_share
 
 CUT = "backbone.blocks.16.project.conv"
 
@@ -65,8 +65,8 @@ def test_a_channel_that_nobody_reads_does_not_set_the_scale(
     assert _scale(tight, bounded) == _scale(plain, bounded)
 
 
-def _noise(power: float) -> AnswerNoise:
-    return AnswerNoise(score=power, code=power, box=power, box_power=power)
+def _noise(power: float) -> OutputError:
+    return OutputError(score=power, code=power, box=power, box_power=power)
 
 
 def test_the_largest_share_that_is_as_good_wins() -> None:
@@ -83,7 +83,7 @@ def test_small_gains_are_left_alone() -> None:
 def test_what_gets_worse_is_not_tried_further() -> None:
     tried = []
 
-    def measure(share: float, images: int) -> AnswerNoise:
+    def measure(share: float, images: int) -> OutputError:
         tried.append((share, images))
         return _noise(1 / share**2)
 

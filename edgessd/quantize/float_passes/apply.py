@@ -11,21 +11,21 @@ from edgessd.calibrate.channels import collect_channels
 from edgessd.calibrate.samples import Pixels
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.quantize.passes.balance_box_codes import balance_box_codes
-from edgessd.quantize.passes.centre_channels import centre_channels
-from edgessd.quantize.passes.equalize import equalize
-from edgessd.quantize.passes.shift_box_sizes import shift_box_sizes
-from edgessd.quantize.passes.silence_background import silence_background
-from edgessd.quantize.recipe import Preparation
+from edgessd.quantize.float_passes.balance_box_codes import balance_box_codes
+from edgessd.quantize.float_passes.center_channels import center_channels
+from edgessd.quantize.float_passes.equalize import equalize
+from edgessd.quantize.float_passes.shift_box_sizes import shift_box_sizes
+from edgessd.quantize.float_passes.silence_background import silence_background
+from edgessd.quantize.recipe import FloatPasses
 
 
-def prepare(graph: FloatGraph, samples: Pixels, preparation: Preparation) -> FloatGraph:
+def apply_float_passes(graph: FloatGraph, samples: Pixels, wanted: FloatPasses) -> FloatGraph:
     """Apply the passes that a recipe wants.
 
     Args:
         graph: From `export_float_graph`.
         samples: From `draw_samples`, a few calibration images.
-        preparation: Of the recipe.
+        wanted: Of the recipe.
 
     Returns:
         A graph with the same detections; its anchors and box code may differ, so it comes with a
@@ -34,22 +34,22 @@ def prepare(graph: FloatGraph, samples: Pixels, preparation: Preparation) -> Flo
     Raises:
         CalibrationError: A pass needs images and there are none.
     """
-    if preparation.silence_background:
+    if wanted.silence_background:
         graph = silence_background(graph)
-    if replace(preparation, silence_background=False) == Preparation():
+    if replace(wanted, silence_background=False) == FloatPasses():
         return graph
     if not len(samples):
         raise CalibrationError(
             "The recipe prepares the graph on calibration images, and none could be read",
-            fix="Give a folder of images, or a recipe without a [preparation] section.",
+            fix="Give a folder of images, or a recipe without a [float_passes] section.",
         )
     channels = collect_channels(graph, samples)
-    if preparation.shift_box_sizes:
+    if wanted.shift_box_sizes:
         graph, channels = shift_box_sizes(graph, channels)
-    if preparation.balance_box_codes:
+    if wanted.balance_box_codes:
         graph = balance_box_codes(graph, channels)
-    if preparation.centre_channels:
-        graph, channels = centre_channels(graph, channels)
-    if preparation.equalize:
+    if wanted.center_channels:
+        graph, channels = center_channels(graph, channels)
+    if wanted.equalize:
         graph = equalize(graph, channels)
     return graph

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edgessd.calibrate.moments import InputMoments
 from edgessd.core.errors import CalibrationError
-from edgessd.quantize.passes.correct_bias import correct_bias
-from edgessd.quantize.passes.round_weights import round_weights
+from edgessd.quantize.conv.correct_bias import correct_bias
+from edgessd.quantize.conv.round_weights import round_weights
 from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_params
 
 Array = NDArray[Any]

@@ -101,9 +101,7 @@ class _Graph:
         return any(fnmatchcase(name, pattern) for pattern in self.kept_float)
 
 
-def check_placement(
-    model: onnx.ModelProto, *, kept_float: Iterable[str] = ()
-) -> tuple[Violation, ...]:
+def lint_qdq(model: onnx.ModelProto, *, kept_float: Iterable[str] = ()) -> tuple[Violation, ...]:
     """Every violation in a Q/DQ graph, with float or integer tensors at its boundary.
 
     Args:
@@ -114,7 +112,7 @@ def check_placement(
     return tuple(violation for rule in RULES for violation in rule(graph))
 
 
-def advise_placement(model: onnx.ModelProto) -> tuple[Advice, ...]:
+def advise_on_qdq(model: onnx.ModelProto) -> tuple[Advice, ...]:
     """Where integers gain little: quantized convolutions with too few channels."""
     graph = _Graph(model, GraphView(model), ())
     found = []

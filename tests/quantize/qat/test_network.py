@@ -16,24 +16,24 @@ from edgessd.bundle.quality import CalibrationAudit
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import ConfigError, GraphError
 from edgessd.graph.float_graph import INPUT, FloatGraph, load_graph, save_graph
-from edgessd.graph.passes.absorb_preprocess import absorb_preprocess
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.model.trained_ranges import TrainedRanges
-from edgessd.quantize.fake_quantize import (
+from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
+from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qat.fake_quantize import (
     FakeParams,
     activation_params,
     fake_quantize,
     fake_quantize_weight,
     settled_weight,
 )
-from edgessd.quantize.ptq import quantize
-from edgessd.quantize.qat import QatNetwork
+from edgessd.quantize.qat.network import QatNetwork
+from edgessd.quantize.qat.trained import quantize_trained
+from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_params
-from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, Recipe, load_recipe
 from edgessd.quantize.schemes import SCHEMES, SchemeName
-from edgessd.quantize.trained import quantize_trained
 
 STEM = "backbone.stem.activation"
 

@@ -22,14 +22,14 @@ from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import INPUT, OUTPUTS
 from edgessd.graph.verify import checked, make_session
 from edgessd.graph.view import GraphView, copy_of, set_initializer
-from edgessd.quantize.answer_noise import (
+from edgessd.quantize.analysis.output_error import (
     RELEVANT,
-    AnswerNoise,
+    OutputError,
     Outputs,
-    answer_noise,
+    output_error,
     relevant_anchors,
 )
-from edgessd.quantize.insert_qdq import insert_qdq
+from edgessd.quantize.qdq.insert import insert_qdq
 from edgessd.quantize.qparams import ActivationParams, per_channel
 
 
@@ -100,8 +100,8 @@ def measure_sensitivity(
             fix="Calibrate with images that show what the detector was trained on.",
         )
 
-    def noise(model: onnx.ModelProto) -> AnswerNoise:
-        return answer_noise(expected, _run(model, images), relevant, contract)
+    def noise(model: onnx.ModelProto) -> OutputError:
+        return output_error(expected, _run(model, images), relevant, contract)
 
     variants = [
         *_activation_variants(float_model, quantized),

@@ -26,16 +26,16 @@ from edgessd.core.errors import GraphError
 from edgessd.graph.dataflow import ACTIVATIONS, MOVES, clip_bounds
 from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph
 from edgessd.graph.view import GraphView, attribute
-from edgessd.quantize.fake_quantize import (
+from edgessd.quantize.ptq import IMAGE_PARAMS
+from edgessd.quantize.qat.fake_quantize import (
     FakeParams,
     activation_params,
     fake_quantize,
     fake_quantize_weight,
     settled_weight,
 )
-from edgessd.quantize.ptq import IMAGE_PARAMS
+from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.qparams import INT8_MAX, INT8_MIN, WEIGHT_MAX
-from edgessd.quantize.quant_graph import QuantGraph
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
 SMALLEST_STRETCH = 0.05

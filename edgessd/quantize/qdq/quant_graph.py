@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import onnx
@@ -14,7 +15,7 @@ from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.core.contract import Contract
 from edgessd.core.errors import GraphError
 from edgessd.graph.float_graph import CONTRACT_KEY, contract_in, read_model, write_model
-from edgessd.quantize.recipe import Recipe
+from edgessd.quantize.recipe import Recipe, with_current_keys
 from edgessd.quantize.schemes import SchemeName
 
 QUANTIZATION_KEY = "edgessd.quantization"
@@ -87,7 +88,9 @@ def load_quant_graph(path: Path) -> QuantGraph:
     model, metadata = read_model(path)
     contract = contract_in(metadata, path)
     try:
-        quantization = msgspec.json.decode(metadata[QUANTIZATION_KEY], type=Quantization)
+        stated = msgspec.json.decode(metadata[QUANTIZATION_KEY], type=dict[str, Any])
+        recipe = with_current_keys(stated.get("recipe", {}))
+        quantization = msgspec.convert({**stated, "recipe": recipe}, type=Quantization)
     except KeyError as error:
         raise GraphError(
             f"{path} is a float graph", expected="a graph quantized by edgessd"
