@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.controls import Controls
 from edgessd.pipeline.engines import open_detectors
 from edgessd.pipeline.events import Event, RegionState
-from edgessd.pipeline.handover import Handover
 from edgessd.pipeline.meter import Meter, StageSeconds
 from edgessd.pipeline.result import Result
 from edgessd.pipeline.sinks.sink import Sink
@@ -84,7 +84,7 @@ class Pipeline:
         self._streams = Streams(self.sources)
         self._stages = Stages(self._streams, self._detectors)
         self._workers = [SinkWorker(sink, live=self._streams.live) for sink in sinks]
-        self._results: Handover[Result] = Handover()
+        self._results: BoundedQueue[Result] = BoundedQueue()
         self._postprocessing = threading.Thread(
             target=self._postprocess_each, name="edgessd-postprocess", daemon=True
         )

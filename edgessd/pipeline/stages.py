@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from edgessd.core.preprocess import ImageTransform
+from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.frames import Frame
-from edgessd.pipeline.handover import Handover
 from edgessd.pipeline.streams import Streams, Taken
 from edgessd.runtime.backend import Overlapping, Tensor
 
@@ -66,8 +66,8 @@ class Stages:
 
     def __init__(self, streams: Streams, detectors: Sequence[Detector]) -> None:
         self._streams = streams
-        self._preprocessed: Handover[Preprocessed] = Handover()
-        self._inferred: Handover[Inferred] = Handover()
+        self._preprocessed: BoundedQueue[Preprocessed] = BoundedQueue()
+        self._inferred: BoundedQueue[Inferred] = BoundedQueue()
         self._working = len(detectors)
         self._error: Exception | None = None
         self._leaving = threading.Lock()
@@ -149,7 +149,7 @@ class Stages:
             except Exception as of_the_engine:  # noqa: BLE001  # raised again in the caller's thread
                 self._inferred.end(of_the_engine)
                 break
-            if not self._inferred.put(inferred, ticket):
+            if not self._inferred.put(inferred, ticket=ticket):
                 break
         with self._leaving:
             self._error = self._error or error
@@ -161,7 +161,7 @@ class Stages:
 class _Overlap:
     """An engine that takes a frame while it is still at another."""
 
-    def __init__(self, engine: Overlapping, frames: Handover[Preprocessed]) -> None:
+    def __init__(self, engine: Overlapping, frames: BoundedQueue[Preprocessed]) -> None:
         self._engine = engine
         self._frames = frames
         self._waiting: deque[tuple[Preprocessed, float]] = deque()
@@ -169,7 +169,7 @@ class _Overlap:
     def submit_next(self) -> tuple[Preprocessed, float] | None:
         """Submit every frame that is ready, and give the oldest that is under way; None at the end."""
         while len(self._waiting) < self._engine.in_flight:
-            preprocessed = self._frames.take(wait=not self._waiting)
+            preprocessed = self._frames.take(timeout=0 if self._waiting else None)
             if preprocessed is None:
                 break
             self._waiting.append((preprocessed, time.perf_counter()))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
+from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.source import Interruptible, Source
 
@@ -41,7 +41,7 @@ class Streams:
         self.sources = tuple(sources)
         self.live = any(source.live for source in sources)
         self._changed = threading.Condition()
-        self._readers: list[_Reader] = [_Reader(source, depth) for source in sources]
+        self._queues = [self._queue_for(source, depth) for source in sources]
         self._turn = 0
         self._tickets = 0
         self._ended = False
@@ -60,7 +60,7 @@ class Streams:
 
     def dropped(self, stream: int) -> int:
         """Frames of a live source that were replaced before anyone took them."""
-        return self._readers[stream].dropped
+        return self._queues[stream].dropped
 
     def take(self) -> Taken | None:
         """The next frame, None after the last. Several threads may take.
@@ -84,9 +84,8 @@ class Streams:
         """Give no further frame. Safe in a signal handler: the condition's lock is re-entrant."""
         with self._changed:
             self._ended = True
-            for reader in self._readers:
-                reader.frames.clear()
-            self._changed.notify_all()
+            for queue in self._queues:
+                queue.cancel()
 
     def close(self) -> None:
         """Stop reading, wait for the threads, free the sources."""
@@ -104,21 +103,27 @@ class Streams:
 
     def _next(self) -> Frame | None:
         """The oldest frame of the first stream that has one, beginning after the one served last."""
-        count = len(self._readers)
+        count = len(self._queues)
         for stream in chain(range(self._turn, count), range(self._turn)):
-            if self._readers[stream].frames:
+            if (frame := self._queues[stream].take(timeout=0)) is not None:
                 self._turn = (stream + 1) % count
-                return self._readers[stream].frames.popleft()
+                return frame
         return None
 
     def _all_ended(self) -> bool:
-        return self._ended or all(reader.ended for reader in self._readers)
+        return all(queue.ended for queue in self._queues)
+
+    def _queue_for(self, source: Source, depth: int) -> BoundedQueue[Frame]:
+        """Make the queue of one source: the newest frame of a live one, `depth` frames of a file."""
+        return BoundedQueue(
+            1 if source.live else depth, drop_oldest=source.live, condition=self._changed
+        )
 
     def _read(self, stream: int) -> None:
-        source, reader = self.sources[stream], self._readers[stream]
+        source, queue = self.sources[stream], self._queues[stream]
         try:
             for frame in source:
-                if not self._give(reader, replace(frame, stream=stream) if stream else frame):
+                if not queue.put(replace(frame, stream=stream) if stream else frame):
                     return
         except Exception as error:  # noqa: BLE001 - raised again by `take`
             with self._changed:
@@ -131,31 +136,4 @@ class Streams:
                     extra={"edgessd": {"event": "source_failed", "source": source.name}},
                 )
         finally:
-            with self._changed:
-                reader.ended = True
-                self._changed.notify_all()
-
-    def _give(self, reader: _Reader, frame: Frame) -> bool:
-        """Put a frame where it can be taken; False if nobody takes any more."""
-        with self._changed:
-            if reader.live and reader.frames:
-                reader.frames.popleft()
-                reader.dropped += 1
-            while len(reader.frames) >= reader.depth and not self._ended:
-                self._changed.wait()
-            if self._ended:
-                return False
-            reader.frames.append(frame)
-            self._changed.notify_all()
-            return True
-
-
-class _Reader:
-    """What one reading thread has ready. Changed under the condition of its streams alone."""
-
-    def __init__(self, source: Source, depth: int) -> None:
-        self.live = source.live
-        self.depth = 1 if source.live else depth
-        self.frames: deque[Frame] = deque()
-        self.dropped = 0
-        self.ended = False
+            queue.end()

@@ -58,7 +58,10 @@ class Picture:
 
 
 class Pictures:
-    """Takes results from the pipeline's thread, gives pictures to viewers on an event loop.
+    """Newest picture of each stream, from the pipeline's thread to the viewers on an event loop.
+
+    A broadcast, not a queue: every viewer gets the same picture, a result replaces the one before it
+    whether or not it was shown, and an asyncio future, not a thread, waits for the next.
 
     Args:
         streams: How many sources there are.

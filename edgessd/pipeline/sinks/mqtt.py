@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgessd.core.errors import SinkError
+from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.records import event_record, json_record, region_record
 from edgessd.pipeline.sinks.home_assistant import Discovery
 from edgessd.pipeline.sinks.mqtt_address import MqttAddress, slug
-from edgessd.pipeline.sinks.outbox import Outage, Outbox
+from edgessd.pipeline.sinks.outage import Outage
 
 if TYPE_CHECKING:
     from edgessd.pipeline.result import Result
@@ -74,8 +75,8 @@ class MqttSink:
         self._address = address
         self._discovery = None if discovery is None else Discovery(address.topic, discovery)
         self._labels = tuple(labels)
-        self._events: Outbox[_Message] = Outbox(_WAITING_EVENTS)
-        self._frames: Outbox[_Message] = Outbox(_WAITING_FRAMES)
+        self._events: BoundedQueue[_Message] = BoundedQueue(_WAITING_EVENTS, drop_oldest=True)
+        self._frames: BoundedQueue[_Message] = BoundedQueue(_WAITING_FRAMES, drop_oldest=True)
         # The newest word on each retained topic, told again to a broker that comes back.
         self._states: dict[str, _Message] = {}
         self._counts: dict[int, dict[str, int]] = {}
@@ -92,7 +93,7 @@ class MqttSink:
     @property
     def lost(self) -> int:
         """Messages that had to make room while the broker was away."""
-        return self._events.lost + self._frames.lost
+        return self._events.dropped + self._frames.dropped
 
     @property
     def connected(self) -> bool:
@@ -216,14 +217,14 @@ class MqttSink:
         with self._lock:
             while self._underway and self._underway[0][1].is_published():
                 self._underway.popleft()
-            for outbox in (self._events, self._frames):
+            for queue in (self._events, self._frames):
                 while self._connected and len(self._underway) < _MOST_UNDERWAY:
-                    message = outbox.first()
+                    message = queue.peek(timeout=0)
                     if message is None:
                         break
                     if not self._publish(message):
                         return
-                    outbox.remove(message)
+                    queue.remove(message)
 
     def _publish(self, message: _Message) -> bool:
         qos = self._address.qos

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from edgessd.core.errors import SinkError
+from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.records import event_record, json_record
-from edgessd.pipeline.sinks.outbox import Outage, Outbox
+from edgessd.pipeline.sinks.outage import Outage
 from edgessd.version import __version__
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class WebhookSink:
         self._key = None if secret is None else _key(secret)
         self.name = f"webhook {_shown(url)}"
         self.sent = self.refused = 0
-        self._outbox: Outbox[_Message] = Outbox(_WAITING)
+        self._messages: BoundedQueue[_Message] = BoundedQueue(_WAITING, drop_oldest=True)
         self._outage = Outage(_log, f"The {self.name}", "webhook")
         self._refusals_said: set[str] = set()
         self._give_up_at: float | None = None
@@ -97,21 +98,21 @@ class WebhookSink:
     @property
     def lost(self) -> int:
         """Messages that had to make room for newer ones."""
-        return self._outbox.lost
+        return self._messages.dropped
 
     def write(self, result: Result) -> None:
         for payload in self._payloads(result):
             body = json.dumps(payload, separators=(",", ":")).encode()
-            self._outbox.put(_Message(id=f"msg_{uuid.uuid4().hex}", body=body))
+            self._messages.put(_Message(id=f"msg_{uuid.uuid4().hex}", body=body))
 
     def close(self) -> None:
         if not self._thread.is_alive():
             return
         self._give_up_at = time.monotonic() + _DRAIN_SECONDS
-        self._outbox.end()
+        self._messages.end()
         self._hurry.set()
         self._thread.join(_DRAIN_SECONDS + 1)
-        if left := len(self._outbox):
+        if left := len(self._messages):
             raise SinkError(
                 f"{left} messages could not be posted to {_shown(self._url)}",
                 found=self._outage.reason or "no answer in time",
@@ -135,11 +136,11 @@ class WebhookSink:
 
     def _post_each(self) -> None:
         pause = _FIRST_PAUSE
-        while (message := self._outbox.wait()) is not None:
+        while (message := self._messages.peek()) is not None:
             again, why = self._post(message)
             if again is None:
                 pause = _FIRST_PAUSE
-                self._outbox.remove(message)
+                self._messages.remove(message)
                 continue
             self._outage.begin(why)
             # Jitter: a hundred cameras that lost one server don't come back in the same moment.

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from edgessd.core.errors import SinkError
-from edgessd.pipeline.handover import Handover
+from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.status import SinkStatus
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # A few frames even out a hiccup; at 1080p they hold 50 MB.
-_DEPTH = 8
+_CAPACITY = 8
 _DRAIN_SECONDS = 10.0
 
 
@@ -31,9 +31,9 @@ class SinkWorker:
 
     def __init__(self, sink: Sink, *, live: bool) -> None:
         self._sink = sink
-        self._waits = sink.lossless and not live
-        self._results: Handover[Result] = Handover(_DEPTH)
-        self._written = self._lost = 0
+        drop_oldest = live or not sink.lossless
+        self._results: BoundedQueue[Result] = BoundedQueue(_CAPACITY, drop_oldest=drop_oldest)
+        self._written = 0
         self._failed: str | None = None
         self._bug: Exception | None = None
         self._thread: threading.Thread | None = None
@@ -47,7 +47,10 @@ class SinkWorker:
     def status(self) -> SinkStatus:
         """Counts so far."""
         return SinkStatus(
-            name=self._sink.name, written=self._written, lost=self._lost, failed=self._failed
+            name=self._sink.name,
+            written=self._written,
+            lost=self._results.dropped,
+            failed=self._failed,
         )
 
     def put(self, result: Result) -> None:
@@ -61,10 +64,7 @@ class SinkWorker:
         if self._thread is None:
             self._write(result)
             return
-        if self._waits:
-            self._results.put(result)
-        else:
-            self._lost += self._results.push(result)
+        self._results.put(result)
 
     def close(self) -> None:
         """Write what waits, then close the sink. One that hangs is given up after a while.

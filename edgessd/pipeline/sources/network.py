@@ -175,8 +175,12 @@ class _Lateness:
         return None if self._backlog else late
 
 
-class _Shared:
-    """FFmpeg's options come through the environment: those who want the same may open side by side."""
+class _SharedOptions:
+    """FFmpeg options in the environment variable, and how many sources are opening with them.
+
+    A gate, not a queue: OpenCV reads the variable while it opens a source. Sources with equal options open
+    side by side; one with other options waits until the variable is free.
+    """
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -184,7 +188,7 @@ class _Shared:
         self.options = ""
 
 
-_shared = _Shared()
+_shared = _SharedOptions()
 
 
 @contextmanager

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 
+from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.source import Source
 
-# Whoever takes them does nothing else, so more than one waits only if the whole machine is busy.
-_DEPTH = 2
+# The taker does nothing else, so more than one frame waits only if the whole machine is busy.
+_CAPACITY = 2
 
 
 class Reader:
@@ -33,10 +32,7 @@ class Reader:
         self.source = opened
         self.error: Exception | None = None
         self._open = open_source
-        self._frames: deque[Frame] = deque(maxlen=_DEPTH)
-        self._changed = threading.Condition()
-        self._ended = False
-        self._abandoned = False
+        self._frames: BoundedQueue[Frame] = BoundedQueue(_CAPACITY, drop_oldest=True)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -48,25 +44,15 @@ class Reader:
     @property
     def ended(self) -> bool:
         """Whether no frame will come any more; `error` tells why, None for the end of the stream."""
-        with self._changed:
-            return self._ended and not self._frames
+        return self._frames.ended and not len(self._frames)
 
     def take(self, timeout: float) -> Frame | None:
         """The next frame; None after `timeout` seconds without one, or once `ended`."""
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            while not self._frames and not self._ended and not self._abandoned:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return None
-                self._changed.wait(left)
-            return self._frames.popleft() if self._frames and not self._abandoned else None
+        return self._frames.take(timeout=timeout)
 
     def abandon(self) -> None:
         """Take nothing more; the thread ends when it gets to it. Wakes `take`."""
-        with self._changed:
-            self._abandoned = True
-            self._changed.notify_all()
+        self._frames.cancel()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread."""
@@ -77,16 +63,11 @@ class Reader:
             if self.source is None:
                 self.source = self._open()
             for frame in self.source:
-                with self._changed:
-                    if self._abandoned:
-                        break
-                    self._frames.append(frame)
-                    self._changed.notify_all()
+                if not self._frames.put(frame):
+                    break
         except Exception as error:  # noqa: BLE001 - whoever takes the frames judges it
             self.error = error
         finally:
             if self.source is not None:
                 self.source.close()
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
+            self._frames.end()
