@@ -20,9 +20,9 @@ from pathlib import Path
 
 from edgessd.calibrate.collect import WORKERS, collect
 from edgessd.core.images import list_images, read_image
+from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import TensorSpec
-from edgessd.graph.float_graph import INPUT, load_graph, save_graph
+from edgessd.graph.float_graph import load_graph, save_graph
 from edgessd.graph.verify import make_session
 
 ALLOWED_GROWTH_MB = 100
@@ -69,9 +69,7 @@ def measure(path: Path, folders: list[Path], count: int) -> dict[str, float]:
     peak = _peak_mb()
     session = make_session(graph.model, threads=WORKERS)
     spec = graph.contract.preprocess
-    tensor = TensorSpec(
-        name=INPUT, shape=(1, 3, spec.height, spec.width), dtype="float32", layout="NCHW"
-    )
+    tensor = image_spec(spec)
     begun = time.perf_counter()
     for image in images:
         session.run(None, {INPUT: preprocess_image(read_image(image), spec, tensor)[0]})

@@ -22,10 +22,10 @@ from typing import Any
 from edgessd.calibrate.collect import WORKERS, collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.core.images import list_images, read_image
+from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import TensorSpec
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import make_session
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.float_passes.apply import apply_float_passes
@@ -82,9 +82,7 @@ def measure(graph: FloatGraph, images: Sequence[Path]) -> dict[str, float]:
 
 def _run_float(session: Any, graph: FloatGraph, images: Sequence[Path]) -> None:
     spec = graph.contract.preprocess
-    tensor = TensorSpec(
-        name=INPUT, shape=(1, 3, spec.height, spec.width), dtype="float32", layout="NCHW"
-    )
+    tensor = image_spec(spec)
     for image in images:
         session.run(None, {INPUT: preprocess_image(read_image(image), spec, tensor)[0]})
 

@@ -39,11 +39,12 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.images import list_images, read_image
+from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import make_session
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.metrics.ground_truth import LabeledImage
@@ -191,9 +192,7 @@ def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Dete
     """Detections of an ONNX graph, float or Q/DQ, with the settings of evaluation."""
     session = make_session(model, threads=1)
     spec = contract.preprocess
-    image = TensorSpec(
-        name=INPUT, shape=(1, 3, spec.height, spec.width), dtype="float32", layout="NCHW"
-    )
+    image = image_spec(spec)
     outputs = [
         TensorSpec(name=output.name, shape=tuple(output.shape), dtype="float32")
         for output in session.get_outputs()

@@ -18,11 +18,12 @@ from edgessd.calibrate.samples import evenly
 from edgessd.core.contract import Contract
 from edgessd.core.errors import DataError, GraphError
 from edgessd.core.images import read_image
+from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import Affine
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import INPUT, contract_in, read_model
+from edgessd.graph.float_graph import contract_in, read_model
 from edgessd.graph.verify import make_session
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.metrics.signal import SignalToNoise, channel_count
@@ -172,7 +173,11 @@ def trace_graph(model: onnx.ModelProto, contract: Contract) -> Traced:
     )
     session = make_session(tapped, threads=1)
     image_type = model.graph.input[0].type.tensor_type.elem_type
-    spec = _input_spec(contract, "int8" if image_type == TensorProto.INT8 else "float32")
+    spec = (
+        image_spec(contract.preprocess, dtype="int8", quantization=Affine(scale=1 / CENTRE))
+        if image_type == TensorProto.INT8
+        else image_spec(contract.preprocess)
+    )
 
     def run(image: NDArray[np.uint8]) -> Values:
         tensor, _ = preprocess_image(image, contract.preprocess, spec)
@@ -193,17 +198,6 @@ def _dequantized(view: GraphView, model: onnx.ModelProto) -> dict[str, str]:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             found.setdefault(value.name, value.name)
     return found
-
-
-def _input_spec(contract: Contract, dtype: Any) -> TensorSpec:
-    size = contract.preprocess
-    return TensorSpec(
-        name=INPUT,
-        shape=(1, 3, size.height, size.width),
-        dtype=dtype,
-        quantization=Affine(scale=1 / CENTRE, zero_point=0) if dtype == "int8" else None,
-        layout="NCHW",
-    )
 
 
 def _trace_tflite(engine: Path, contract: Contract) -> Traced:

@@ -16,6 +16,7 @@ from edgessd.bundle.manifest import (
 )
 from edgessd.core.errors import BundleError, EdgessdError
 from edgessd.core.files import sha256_of
+from edgessd.core.network_tensors import output_shapes
 from edgessd.core.tensors import TensorSpec
 
 REBUILD = "Build it again with `edgessd build`, or copy it anew from where it was built"
@@ -132,10 +133,7 @@ def verify_contract(manifest: Manifest) -> None:
     if manifest.postprocess == "op":
         _verify_op_outputs(engine.outputs)
         return
-    expected = {
-        "box_codes": (1, contract.anchors.count, 4),
-        "class_scores": (1, contract.anchors.count, contract.columns),
-    }
+    expected = output_shapes(contract)
     found = {output.name: output for output in engine.outputs}
     if set(found) != set(expected):
         raise BundleError(

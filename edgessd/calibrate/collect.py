@@ -18,10 +18,10 @@ from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError, DataError
 from edgessd.core.files import sha256_of
 from edgessd.core.images import read_image
+from edgessd.core.network_tensors import image_spec
 from edgessd.core.preprocess import fill_tensor, fit_image
-from edgessd.core.tensors import TensorSpec
 from edgessd.graph.dataflow import observed_tensors
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.graph.float_graph import FloatGraph
 
 MINIMUM_IMAGES = 16
 """Below this, ranges depend on which images happened to be picked."""
@@ -115,12 +115,7 @@ def _readings(
     probe: TensorProbe, paths: Sequence[Path], contract: Contract, workers: int
 ) -> Iterator[tuple[Path, Outcome]]:
     """Each image's file hash, reading and pixels, or why it can't be read; in order, a few ahead."""
-    spec = TensorSpec(
-        name=INPUT,
-        shape=(1, 3, contract.preprocess.height, contract.preprocess.width),
-        dtype="float32",
-        layout="NCHW",
-    )
+    spec = image_spec(contract.preprocess)
     local = threading.local()
 
     def work(path: Path) -> Outcome:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from edgessd.core.contract import Contract, Preprocess
 from edgessd.core.errors import DataError
 from edgessd.core.images import read_image
+from edgessd.core.network_tensors import image_spec
 from edgessd.core.preprocess import fill_tensor, fit_image
-from edgessd.core.tensors import TensorSpec
-from edgessd.graph.float_graph import INPUT
 
 Pixels = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -60,11 +59,5 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
 
 def network_input(pixels: Pixels, preprocess: Preprocess) -> FloatArray:
     """(1, 3, H, W) float32 of one sample (3, H, W), normalised as `preprocess` says."""
-    image = TensorSpec(
-        name=INPUT,
-        shape=(1, 3, preprocess.height, preprocess.width),
-        dtype="float32",
-        layout="NCHW",
-    )
     upright = np.ascontiguousarray(pixels.transpose(1, 2, 0))
-    return np.asarray(fill_tensor(upright, preprocess, image), np.float32)
+    return np.asarray(fill_tensor(upright, preprocess, image_spec(preprocess)), np.float32)

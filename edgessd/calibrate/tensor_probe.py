@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from edgessd.graph.float_graph import INPUT
+from edgessd.core.network_tensors import INPUT
 from edgessd.graph.verify import make_session
 from edgessd.graph.view import GraphView, copy_of
 

@@ -46,10 +46,6 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return np.dtype(self.dtype)
 
 
-TENSORS_KEY = "edgessd.tensors"
-"""Metadata key of an .onnx under which `EngineTensors` stands as JSON."""
-
-
 class EngineTensors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What enters and leaves an engine; for files whose own form can't say it.
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from edgessd.core.errors import DataError
 from edgessd.core.images import decode_image
+from edgessd.core.union_find import UnionFind
 
 NEAR_BITS = 6
 
@@ -155,25 +156,15 @@ def _look(image: NDArray[np.uint8]) -> int:
 
 def _near_components(looks: NDArray[np.uint64]) -> list[list[int]]:
     """Indices of distinct hashes joined by steps of at most `NEAR_BITS`, one list a component."""
-    parent = list(range(len(looks)))
-
-    def home(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
+    sets = UnionFind(range(len(looks)))
     for band in range(_BANDS):
         key = (looks >> np.uint64(band * _BAND_BITS)) & np.uint64((1 << _BAND_BITS) - 1)
         order = np.argsort(key, kind="stable")
         edges = np.flatnonzero(np.diff(key[order])) + 1
         for bucket in np.split(order, edges):
             for first, second in _near_pairs(looks, bucket):
-                parent[home(first)] = home(second)
-    components: dict[int, list[int]] = {}
-    for index in range(len(looks)):
-        components.setdefault(home(index), []).append(index)
-    return list(components.values())
+                sets.join(first, second)
+    return sets.groups()
 
 
 def _near_pairs(looks: NDArray[np.uint64], bucket: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

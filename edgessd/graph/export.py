@@ -13,7 +13,8 @@ import onnx
 
 from edgessd.core.contract import Contract
 from edgessd.core.errors import GraphError
-from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph, load_graph, save_graph
+from edgessd.core.network_tensors import INPUT, OUTPUTS, output_shapes
+from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
 from edgessd.graph.passes.constants_to_initializers import constants_to_initializers
 from edgessd.graph.passes.fuse_pad import fuse_pad
 from edgessd.graph.passes.own_parameters import own_parameters
@@ -99,8 +100,7 @@ def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_outputs(model: onnx.ModelProto, contract: Contract) -> None:
-    count = contract.anchors.count
-    expected = dict(zip(OUTPUTS, ((1, count, 4), (1, count, contract.columns)), strict=True))
+    expected = output_shapes(contract)
     found = {
         output.name: tuple(dim.dim_value for dim in output.type.tensor_type.shape.dim)
         for output in model.graph.output

@@ -13,13 +13,10 @@ import onnx
 from edgessd.core.contract import Contract
 from edgessd.core.errors import ConfigError, GraphError
 from edgessd.core.files import replacing
-from edgessd.core.tensors import EngineTensors, TensorSpec
+from edgessd.core.network_tensors import image_spec, output_specs
+from edgessd.core.onnx_metadata import CONTRACT_KEY, RANGES_KEY
+from edgessd.core.tensors import EngineTensors
 from edgessd.model.trained_ranges import TrainedRanges
-
-CONTRACT_KEY = "edgessd.contract"
-RANGES_KEY = "edgessd.trained_ranges"
-INPUT = "image"
-OUTPUTS = ("box_codes", "class_scores")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +56,7 @@ def float_metadata(graph: FloatGraph) -> dict[str, str]:
 
 def float_tensors(contract: Contract) -> EngineTensors:
     """What enters and leaves a float graph of a contract."""
-    size, anchors = contract.preprocess, contract.anchors.count
-    shapes = ((1, anchors, 4), (1, anchors, contract.columns))
-    image = TensorSpec(
-        name=INPUT, shape=(1, 3, size.height, size.width), dtype="float32", layout="NCHW"
-    )
-    outputs = tuple(
-        TensorSpec(name=name, shape=shape, dtype="float32")
-        for name, shape in zip(OUTPUTS, shapes, strict=True)
-    )
-    return EngineTensors(inputs=(image,), outputs=outputs)
+    return EngineTensors(inputs=(image_spec(contract.preprocess),), outputs=output_specs(contract))
 
 
 def load_graph(path: Path) -> FloatGraph:

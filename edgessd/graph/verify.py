@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgessd.core.errors import GraphError
+from edgessd.runtime import ort_session
 
 FloatArray = NDArray[np.float32]
 
@@ -41,19 +42,8 @@ def checked(model: onnx.ModelProto, *, after: str) -> onnx.ModelProto:
 
 def make_session(model: onnx.ModelProto | bytes, *, threads: int = 0) -> Any:
     """An onnxruntime session on the CPU; 0 threads leaves the choice to onnxruntime."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Without VNNI the default int8 kernels add pairs of products in 16 bits, which saturates: on a Q/DQ
-    # graph 13% of the outputs then were off by more than one step, against 1% with this.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return ort.InferenceSession(
-        model if isinstance(model, bytes) else model.SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
-    )
+    content = model if isinstance(model, bytes) else model.SerializeToString()
+    return ort_session.make_session(content, threads=threads)
 
 
 def run_model(model: onnx.ModelProto, feeds: Mapping[str, Any]) -> dict[str, FloatArray]:

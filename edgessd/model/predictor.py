@@ -13,6 +13,7 @@ from edgessd.core.boxes import FloatArray
 from edgessd.core.contract import Contract, Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
+from edgessd.core.network_tensors import INPUT, output_specs
 from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.model.batch_norm import fold_batch_norm
@@ -61,20 +62,13 @@ class CheckpointPredictor:
         self.contract: Contract = model.contract
         folded = fold_batch_norm(model).cpu()  # wherever the model trains
         self._model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        spec, anchors = self.contract.preprocess, self.contract.anchors.count
+        spec = self.contract.preprocess
         # NHWC bytes seen as (B, 3, H, W) are channels_last, the layout that convolutions are
         # fastest in, so the frame is never transposed.
         self._input = TensorSpec(
-            name="image", shape=(1, spec.height, spec.width, 3), dtype="float32", layout="NHWC"
+            name=INPUT, shape=(1, spec.height, spec.width, 3), dtype="float32", layout="NHWC"
         )
-        self._postprocess = Postprocessor(
-            self.contract,
-            TensorSpec(name="box_codes", shape=(1, anchors, 4), dtype="float32"),
-            TensorSpec(
-                name="class_scores", shape=(1, anchors, self.contract.columns), dtype="float32"
-            ),
-            nms=nms,
-        )
+        self._postprocess = Postprocessor(self.contract, *output_specs(self.contract), nms=nms)
 
     def __call__(self, frame: Frame) -> Detections:
         """Detect in one BGR frame (H, W, 3) uint8 of any size."""

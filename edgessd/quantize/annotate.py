@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 import onnx
 
 from edgessd.core.errors import GraphError
+from edgessd.core.union_find import UnionFind
 from edgessd.graph.dataflow import (
     ACTIVATIONS,
     MOVES,
@@ -119,13 +120,7 @@ def _group(
 
 def _shared(view: GraphView, names: list[str]) -> list[list[str]]:
     """Partition into groups: what moves values keeps their parameters, a Concat joins them."""
-    leader = {name: name for name in names}
-
-    def find(name: str) -> str:
-        while leader[name] != name:
-            name = leader[name]
-        return name
-
+    sets = UnionFind(names)
     for name in names:
         producer = view.producer(name)
         if producer is None:
@@ -137,12 +132,9 @@ def _shared(view: GraphView, names: list[str]) -> list[list[str]]:
         else:
             continue
         for source in sources:
-            if source in leader:
-                leader[find(name)] = find(source)
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(find(name), []).append(name)
-    return list(groups.values())
+            if source in sets:
+                sets.join(name, source)
+    return sets.groups()
 
 
 def _is_residual_branch(view: GraphView, name: str) -> bool:

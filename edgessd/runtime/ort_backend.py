@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from edgessd.core.errors import BackendError, EdgessdError
-from edgessd.core.tensors import TENSORS_KEY, EngineTensors, TensorSpec
+from edgessd.core.onnx_metadata import TENSORS_KEY
+from edgessd.core.tensors import EngineTensors, TensorSpec
 from edgessd.runtime.backend import Tensor, image_layout, require_tensor
-from edgessd.target.packages import install_command
+from edgessd.runtime.ort_session import load_onnxruntime, make_session
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -35,21 +35,10 @@ class OrtBackend:
     name = "onnxruntime"
 
     def __init__(self, engine: Path | bytes, *, threads: int = 1) -> None:
-        library = load_library()
-        options = library.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors: its warnings name optimizations it did not find
-        # On x86-64 without VNNI the default int8 kernels add pairs of products in 16 bits, which
-        # saturates: 13% of a quantized detector's outputs were off by more than a step, 1% with this.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        library = load_onnxruntime()
         what = "the engine" if isinstance(engine, bytes) else str(engine)
         try:
-            session = library.InferenceSession(
-                engine if isinstance(engine, bytes) else str(engine),
-                options,
-                providers=["CPUExecutionProvider"],
-            )
+            session = make_session(engine, threads=threads)
         # onnxruntime raises a dozen unrelated classes of its own, which have only Exception in common.
         except Exception as error:
             raise BackendError(
@@ -94,23 +83,9 @@ def open_engine(path: Path, *, threads: int) -> OrtBackend:
     return OrtBackend(path, threads=threads)
 
 
-def load_library() -> ModuleType:
-    """onnxruntime, or a BackendError with the command that installs it."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendError(
-            "onnxruntime, which runs .onnx files, isn't usable here",
-            found=str(error),
-            fix=f"Install it: {install_command('onnxruntime')}",
-        ) from error
-    module: ModuleType = onnxruntime
-    return module
-
-
 def library_version() -> str:
-    """E.g. "onnxruntime 1.20.0"; raises BackendError as `load_library` does."""
-    return f"onnxruntime {load_library().__version__}"
+    """E.g. "onnxruntime 1.20.0"; raises BackendError as `load_onnxruntime` does."""
+    return f"onnxruntime {load_onnxruntime().__version__}"
 
 
 def _stated_tensors(text: str | None, what: str) -> dict[str, TensorSpec]:

@@ -12,8 +12,8 @@ from torch import nn
 from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
+from edgessd.core.network_tensors import image_spec, output_specs
 from edgessd.core.preprocess import fill_tensor, fit_image
-from edgessd.core.tensors import TensorSpec
 from edgessd.metrics.coco import EVALUATION_NMS, CocoMetrics, coco_metrics
 from edgessd.train.photos import Photos
 
@@ -25,20 +25,8 @@ class Evaluator:
         self.photos = photos
         self._contract = contract
         self._batch = batch
-        preprocess = contract.preprocess
-        count = contract.anchors.count
-        self._input = TensorSpec(
-            name="image",
-            shape=(1, 3, preprocess.height, preprocess.width),
-            dtype="float32",
-            layout="NCHW",
-        )
-        self._postprocess = Postprocessor(
-            contract,
-            TensorSpec(name="box_codes", shape=(1, count, 4), dtype="float32"),
-            TensorSpec(name="class_scores", shape=(1, count, contract.columns), dtype="float32"),
-            nms=EVALUATION_NMS,
-        )
+        self._input = image_spec(contract.preprocess)
+        self._postprocess = Postprocessor(contract, *output_specs(contract), nms=EVALUATION_NMS)
 
     def detect(self, model: nn.Module, indices: Sequence[int]) -> list[Detections]:
         """What `model`, in evaluation mode, finds in some of the photos."""

@@ -12,10 +12,11 @@ from edgessd.calibrate.collect import collect
 from edgessd.calibrate.tensor_probe import stride_of
 from edgessd.core.errors import CalibrationError
 from edgessd.core.images import read_image
+from edgessd.core.network_tensors import INPUT
 from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.dataflow import observed_tensors
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of
 

@@ -11,7 +11,8 @@ from edgessd.calibrate.channels import collect_channels
 from edgessd.calibrate.moments import collect_moments
 from edgessd.calibrate.samples import draw_samples, evenly, network_input
 from edgessd.core.contract import Preprocess
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.core.network_tensors import INPUT
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import GraphView, copy_of
 

@@ -11,15 +11,9 @@ import pytest
 import torch
 
 from edgessd.core.errors import GraphError
+from edgessd.core.network_tensors import INPUT
 from edgessd.graph.export import export_module
-from edgessd.graph.float_graph import (
-    INPUT,
-    FloatGraph,
-    load_graph,
-    read_model,
-    save_graph,
-    write_model,
-)
+from edgessd.graph.float_graph import FloatGraph, load_graph, read_model, save_graph, write_model
 from edgessd.graph.verify import check_parity, checked, run_model
 from edgessd.graph.view import GraphView
 from edgessd.model.new_detector import new_detector

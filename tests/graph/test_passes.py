@@ -10,10 +10,10 @@ from onnx import numpy_helper, parser
 
 from edgessd.core.contract import Contract, Preprocess
 from edgessd.core.errors import GraphError
+from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import TensorSpec
 from edgessd.graph.dataflow import materialised_tensors, observed_tensors
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.passes.fuse_pad import fuse_pad
 from edgessd.graph.passes.own_parameters import own_parameters
 from edgessd.graph.verify import checked, run_model
@@ -175,13 +175,7 @@ def _up_to(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 
 def _input(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    spec = TensorSpec(
-        name=INPUT,
-        shape=(1, 3, preprocess.height, preprocess.width),
-        dtype="float32",
-        layout="NCHW",
-    )
-    return preprocess_image(pixels, preprocess, spec)[0]
+    return preprocess_image(pixels, preprocess, image_spec(preprocess))[0]
 
 
 def test_contract_keeps_everything_else(small_graph: FloatGraph) -> None:

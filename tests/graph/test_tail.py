@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph
+from edgessd.core.network_tensors import INPUT, OUTPUTS
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.tail import tail_of
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import GraphView, copy_of

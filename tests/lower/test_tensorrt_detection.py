@@ -16,9 +16,9 @@ from edgessd.core.contract import BoxCode, Contract, Nms, Preprocess, Scoring
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.errors import LoweringError
+from edgessd.core.network_tensors import OUTPUTS
 from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
-from edgessd.graph.float_graph import OUTPUTS
 from edgessd.graph.verify import checked, make_session
 from edgessd.lower.tensorrt.detection import append_detection
 from edgessd.lower.tensorrt.tail import Tail

@@ -18,9 +18,10 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.errors import BackendError, LoweringError
 from edgessd.core.images import read_image
+from edgessd.core.onnx_metadata import CONTRACT_KEY, TENSORS_KEY
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import TENSORS_KEY, Affine, EngineTensors, TensorSpec
-from edgessd.graph.float_graph import CONTRACT_KEY, FloatGraph
+from edgessd.core.tensors import Affine, EngineTensors, TensorSpec
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.lower.tensorrt.float16 import to_float16

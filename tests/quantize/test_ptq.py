@@ -17,10 +17,11 @@ from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.errors import CalibrationError, GraphError
 from edgessd.core.images import list_images, read_image
+from edgessd.core.network_tensors import INPUT
 from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import INPUT, FloatGraph, save_graph
+from edgessd.graph.float_graph import FloatGraph, save_graph
 from edgessd.graph.verify import make_session, run_model
 from edgessd.graph.view import GraphView, attribute, copy_of, set_initializer
 from edgessd.metrics.coco import EVALUATION_NMS

@@ -41,11 +41,11 @@ from scoring import Judge, add_images, detect, drawn, found_by
 from edgessd.bench.machine import this_machine
 from edgessd.core.files import replacing, write_atomically
 from edgessd.core.images import list_images, read_image
+from edgessd.core.network_tensors import image_spec
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import TensorSpec
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import INPUT, FloatGraph, save_graph
+from edgessd.graph.float_graph import FloatGraph, save_graph
 from edgessd.model.checkpoint import load_checkpoint
 
 HERE = Path(__file__).resolve().parent
@@ -199,9 +199,7 @@ def _environment(module: ModuleType, work: Path) -> Path:
 
 def _write_tensors(images: Sequence[Path], graph: FloatGraph, path: Path) -> None:
     spec = graph.contract.preprocess
-    image = TensorSpec(
-        name=INPUT, shape=(1, 3, spec.height, spec.width), dtype="float32", layout="NCHW"
-    )
+    image = image_spec(spec)
     tensors = [preprocess_image(read_image(image_path), spec, image)[0] for image_path in images]
     with replacing(path) as temporary:
         np.save(temporary, np.concatenate(tensors))

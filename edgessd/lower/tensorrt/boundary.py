@@ -7,8 +7,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgessd.core.errors import LoweringError
+from edgessd.core.network_tensors import INPUT
 from edgessd.core.tensors import Affine, TensorSpec
-from edgessd.graph.float_graph import INPUT
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
 from edgessd.quantize.float_passes.absorb_preprocess import CENTRE
 

@@ -10,7 +10,7 @@ from edgessd.core.anchors import anchor_boxes
 from edgessd.core.contract import Contract
 from edgessd.core.decode import LARGEST_EXPONENT
 from edgessd.core.errors import LoweringError
-from edgessd.graph.float_graph import OUTPUTS
+from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES
 from edgessd.lower.tensorrt.tail import Tail
 
 TOPK_LIMIT = 3840
@@ -81,7 +81,7 @@ def _decoded(tail: Tail, contract: Contract) -> str:
     code = contract.box_code
     anchors = anchor_boxes(contract.anchors)[:, _YXHW].astype(np.float64)[None]
     order = tail.constant("yxhw", _YXHW, np.int64)
-    codes = tail.op("Gather", [OUTPUTS[0], order], "codes", axis=2)
+    codes = tail.op("Gather", [BOX_CODES, order], "codes", axis=2)
     halves = tail.constant("halves", (2, 2), np.int64)
     centres, sizes = tail.ops("Split", [codes, halves], ("centre_codes", "size_codes"), axis=2)
     steps = tail.constant("centre_steps", anchors[..., 2:] * code.centre_variance, np.float32)
@@ -106,9 +106,9 @@ def _decoded(tail: Tail, contract: Contract) -> str:
 def _activated(tail: Tail, contract: Contract) -> str:
     """Probabilities (L, N) of the labels, without the background."""
     if contract.scoring.activation == "sigmoid":
-        scores = tail.op("Sigmoid", [OUTPUTS[1]], "probabilities")
+        scores = tail.op("Sigmoid", [CLASS_SCORES], "probabilities")
     else:
-        scores = tail.op("Softmax", [OUTPUTS[1]], "probabilities", axis=2)
+        scores = tail.op("Softmax", [CLASS_SCORES], "probabilities", axis=2)
     if contract.scoring.background:
         bounds = [
             tail.constant(f"labels.{name}", [value], np.int64)

@@ -17,14 +17,10 @@ import msgspec
 import onnx
 
 from edgessd.core.errors import LoweringError
-from edgessd.core.tensors import TENSORS_KEY, EngineTensors, TensorSpec
-from edgessd.graph.float_graph import (
-    OUTPUTS,
-    FloatGraph,
-    float_metadata,
-    float_tensors,
-    model_content,
-)
+from edgessd.core.network_tensors import OUTPUTS
+from edgessd.core.onnx_metadata import TENSORS_KEY
+from edgessd.core.tensors import EngineTensors, TensorSpec
+from edgessd.graph.float_graph import FloatGraph, float_metadata, float_tensors, model_content
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.lower.tensorrt.boundary import (

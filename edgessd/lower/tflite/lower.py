@@ -10,8 +10,8 @@ import onnx
 
 from edgessd.core.contract import Contract
 from edgessd.core.errors import LoweringError
+from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, INPUT, image_spec, output_shapes
 from edgessd.core.tensors import Affine, Layout, TensorSpec
-from edgessd.graph.float_graph import INPUT, OUTPUTS
 from edgessd.lower.tflite.column_pairs import PAIR_COLUMNS, pair_columns
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.graph_reader import DEPTHWISE, REQUANTIZE, read_network
@@ -122,12 +122,12 @@ def serialise(network: QuantNetwork, *, input_dtype: InputDType) -> LoweredModel
 def _with_postprocess(
     network: QuantNetwork, contract: Contract, input_dtype: InputDType
 ) -> LoweredModel:
-    network = reorder_box_codes(network, OUTPUTS[0])
+    network = reorder_box_codes(network, BOX_CODES)
     builder = ModelBuilder()
     image = _add_input(builder, network, input_dtype)
     _add_nodes(builder, network)
     outputs = {output.name: output for output in network.outputs}
-    indices, specs = add_postprocess(builder, outputs[OUTPUTS[0]], outputs[OUTPUTS[1]], contract)
+    indices, specs = add_postprocess(builder, outputs[BOX_CODES], outputs[CLASS_SCORES], contract)
     content = builder.build(
         description=DESCRIPTION,
         inputs={image.name: 0},
@@ -174,12 +174,7 @@ def _lower_node(node: QuantNode, builder: ModelBuilder) -> None:
 
 def _check_detector(network: QuantNetwork, contract: Contract) -> None:
     """Refuse a graph whose tensors aren't those that the contract describes."""
-    size = contract.preprocess
-    expected = {
-        INPUT: (1, 3, size.height, size.width),
-        OUTPUTS[0]: (1, contract.anchors.count, 4),
-        OUTPUTS[1]: (1, contract.anchors.count, contract.columns),
-    }
+    expected = {INPUT: image_spec(contract.preprocess).shape, **output_shapes(contract)}
     found = {value.name: value.shape for value in (*network.inputs, *network.outputs)}
     if found != expected:
         raise LoweringError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from edgessd.calibrate.table import CalibrationTable
-from edgessd.graph.float_graph import OUTPUTS
+from edgessd.core.network_tensors import CLASS_SCORES
 from edgessd.graph.view import GraphView
 
 
@@ -25,7 +25,7 @@ def saturation(model: onnx.ModelProto, table: CalibrationTable) -> dict[str, flo
         name = node.input[0].removesuffix(".real") if node.input else ""
         if node.op_type != "QuantizeLinear" or name not in table.tensors:
             continue
-        if node.input[1] == f"{OUTPUTS[1]}.scale":
+        if node.input[1] == f"{CLASS_SCORES}.scale":
             continue
         scale = float(view.constant(node.input[1]).item())
         zero_point = int(view.constant(node.input[2]).item())

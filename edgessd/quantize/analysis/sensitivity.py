@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgessd.calibrate.samples import Pixels, network_input
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError
-from edgessd.graph.float_graph import INPUT, OUTPUTS
+from edgessd.core.network_tensors import INPUT, OUTPUTS
 from edgessd.graph.verify import checked, make_session
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.analysis.output_error import (

@@ -15,7 +15,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from edgessd.calibrate.channels import ChannelStatistics
-from edgessd.graph.float_graph import OUTPUTS, FloatGraph
+from edgessd.core.network_tensors import BOX_CODES
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.quantize.float_passes.head_convs import head_convs, move_channels
@@ -35,7 +36,7 @@ def balance_box_codes(graph: FloatGraph, channels: Mapping[str, ChannelStatistic
         GraphError: Something other than head convolutions computes the box codes.
     """
     model, view = copy_of(graph.model), GraphView(graph.model)
-    heads = head_convs(view, OUTPUTS[0])
+    heads = head_convs(view, BOX_CODES)
     largest = np.max([_magnitudes(channels[head.output[0]]) for head in heads], axis=0)
     centre, size = max(float(largest[:2].max()), 1e-6), max(float(largest[2:].max()), 1e-6)
     # Powers of two change weights and variances without rounding. They end below the exact ratio, which is as

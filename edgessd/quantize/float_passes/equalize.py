@@ -28,6 +28,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgessd.calibrate.channels import ChannelStatistics
+from edgessd.core.union_find import UnionFind
 from edgessd.graph.dataflow import ACTIVATIONS
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked
@@ -96,22 +97,13 @@ def equalize(graph: FloatGraph, channels: Mapping[str, ChannelStatistics]) -> Fl
 
 def _streams(model: onnx.ModelProto, view: GraphView, names: list[str]) -> list[Stream]:
     """Those that only convolutions make and only convolutions read, in graph order."""
-    leader = {name: name for name in names}
-
-    def find(name: str) -> str:
-        while leader[name] != name:
-            name = leader[name]
-        return name
-
+    sets = UnionFind(names)
     for node in model.graph.node:
-        if node.op_type == "Add" and node.output[0] in leader:
+        if node.op_type == "Add" and node.output[0] in sets:
             for name in node.input:
-                if name in leader:
-                    leader[find(name)] = find(node.output[0])
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(find(name), []).append(name)
-    streams = (_stream(view, tensors) for tensors in groups.values())
+                if name in sets:
+                    sets.join(name, node.output[0])
+    streams = (_stream(view, tensors) for tensors in sets.groups())
     return [stream for stream in streams if stream is not None]
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.core.anchors import AnchorLevel
-from edgessd.graph.float_graph import OUTPUTS, FloatGraph
+from edgessd.core.network_tensors import BOX_CODES
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.quantize.float_passes.head_convs import head_convs, move_channels
@@ -53,7 +54,7 @@ def shift_box_sizes(
     if contract.anchors.clip:
         return graph, dict(channels)
     model, view = copy_of(graph.model), GraphView(graph.model)
-    heads = head_convs(view, OUTPUTS[0])
+    heads = head_convs(view, BOX_CODES)
     variance = contract.box_code.size_variance
     shifts = _shifts([channels[head.output[0]] for head in heads], variance)
     moved = dict(channels)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgessd.graph.float_graph import OUTPUTS, FloatGraph
+from edgessd.core.network_tensors import CLASS_SCORES
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.head_convs import head_convs
@@ -27,7 +28,7 @@ def silence_background(graph: FloatGraph) -> FloatGraph:
     if scoring.activation != "sigmoid" or not scoring.background:
         return graph
     model, view = copy_of(graph.model), GraphView(graph.model)
-    for conv in head_convs(view, OUTPUTS[1]):
+    for conv in head_convs(view, CLASS_SCORES):
         for name in conv.input[1:]:
             values = np.array(view.constant(name))
             values[:: graph.contract.columns] = 0

@@ -23,8 +23,9 @@ from torch.nn import functional
 
 from edgessd.core.contract import Contract
 from edgessd.core.errors import GraphError
+from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, INPUT, OUTPUTS
 from edgessd.graph.dataflow import ACTIVATIONS, MOVES, clip_bounds
-from edgessd.graph.float_graph import INPUT, OUTPUTS, FloatGraph
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import GraphView, attribute
 from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qat.fake_quantize import (
@@ -178,7 +179,7 @@ class QatNetwork(nn.Module):
             scheme = self.schemes[int(self.batches) % len(self.schemes)]
             self.batches += 1
         values = self._values(image, scheme, OUTPUTS)
-        return values[OUTPUTS[0]], values[OUTPUTS[1]]
+        return values[BOX_CODES], values[CLASS_SCORES]
 
     def tensors(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Some tensors of a forward pass in the scheme of `judged`, as they are where they are read."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from edgessd.core.errors import GraphError
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.core.network_tensors import INPUT
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.quantize.annotate import Plan, annotate

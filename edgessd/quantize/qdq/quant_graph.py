@@ -14,11 +14,10 @@ import onnx
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.core.contract import Contract
 from edgessd.core.errors import GraphError
-from edgessd.graph.float_graph import CONTRACT_KEY, contract_in, read_model, write_model
+from edgessd.core.onnx_metadata import CONTRACT_KEY, QUANTIZATION_KEY
+from edgessd.graph.float_graph import contract_in, read_model, write_model
 from edgessd.quantize.recipe import Recipe, with_current_keys
 from edgessd.quantize.schemes import SchemeName
-
-QUANTIZATION_KEY = "edgessd.quantization"
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

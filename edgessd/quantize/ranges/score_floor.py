@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgessd.core.contract import Contract
-from edgessd.graph.float_graph import OUTPUTS
+from edgessd.core.network_tensors import CLASS_SCORES
 from edgessd.quantize.annotate import Plan
 
 LOWEST_LOGIT = -8.0
@@ -25,7 +25,7 @@ def with_score_floor(plan: Plan, contract: Contract) -> Plan:
     if contract.scoring.activation != "sigmoid":
         return plan
     groups = tuple(
-        replace(group, low=max(group.low, LOWEST_LOGIT)) if OUTPUTS[1] in group.tensors else group
+        replace(group, low=max(group.low, LOWEST_LOGIT)) if CLASS_SCORES in group.tensors else group
         for group in plan.groups
     )
     return replace(plan, groups=groups)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from edgessd.calibrate.channels import Values, each_image
 from edgessd.calibrate.samples import Pixels
 from edgessd.core.contract import Contract
-from edgessd.graph.float_graph import OUTPUTS
+from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, OUTPUTS
 from edgessd.graph.tail import tail_of
 from edgessd.graph.verify import make_session
 from edgessd.quantize.analysis.output_error import (
@@ -70,7 +70,7 @@ class _Witness:
     @property
     def expected(self) -> Outputs:
         """The float network's answer."""
-        return self.values[OUTPUTS[0]], self.values[OUTPUTS[1]]
+        return self.values[BOX_CODES], self.values[CLASS_SCORES]
 
 
 Answerer = Callable[[_Witness, ActivationParams], Outputs]
@@ -124,7 +124,7 @@ def _witnesses(
     model: onnx.ModelProto, contract: Contract, names: list[str], samples: Pixels
 ) -> list[_Witness]:
     def look(values: Values) -> _Witness | None:
-        relevant = relevant_anchors(values[OUTPUTS[1]], contract)
+        relevant = relevant_anchors(values[CLASS_SCORES], contract)
         if not relevant.any():
             return None
         kept = {name: value.copy() for name, value in values.items()}
@@ -148,7 +148,7 @@ def _answerer(cut: str, tail: onnx.ModelProto | None) -> Answerer:
         else:
             found = session.run(names, {cut: rounded} | {n: witness.values[n] for n in others})
         told = {**witness.values, **dict(zip(names, found, strict=True))}
-        return told[OUTPUTS[0]], told[OUTPUTS[1]]
+        return told[BOX_CODES], told[CLASS_SCORES]
 
     return answer
 

@@ -12,8 +12,9 @@ from edgessd.core.anchors import anchor_boxes
 from edgessd.core.contract import Scoring
 from edgessd.core.decode import decode_boxes
 from edgessd.core.errors import CalibrationError, GraphError
+from edgessd.core.network_tensors import INPUT
 from edgessd.graph.dataflow import observed_tensors
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.apply import apply_float_passes

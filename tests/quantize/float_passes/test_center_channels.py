@@ -7,7 +7,8 @@ import pytest
 
 from edgessd.calibrate.channels import ChannelStatistics, collect_channels
 from edgessd.calibrate.samples import Pixels, network_input
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.core.network_tensors import INPUT
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.center_channels import center_channels

@@ -10,7 +10,8 @@ from edgessd.calibrate.channels import collect_channels
 from edgessd.calibrate.samples import Pixels, network_input
 from edgessd.core.anchors import anchor_boxes
 from edgessd.core.decode import decode_boxes
-from edgessd.graph.float_graph import INPUT, FloatGraph
+from edgessd.core.network_tensors import INPUT
+from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.head_convs import head_convs

@@ -15,7 +15,8 @@ from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.bundle.quality import CalibrationAudit
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import ConfigError, GraphError
-from edgessd.graph.float_graph import INPUT, FloatGraph, load_graph, save_graph
+from edgessd.core.network_tensors import INPUT
+from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.model.trained_ranges import TrainedRanges
