@@ -17,6 +17,7 @@ from edgessd.quantize.analysis.saturation import saturation
 from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
 from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
 from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qat.trained import quantize_trained
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import SchemeName
 
@@ -31,7 +32,8 @@ class SensitivityReport:
         checkpoint, scheme, recipe: What was quantized, and how.
         sensitivity: Each tensor quantized alone.
         sqnr_db: Signal-to-noise ratio of each tensor inside the whole quantized graph.
-        saturation: Share of each tensor's values beyond its range.
+        saturation: Fraction of each tensor's values beyond its range; empty for ranges that were
+            learned in training, which no calibration table belongs to.
     """
 
     checkpoint: str
@@ -91,15 +93,20 @@ def report_sensitivity(
         EdgessdError: Of the stage that refuses.
     """
     exported = export_float_graph(load_checkpoint(checkpoint))
-    prepared = prepare_for(exported, images, recipe.float_passes, cache=cache)
-    table = calibrate(
-        prepared,
-        images,
-        minimum=recipe.minimum_images,
-        cache=cache,
-        progress=lambda done, total: None,
-    )
-    quantized = quantize(prepared, table, scheme=scheme, recipe=recipe)
+    if exported.trained_ranges is not None:
+        prepared, clipped = exported, {}
+        quantized = quantize_trained(exported, scheme=scheme, recipe=recipe)
+    else:
+        prepared = prepare_for(exported, images, recipe.float_passes, cache=cache)
+        table = calibrate(
+            prepared,
+            images,
+            minimum=recipe.minimum_images,
+            cache=cache,
+            progress=lambda done, total: None,
+        )
+        quantized = quantize(prepared, table, scheme=scheme, recipe=recipe)
+        clipped = saturation(quantized.model, table)
     model, contract = absorb_preprocess(prepared.model, prepared.contract)
     model = checked(model, after="absorb_preprocess")
     sensitivity = measure_sensitivity(
@@ -120,5 +127,5 @@ def report_sensitivity(
         recipe=recipe.name,
         sensitivity=sensitivity,
         sqnr_db={layer.tensor: layer.sqnr_db for layer in divergence.layers},
-        saturation=saturation(quantized.model, table),
+        saturation=clipped,
     )
