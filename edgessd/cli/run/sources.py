@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -133,27 +133,27 @@ def open_sources(options: SourceOptions) -> list[Source]:
     Raises:
         SourceError: What refuses.
     """
+    from edgessd.pipeline.options.source import SourceOptions as OpenOptions
     from edgessd.pipeline.sources.catalog import open_source
     from edgessd.pipeline.sources.native_stderr import quiet_opencv
-    from edgessd.pipeline.sources.options import OpenOptions
 
-    wishes = OpenOptions(
-        width=options.width,
-        height=options.height,
-        fps=options.fps,
-        pixel_format=options.pixel_format,
-        pace=options.pace,
-        loop=options.loop,
-        transport=options.rtsp_transport,
-        reconnect=options.reconnect,
-        wait=options.wait,
-        stall_seconds=options.stall_seconds,
-        frozen_seconds=options.freeze_seconds,
-    )
+    wishes: dict[str, Any] = {
+        "width": options.width,
+        "height": options.height,
+        "fps": options.fps,
+        "pixel_format": options.pixel_format,
+        "pace": options.pace,
+        "loop": options.loop,
+        "rtsp_transport": options.rtsp_transport,
+        "reconnect": options.reconnect,
+        "wait": options.wait,
+        "stall_seconds": options.stall_seconds,
+        "freeze_seconds": options.freeze_seconds,
+    }
     opened: list[Source] = []
     with ExitStack() as undo:
         for text in (*(f"camera:{number}" for number in options.cameras), *options.sources):
-            opened.append(open_source(text, wishes))
+            opened.append(open_source(OpenOptions(address=text, **wishes)))
             undo.callback(opened[-1].close)
         undo.pop_all()
     # From now on it would only write between the log's lines, which say the same.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from edgessd.core.errors import SourceError
+import msgspec
+
+from edgessd.core.errors import ConfigError, SourceError
 from edgessd.core.images import IMAGE_SUFFIXES
-from edgessd.pipeline.sources.credentials import masked, with_credentials
-from edgessd.pipeline.sources.options import OpenOptions
+from edgessd.pipeline.options.source import SourceOptions
+from edgessd.pipeline.sources.credentials import CredentialVariables, masked, with_credentials
 from edgessd.pipeline.sources.source import Source
 
 if TYPE_CHECKING:
@@ -28,19 +30,22 @@ _WISHES: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def open_source(text: str, options: OpenOptions | None = None) -> Source:
+def open_source(source: str | SourceOptions) -> Source:
     """Open a camera, file, folder, glob pattern, URL, pipeline or test pattern.
 
     Args:
-        text: `photo.jpg`, `folder/`, `folder/*.png`, `film.mp4`, `rtsp://…`, `http://…`, `camera:N`,
+        source: An address, or options with one. Addresses are `photo.jpg`, `folder/`, `folder/*.png`,
+            `film.mp4`, `rtsp://…`, `http://…`, `camera:N`,
             `camera:N?width=1280&height=720&fps=30&format=MJPG`, `csi:N`,
-            `csi:N?width=1280&height=720&fps=30`, `gst:… ! appsink`, `pattern:` or `pattern:640x480@30`.
-        options: Wishes; None for none. Live sources come back by themselves unless they say otherwise.
+            `csi:N?width=1280&height=720&fps=30`, `gst:… ! appsink`, `pattern:` and
+            `pattern:640x480@30`. Settings in an address override those of the options.
 
     Raises:
-        SourceError: Nothing there, or nothing that can be decoded.
+        SourceError: The source is missing or can't be decoded.
+        ConfigError: The environment variable with the address isn't set.
     """
-    options = options or OpenOptions()
+    options = SourceOptions(address=source) if isinstance(source, str) else source
+    text = options.located(os.environ)
     kind, colon, _ = text.partition(":")
     if colon and kind == "pattern":
         from edgessd.pipeline.sources.pattern import PatternSource
@@ -57,7 +62,7 @@ def open_source(text: str, options: OpenOptions | None = None) -> Source:
     return _open_file(text, options)
 
 
-def _open_camera(text: str, options: OpenOptions) -> Source:
+def _open_camera(text: str, options: SourceOptions) -> Source:
     from edgessd.pipeline.sources.camera import CameraSource
 
     number, wishes = _camera_wishes(text, options)
@@ -74,7 +79,7 @@ def _open_camera(text: str, options: OpenOptions) -> Source:
     )
 
 
-def _open_csi(text: str, options: OpenOptions) -> Source:
+def _open_csi(text: str, options: SourceOptions) -> Source:
     from edgessd.pipeline.sources.csi import open_csi
 
     here, camera = _this_machine()
@@ -85,7 +90,7 @@ def _open_csi(text: str, options: OpenOptions) -> Source:
     )
 
 
-def _open_gstreamer(pipeline: str, options: OpenOptions) -> Source:
+def _open_gstreamer(pipeline: str, options: SourceOptions) -> Source:
     from edgessd.pipeline.sources.gstreamer import GStreamerSource, is_endless
 
     endless = is_endless(pipeline)
@@ -99,7 +104,7 @@ def _open_gstreamer(pipeline: str, options: OpenOptions) -> Source:
     )
 
 
-def _open_stream(url: str, camera: CameraSpec, options: OpenOptions) -> Source:
+def _open_stream(url: str, camera: CameraSpec, options: SourceOptions) -> Source:
     """A stream that never ends is kept up; a file that lies on a server isn't a stream."""
     first: list[Source] = []
     try:
@@ -116,7 +121,7 @@ def _open_stream(url: str, camera: CameraSpec, options: OpenOptions) -> Source:
     )
 
 
-def _open_file(text: str, options: OpenOptions) -> Source:
+def _open_file(text: str, options: SourceOptions) -> Source:
     if is_images(text):
         from edgessd.pipeline.sources.images import ImageSource
 
@@ -125,7 +130,7 @@ def _open_file(text: str, options: OpenOptions) -> Source:
     return _played(lambda: open_video(text, camera), options)
 
 
-def open_video(location: str, camera: CameraSpec, options: OpenOptions | None = None) -> Source:
+def open_video(location: str, camera: CameraSpec, options: SourceOptions | None = None) -> Source:
     """A video file or URL, decoded by the device's hardware where it has a pipeline for that.
 
     The hardware doesn't know every codec, and OpenCV may lack GStreamer: FFmpeg takes what is left, and
@@ -133,7 +138,7 @@ def open_video(location: str, camera: CameraSpec, options: OpenOptions | None = 
     """
     from edgessd.pipeline.sources.gstreamer import GStreamerSource, gstreamer_usable, quoted
 
-    options = options or OpenOptions()
+    options = options or SourceOptions(address=location)
     live = "://" in location
     pipeline = camera.stream if live else camera.file
     refused = ""
@@ -152,7 +157,7 @@ def open_video(location: str, camera: CameraSpec, options: OpenOptions | None = 
     return source
 
 
-def stream_pipeline(pipeline: str, url: str, options: OpenOptions) -> str:
+def stream_pipeline(pipeline: str, url: str, options: SourceOptions) -> str:
     """A device's pipeline for this URL.
 
     RTSP gets a reader of its own: the one that `uridecodebin` makes holds every frame back for two
@@ -160,10 +165,10 @@ def stream_pipeline(pipeline: str, url: str, options: OpenOptions) -> str:
     """
     from edgessd.pipeline.sources.gstreamer import quoted
 
-    uri = quoted(with_credentials(url))
+    uri = quoted(with_credentials(url, _credentials(options)))
     if url.startswith(("rtsp://", "rtsps://")):
         rtsp = (
-            f"rtspsrc location={uri} protocols={options.transport} latency=100 drop-on-latency=true "
+            f"rtspsrc location={uri} protocols={options.rtsp_transport} latency=100 drop-on-latency=true "
             "! application/x-rtp,media=video ! decodebin"
         )
         pipeline = pipeline.replace("uridecodebin uri={uri}", rtsp)
@@ -179,7 +184,9 @@ def is_images(text: str) -> bool:
     return any(character in text for character in "*?[") and not path.exists()
 
 
-def _with_ffmpeg(location: str, options: OpenOptions, *, live: bool) -> VideoSource | NetworkSource:
+def _with_ffmpeg(
+    location: str, options: SourceOptions, *, live: bool
+) -> VideoSource | NetworkSource:
     if not live:
         from edgessd.pipeline.sources.video import VideoSource
 
@@ -188,14 +195,19 @@ def _with_ffmpeg(location: str, options: OpenOptions, *, live: bool) -> VideoSou
 
     return NetworkSource(
         location,
-        transport=options.transport,
+        rtsp_transport=options.rtsp_transport,
+        credentials=_credentials(options),
         open_seconds=options.open_seconds,
         read_seconds=options.stall_seconds,
         catch_up=options.reconnect,
     )
 
 
-def _kept_up(open_it: Callable[[], Source], *, name: str, options: OpenOptions) -> Source:
+def _credentials(options: SourceOptions) -> CredentialVariables:
+    return CredentialVariables(options.username_env, options.password_env)
+
+
+def _kept_up(open_it: Callable[[], Source], *, name: str, options: SourceOptions) -> Source:
     """A live source that comes back by itself, unless the user doesn't want that."""
     if not options.reconnect:
         return open_it()
@@ -205,13 +217,13 @@ def _kept_up(open_it: Callable[[], Source], *, name: str, options: OpenOptions) 
         open_it,
         name=name,
         stall_seconds=options.stall_seconds,
-        frozen_seconds=options.frozen_seconds,
+        freeze_seconds=options.freeze_seconds,
         open_seconds=2 * options.open_seconds,
         wait=options.wait,
     )
 
 
-def _played(open_it: Callable[[], Source], options: OpenOptions) -> Source:
+def _played(open_it: Callable[[], Source], options: SourceOptions) -> Source:
     """A file as fast as it is asked for and once, unless the user wants otherwise."""
     if not (options.pace or options.loop):
         return open_it()
@@ -220,7 +232,7 @@ def _played(open_it: Callable[[], Source], options: OpenOptions) -> Source:
     return PlaybackSource(open_it, pace=options.pace, loop=options.loop, fps=options.fps)
 
 
-def _camera_wishes(text: str, options: OpenOptions) -> tuple[int, OpenOptions]:
+def _camera_wishes(text: str, options: SourceOptions) -> tuple[int, SourceOptions]:
     """Number and wishes of `camera:N?…`; what it doesn't name comes from the options."""
     number, question, query = text.removeprefix("camera:").partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
@@ -229,8 +241,8 @@ def _camera_wishes(text: str, options: OpenOptions) -> tuple[int, OpenOptions]:
     wishes = options
     for key, value in pairs:
         try:
-            wishes = replace(wishes, **_WISHES[key](value))
-        except (KeyError, ValueError) as error:  # noqa: PERF203 - four keys at most
+            wishes = msgspec.structs.replace(wishes, **_WISHES[key](value))
+        except (KeyError, ValueError, ConfigError) as error:  # noqa: PERF203 - four keys at most
             raise _wrong_camera(text, f"{key}={value}") from error
     return int(number), wishes
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 USERNAME_VARIABLE = "EDGESSD_SOURCE_USERNAME"
@@ -42,7 +43,14 @@ def masked(text: str) -> str:
     return _SECRET_PAIR.sub(rf"\g<key>={_MASK}", hidden)
 
 
-def with_credentials(url: str) -> str:
+class CredentialVariables(NamedTuple):
+    """Names of the environment variables with the credentials of a URL that has none."""
+
+    username: str = USERNAME_VARIABLE
+    password: str = PASSWORD_VARIABLE
+
+
+def with_credentials(url: str, variables: CredentialVariables = CredentialVariables()) -> str:
     """The URL as FFmpeg and GStreamer must get it: credentials in it, percent-encoded.
 
     A password with `@`, `/` or `#` in it splits a URL at the wrong place; encoded it doesn't. What is
@@ -58,8 +66,8 @@ def with_credentials(url: str) -> str:
         rest = url[found.end() :]
     else:
         user, password = (
-            os.environ.get(USERNAME_VARIABLE, ""),
-            os.environ.get(PASSWORD_VARIABLE, ""),
+            os.environ.get(variables.username, ""),
+            os.environ.get(variables.password, ""),
         )
         scheme, _, rest = url.partition("://")
         if not user or scheme.lower() not in ("rtsp", "rtsps", "http", "https"):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from edgessd.core.errors import SourceError
+from edgessd.pipeline.options.source import SourceOptions
 from edgessd.pipeline.sources.gstreamer import GStreamerSource
-from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.source import Source
 from edgessd.target.spec import CameraSpec
 
@@ -34,7 +34,7 @@ class CsiCamera(NamedTuple):
 
 
 def open_csi(
-    text: str, camera: CameraSpec, *, here: str, options: OpenOptions | None = None
+    text: str, camera: CameraSpec, *, here: str, options: SourceOptions | None = None
 ) -> Source:
     """Open the camera on a CSI connector in the device's own way.
 
@@ -59,7 +59,7 @@ def open_csi(
 
 
 def csi_pipeline(
-    text: str, camera: CameraSpec, *, here: str, options: OpenOptions | None = None
+    text: str, camera: CameraSpec, *, here: str, options: SourceOptions | None = None
 ) -> str:
     """The pipeline of `csi:N?…`, filled in."""
     if not camera.csi:
@@ -74,7 +74,7 @@ def csi_pipeline(
     return camera.csi.format(sensor=wish.sensor, width=wish.width, height=wish.height, fps=wish.fps)
 
 
-def csi_camera(text: str, options: OpenOptions | None = None) -> CsiCamera:
+def csi_camera(text: str, options: SourceOptions | None = None) -> CsiCamera:
     """Read `csi:N?width=…&height=…&fps=…`; what it doesn't name comes from the options.
 
     Raises:

@@ -13,9 +13,9 @@ import numpy as np
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.options.source import RtspTransport
 from edgessd.pipeline.sources.clock import StreamClock, moment
-from edgessd.pipeline.sources.credentials import masked, with_credentials
-from edgessd.pipeline.sources.options import Transport
+from edgessd.pipeline.sources.credentials import CredentialVariables, masked, with_credentials
 from edgessd.pipeline.sources.reachable import knock, refusal
 from edgessd.pipeline.sources.video import plausible_rate
 
@@ -38,8 +38,10 @@ class NetworkSource:
 
     Args:
         url: rtsp://, rtsps://, http://, https://, rtmp://, srt://, udp:// …. User name and password may
-            stand in it, or in EDGESSD_SOURCE_USERNAME and EDGESSD_SOURCE_PASSWORD.
-        transport: Of RTSP. TCP loses nothing; UDP is a little quicker on a good network.
+            be part of it, or come from the environment.
+        rtsp_transport: Transport protocol of RTSP. TCP loses nothing; UDP is a little quicker on a good
+            network.
+        credentials: Environment variables with the user name and password of a URL that has none.
         open_seconds: Longest wait for the first answer and the stream's description.
         read_seconds: Longest wait for a frame.
         catch_up: Whether a stream that falls behind is given up with an error, for whoever opens it
@@ -59,7 +61,8 @@ class NetworkSource:
         self,
         url: str,
         *,
-        transport: Transport = "tcp",
+        rtsp_transport: RtspTransport = "tcp",
+        credentials: CredentialVariables = CredentialVariables(),
         open_seconds: float = 15.0,
         read_seconds: float = 10.0,
         catch_up: bool = False,
@@ -80,10 +83,12 @@ class NetworkSource:
         if hasattr(cv2, "CAP_PROP_N_THREADS") and "OPENCV_FFMPEG_THREADS" not in os.environ:
             settings += [cv2.CAP_PROP_N_THREADS, 1]
         # FFmpeg would look at two seconds of frames for their rate, and hand them all over late.
-        with _ffmpeg_options(f"rtsp_transport;{transport}|fpsprobesize;0"):
-            self._capture = cv2.VideoCapture(with_credentials(url), cv2.CAP_FFMPEG, settings)
+        with _ffmpeg_options(f"rtsp_transport;{rtsp_transport}|fpsprobesize;0"):
+            self._capture = cv2.VideoCapture(
+                with_credentials(url, credentials), cv2.CAP_FFMPEG, settings
+            )
         if not self._capture.isOpened():
-            raise refusal(with_credentials(url), timeout=_KNOCK_SECONDS)
+            raise refusal(with_credentials(url, credentials), credentials, timeout=_KNOCK_SECONDS)
         self.fps = plausible_rate(self._capture.get(cv2.CAP_PROP_FPS))
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         fourcc = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.sources.credentials import (
+    CredentialVariables,
     has_credentials,
     masked,
     with_credentials,
@@ -63,7 +64,9 @@ def status_of(url: str, *, timeout: float) -> int | None:
     return None
 
 
-def refusal(url: str, *, timeout: float) -> SourceError:
+def refusal(
+    url: str, credentials: CredentialVariables = CredentialVariables(), *, timeout: float
+) -> SourceError:
     """What to tell of a URL whose host answers but which gives no video."""
     status = status_of(url, timeout=timeout)
     name = masked(url)
@@ -77,7 +80,7 @@ def refusal(url: str, *, timeout: float) -> SourceError:
         return SourceError(
             f"{name} wants a user name and password",
             found="the answer 401, Unauthorized",
-            fix="Set EDGESSD_SOURCE_USERNAME and EDGESSD_SOURCE_PASSWORD, "
+            fix=f"Set {credentials.username} and {credentials.password}, "
             "or name them as in rtsp://user:password@host/path.",
         )
     if url.partition("://")[0].lower() not in _PORTS:

@@ -50,13 +50,13 @@ class ReconnectingSource:
 
     They stop when the source fails or ends, when no frame comes for `stall_seconds` (also if the driver
     hangs in a read: its thread is left behind), and when the picture stands still in every pixel for
-    `frozen_seconds`. It is said once that it broke off, with the reason, and once that it is back.
+    `freeze_seconds`. It is said once that it broke off, with the reason, and once that it is back.
 
     Args:
         open_source: Makes the source anew.
         name: For people and `Frame.source`.
         stall_seconds: Longest wait for a frame.
-        frozen_seconds: Longest time that a picture may stand still; 0 for as long as it likes.
+        freeze_seconds: Longest time that a picture may stand still; 0 for as long as it likes.
         open_seconds: Longest wait for a source to open, after which its first frame is waited for.
         wait: Whether a source that isn't there at the start, or gives no first frame, is tried again,
             too.
@@ -80,7 +80,7 @@ class ReconnectingSource:
         *,
         name: str,
         stall_seconds: float = 10.0,
-        frozen_seconds: float = 60.0,
+        freeze_seconds: float = 60.0,
         open_seconds: float = 30.0,
         wait: bool = False,
         backoff: Backoff | None = None,
@@ -94,7 +94,7 @@ class ReconnectingSource:
         self._open = open_source
         self._stall = stall_seconds
         self._open_seconds = open_seconds
-        self._frozen = FrozenPicture(frozen_seconds)
+        self._frozen = FrozenPicture(freeze_seconds)
         self._backoff = backoff or Backoff()
         self._ending = threading.Event()
         self._reader: Reader | None = None

@@ -228,7 +228,7 @@ class Watched:
 
 @pytest.fixture
 def watched(vivid: int, request: pytest.FixtureRequest) -> Iterator[Watched]:
-    options = {"stall_seconds": 2.0, "frozen_seconds": 0.0, **getattr(request, "param", {})}
+    options = {"stall_seconds": 2.0, "freeze_seconds": 0.0, **getattr(request, "param", {})}
     source = ReconnectingSource(
         lambda: CameraSource(vivid, width=320, height=180, fps=10),
         name="camera",
@@ -254,7 +254,7 @@ def test_a_camera_that_gives_no_frames_any_more_is_opened_anew(
     assert indices == sorted(set(indices))
 
 
-@pytest.mark.parametrize("watched", [{"frozen_seconds": 1.0}], indirect=True)
+@pytest.mark.parametrize("watched", [{"freeze_seconds": 1.0}], indirect=True)
 def test_a_picture_that_stands_still_is_a_camera_that_hangs(vivid: int, watched: Watched) -> None:
     watched.until("len(frames) > 3")
     control(vivid, "osd_text_mode=2")  # the running time in the picture is all that moves

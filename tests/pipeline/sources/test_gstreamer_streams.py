@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from edgessd.pipeline.options.source import SourceOptions
 from edgessd.pipeline.sources.catalog import stream_pipeline
 from edgessd.pipeline.sources.gstreamer import is_endless
-from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.target.load import list_targets, load_target
 
 HERE = Path(__file__).parent
@@ -29,10 +29,16 @@ def test_rtsp_gets_a_reader_that_holds_nothing_back(monkeypatch: pytest.MonkeyPa
     for spec in list_targets():
         if not spec.camera.stream:
             continue
-        text = stream_pipeline(spec.camera.stream, "rtsp://h/x", OpenOptions(transport="udp"))
+        text = stream_pipeline(
+            spec.camera.stream,
+            "rtsp://h/x",
+            SourceOptions(address="rtsp://h/x", rtsp_transport="udp"),
+        )
         assert 'rtspsrc location="rtsp://viewer:p%22s@h/x" protocols=udp latency=100' in text
         assert "uridecodebin" not in text
-        other = stream_pipeline(spec.camera.stream, "http://h/x", OpenOptions())
+        other = stream_pipeline(
+            spec.camera.stream, "http://h/x", SourceOptions(address="http://h/x")
+        )
         assert 'uridecodebin uri="http://viewer:p%22s@h/x"' in other
 
 
@@ -76,7 +82,6 @@ READ = """
 import json, logging, subprocess, sys, time
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.sources.catalog import open_video
-from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.reconnect import Backoff, ReconnectingSource
 from edgessd.target.spec import CameraSpec
 pipeline, url, *server = sys.argv[1:]
@@ -88,7 +93,7 @@ def serve():
 
 serving = serve()
 source = ReconnectingSource(
-    lambda: open_video(url, CameraSpec(stream=pipeline), OpenOptions()),
+    lambda: open_video(url, CameraSpec(stream=pipeline)),
     name="door", stall_seconds=3, backoff=Backoff(first=0.2, most=0.5))
 shapes, count = set(), 0
 end = time.monotonic() + 60

@@ -227,7 +227,7 @@ def test_a_wrong_camera_is_refused(text: str) -> None:
 
 
 def test_wishes_out_of_range_are_refused() -> None:
-    with pytest.raises(SourceError, match="width -5"):
+    with pytest.raises(SourceError, match="width=-5"):
         open_source("camera:0?width=-5")
-    with pytest.raises(SourceError, match="fps nan"):
+    with pytest.raises(SourceError, match="fps=nan"):
         open_source("camera:0?fps=nan")

@@ -21,11 +21,11 @@ import pytest
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
+from edgessd.pipeline.options.source import SourceOptions
 from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources import network
 from edgessd.pipeline.sources.catalog import open_source
 from edgessd.pipeline.sources.network import NetworkSource
-from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.reachable import knock
 from edgessd.pipeline.sources.reconnect import Backoff, ReconnectingSource
 from edgessd.runtime.detector import Detector
@@ -136,7 +136,7 @@ def first(url: str, count: int, **options: object) -> list[Frame]:
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_rtsp_gives_live_frames(rtsp: Serve, transport: str) -> None:
     host, _ = rtsp()
-    source = NetworkSource(f"rtsp://{host}/film", transport=transport)  # type: ignore[arg-type]
+    source = NetworkSource(f"rtsp://{host}/film", rtsp_transport=transport)  # type: ignore[arg-type]
     frames = list(islice(source, 20))
     source.close()
     assert source.live
@@ -235,7 +235,9 @@ def test_credentials_open_the_door_and_are_never_shown(
     assert len(first(f"rtsp://{host}/film", 2)) == 2
 
     source = open_source(
-        f"rtsp://viewer:p@ss/word@{host}/film", OpenOptions(stall_seconds=2, open_seconds=5)
+        SourceOptions(
+            address=f"rtsp://viewer:p@ss/word@{host}/film", stall_seconds=2, open_seconds=5
+        )
     )
     frames_of = iter(source)
     next(frames_of)
@@ -293,11 +295,13 @@ def test_while_one_camera_is_off_another_comes_back(rtsp: Serve) -> None:
         for each in waiting:
             each.setblocking(False)
             each.connect_ex(address)
-        options = OpenOptions(stall_seconds=2, wait=True)
-        off = open_source(f"rtsp://127.0.0.1:{address[1]}/x", options)
+        absent = f"rtsp://127.0.0.1:{address[1]}/x"
+        off = open_source(SourceOptions(address=absent, stall_seconds=2, wait=True))
         reading = threading.Thread(target=list, args=(off,), daemon=True)
         reading.start()
-        source = open_source(f"rtsp://{host}/film", options)
+        source = open_source(
+            SourceOptions(address=f"rtsp://{host}/film", stall_seconds=2, wait=True)
+        )
         assert isinstance(source, ReconnectingSource)
         frames = iter(source)
         next(frames)
@@ -332,7 +336,9 @@ def test_motion_jpeg_gives_the_newest_picture(mjpeg: Serve) -> None:
 def test_motion_jpeg_comes_back(mjpeg: Serve) -> None:
     host, server = mjpeg("50", "viewer", "p@ss")
     source = open_source(
-        f"http://viewer:p@ss@{host}/stream.mjpg?res=1&token=abc", OpenOptions(stall_seconds=2)
+        SourceOptions(
+            address=f"http://viewer:p@ss@{host}/stream.mjpg?res=1&token=abc", stall_seconds=2
+        )
     )
     assert isinstance(source, ReconnectingSource)
     assert source.name == f"http://***@{host}/stream.mjpg?res=1&token=***"

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from edgessd.core.errors import SourceError
+from edgessd.pipeline.options.source import SourceOptions
 from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources.catalog import is_images, open_source
-from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.pattern import PatternSource, Scene
 from edgessd.pipeline.streams import Streams
 from edgessd.runtime.detector import Detector
@@ -37,7 +37,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_paced_film_comes_as_from_a_camera(film: Path) -> None:
-    source = open_source(str(film), OpenOptions(pace=True))
+    source = open_source(SourceOptions(address=str(film), pace=True))
     start = time.perf_counter()
     frames = list(source)
     source.close()
@@ -49,7 +49,7 @@ def test_a_paced_film_comes_as_from_a_camera(film: Path) -> None:
 
 
 def test_whoever_is_too_slow_for_a_paced_film_loses_frames(film: Path) -> None:
-    streams = Streams([open_source(str(film), OpenOptions(pace=True))])
+    streams = Streams([open_source(SourceOptions(address=str(film), pace=True))])
     streams.start()
     indices = []
     while (taken := streams.take()) is not None:
@@ -61,7 +61,7 @@ def test_whoever_is_too_slow_for_a_paced_film_loses_frames(film: Path) -> None:
 
 
 def test_a_looped_film_goes_on_counting(film: Path) -> None:
-    source = open_source(str(film), OpenOptions(loop=True))
+    source = open_source(SourceOptions(address=str(film), loop=True))
     frames = list(islice(source, 25))
     source.close()
     assert (source.live, source.length) == (False, None)
@@ -73,7 +73,7 @@ def test_a_looped_film_goes_on_counting(film: Path) -> None:
 def test_paced_images_have_the_wished_rate(tmp_path: Path) -> None:
     for name in "abc":
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8, 3), np.uint8))
-    source = open_source(str(tmp_path), OpenOptions(pace=True, loop=True, fps=50))
+    source = open_source(SourceOptions(address=str(tmp_path), pace=True, loop=True, fps=50))
     frames = list(islice(source, 7))
     source.close()
     assert source.fps == 50
@@ -83,7 +83,7 @@ def test_paced_images_have_the_wished_rate(tmp_path: Path) -> None:
 
 def test_a_loop_of_nothing_ends(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"not a picture")
-    source = open_source(str(tmp_path), OpenOptions(loop=True))
+    source = open_source(SourceOptions(address=str(tmp_path), loop=True))
     with pytest.raises(SourceError, match="nothing to repeat"):
         list(source)
     assert len(source.skipped) == 1
@@ -91,7 +91,9 @@ def test_a_loop_of_nothing_ends(tmp_path: Path) -> None:
 
 def test_a_wait_for_the_next_frame_ends_at_once(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
-    streams = Streams([open_source(str(tmp_path), OpenOptions(pace=True, loop=True, fps=0.01))])
+    streams = Streams(
+        [open_source(SourceOptions(address=str(tmp_path), pace=True, loop=True, fps=0.01))]
+    )
     streams.start()
     assert streams.take() is not None
     start = time.monotonic()

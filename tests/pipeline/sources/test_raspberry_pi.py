@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edgessd.core.errors import SourceError
+from edgessd.pipeline.options.source import SourceOptions
 from edgessd.pipeline.sources.csi import csi_camera, open_csi
-from edgessd.pipeline.sources.options import OpenOptions
 from edgessd.pipeline.sources.raspberry_pi import PIXEL_FORMAT, age_of, as_bgr, describe
 from edgessd.target.load import load_target
 from edgessd.target.spec import CameraSpec
@@ -81,7 +81,7 @@ def test_a_wrong_csi_camera_is_refused_there_too() -> None:
 
 
 def test_options_reach_csi_cameras_and_the_text_counts_more() -> None:
-    options = OpenOptions(width=640, height=360, fps=60)
+    options = SourceOptions(address="csi:1", width=640, height=360, fps=60)
     assert csi_camera("csi:1", options) == (1, 640, 360, 60)
     assert csi_camera("csi:1?width=800&fps=15", options) == (1, 800, 360, 15)
     assert csi_camera("csi:0") == (0, 1280, 720, 30)

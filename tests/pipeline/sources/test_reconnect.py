@@ -65,7 +65,7 @@ def kept_up(*made: Source | Exception, **options: float | bool) -> ReconnectingS
             raise thing
         return thing
 
-    settings = {"stall_seconds": 0.3, "frozen_seconds": 0.0, "open_seconds": 1.0, **options}
+    settings = {"stall_seconds": 0.3, "freeze_seconds": 0.0, "open_seconds": 1.0, **options}
     return ReconnectingSource(open_next, name="front door", backoff=QUICK, **settings)  # type: ignore[arg-type]
 
 
@@ -150,7 +150,7 @@ def test_a_mistake_in_the_program_isn_t_an_outage() -> None:
 
 
 def test_a_frozen_picture_is_opened_anew(caplog: pytest.LogCaptureFixture) -> None:
-    source = kept_up(Pulled(3, "frozen"), Pulled(10_000, "end"), frozen_seconds=0.2)
+    source = kept_up(Pulled(3, "frozen"), Pulled(10_000, "end"), freeze_seconds=0.2)
     frames = []
     for frame in source:
         frames.append(frame)

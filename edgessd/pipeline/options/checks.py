@@ -1,0 +1,35 @@
+"""Checks that the options make of their own values."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from edgessd.core.errors import ConfigError
+
+
+def require_between(key: str, value: float | None, least: float, most: float = math.inf) -> None:
+    """Refuse a number outside [least, most]; None passes.
+
+    Raises:
+        ConfigError: It is outside, infinite or no number.
+    """
+    if value is None or (math.isfinite(value) and least <= value <= most):
+        return
+    expected = f"at least {least:g}" if math.isinf(most) else f"{least:g} to {most:g}"
+    raise ConfigError(f"{key} is out of range", expected=expected, found=f"{value:g}")
+
+
+def require_variable(key: str, name: str | None) -> None:
+    """Refuse text that can't be the name of an environment variable; None passes.
+
+    Raises:
+        ConfigError: It isn't such a name. The text is not shown, since it may be the secret itself.
+    """
+    if name is None or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        return
+    raise ConfigError(
+        f"{key} isn't the name of an environment variable",
+        expected="letters, digits and underscores",
+        fix=f'Set a variable, such as MY_SECRET, in the environment, and write {key} = "MY_SECRET".',
+    )
