@@ -29,7 +29,7 @@ from edgessd.graph.view import GraphView, copy_of
 from edgessd.metrics.signal import SignalToNoise, channel_count
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.float_passes.absorb_preprocess import CENTRE
-from edgessd.runtime.tflite_trace import LiteRtTrace
+from edgessd.runtime.tflite_probe import LiteRtProbe
 
 Values = dict[str, NDArray[Any]]
 
@@ -38,7 +38,7 @@ DIVERGED_DB = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Traced:
+class LayerProbe:
     """A network whose inner tensors can be read.
 
     Attributes:
@@ -86,7 +86,9 @@ class Divergence:
         }
 
 
-def diverge(reference: Traced, found: Traced, images: Sequence[NDArray[np.uint8]]) -> Divergence:
+def measure_divergence(
+    reference: LayerProbe, found: LayerProbe, images: Sequence[NDArray[np.uint8]]
+) -> Divergence:
     """Run both over BGR images and compare the tensors that both have.
 
     Raises:
@@ -129,7 +131,7 @@ def readable_images(paths: Sequence[Path], count: int) -> list[NDArray[np.uint8]
     return images
 
 
-def open_traced(path: Path) -> Traced:
+def open_layer_probe(path: Path) -> LayerProbe:
     """Open a checkpoint, an edgessd .onnx or a bundle with its inner tensors.
 
     A TensorRT bundle is read through the graph that it is compiled from, a .tflite on LiteRT's own
@@ -142,10 +144,10 @@ def open_traced(path: Path) -> Traced:
         path = path / "best.pt"
     if path.suffix in (".pt", ".pth"):
         graph = export_float_graph(load_checkpoint(path))
-        return trace_graph(graph.model, graph.contract)
+        return probe_graph(graph.model, graph.contract)
     if path.suffix == ".onnx":
         model, metadata = read_model(path)
-        return trace_graph(model, contract_in(metadata, path))
+        return probe_graph(model, contract_in(metadata, path))
     if not path.is_dir() and path.name != MANIFEST_NAME:
         raise GraphError(
             f"{path} can't be compared layer by layer",
@@ -154,13 +156,13 @@ def open_traced(path: Path) -> Traced:
     bundle = open_bundle(path.parent if path.name == MANIFEST_NAME else path)
     manifest = bundle.manifest
     if manifest.engine.format == "tflite":
-        return _trace_tflite(bundle.engine_path, manifest.contract)
+        return _probe_tflite(bundle.engine_path, manifest.contract)
     file = manifest.finish.weakly_typed.file if manifest.finish else manifest.engine.file
     model, _ = read_model(bundle.directory / file)
-    return trace_graph(model, manifest.contract)
+    return probe_graph(model, manifest.contract)
 
 
-def trace_graph(model: onnx.ModelProto, contract: Contract) -> Traced:
+def probe_graph(model: onnx.ModelProto, contract: Contract) -> LayerProbe:
     """A float or Q/DQ graph in onnxruntime."""
     view = GraphView(model)
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
@@ -184,7 +186,7 @@ def trace_graph(model: onnx.ModelProto, contract: Contract) -> Traced:
         values = session.run(list(wanted.values()), {model.graph.input[0].name: tensor})
         return dict(zip(wanted, values, strict=True))
 
-    return Traced(tensors=tuple(wanted), run=run)
+    return LayerProbe(tensors=tuple(wanted), run=run)
 
 
 def _dequantized(view: GraphView, model: onnx.ModelProto) -> dict[str, str]:
@@ -200,8 +202,8 @@ def _dequantized(view: GraphView, model: onnx.ModelProto) -> dict[str, str]:
     return found
 
 
-def _trace_tflite(engine: Path, contract: Contract) -> Traced:
-    trace = LiteRtTrace(engine)
+def _probe_tflite(engine: Path, contract: Contract) -> LayerProbe:
+    trace = LiteRtProbe(engine)
 
     def run(image: NDArray[np.uint8]) -> Values:
         tensor, _ = preprocess_image(image, contract.preprocess, trace.input)
@@ -211,4 +213,4 @@ def _trace_tflite(engine: Path, contract: Contract) -> Traced:
             for name, value in values.items()
         }
 
-    return Traced(tensors=trace.tensors, run=run)
+    return LayerProbe(tensors=trace.tensors, run=run)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgessd.build.calibration_images import CalibrationImages, calibrate, prepare_for
-from edgessd.build.layer_comparison import diverge, readable_images, trace_graph
+from edgessd.build.layer_comparison import measure_divergence, probe_graph, readable_images
 from edgessd.calibrate.samples import draw_samples
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.verify import checked
@@ -21,7 +21,7 @@ from edgessd.quantize.qat.trained import quantize_trained
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import SchemeName
 
-_TRACED = 4
+_PROBED_IMAGES = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,10 +116,10 @@ def report_sensitivity(
         draw_samples(images.paths, contract, count=count),
         progress,
     )
-    divergence = diverge(
-        trace_graph(exported.model, exported.contract),
-        trace_graph(quantized.model, quantized.contract),
-        readable_images(images.paths, _TRACED),
+    divergence = measure_divergence(
+        probe_graph(exported.model, exported.contract),
+        probe_graph(quantized.model, quantized.contract),
+        readable_images(images.paths, _PROBED_IMAGES),
     )
     return SensitivityReport(
         checkpoint=str(checkpoint),

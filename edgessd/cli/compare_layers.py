@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgessd.bench.comparison import Image
     from edgessd.bench.report.comparison_page import LayerColumn
-    from edgessd.build.layer_comparison import Traced
+    from edgessd.build.layer_comparison import LayerProbe
 
 IMAGES = 4
 """Each tensor has thousands of values an image."""
@@ -52,12 +52,12 @@ def compare_layers(reference: str, others: Sequence[str], images: Sequence[Path]
     if find_spec("onnx") is None:
         note = "Inner tensors aren't compared: that needs onnx (pip install 'edgessd[host]')"
         return ComparedLayers(columns={}, notes=(note,))
-    from edgessd.build.layer_comparison import open_traced, readable_images
+    from edgessd.build.layer_comparison import open_layer_probe, readable_images
     from edgessd.core.errors import GraphError
 
     chosen = readable_images(images, IMAGES)
     try:
-        first = open_traced(Path(reference))
+        first = open_layer_probe(Path(reference))
     except GraphError as error:
         return ComparedLayers(columns={}, notes=(error.paragraph(),))
     columns: dict[str, dict[str, Any]] = {}
@@ -71,12 +71,12 @@ def compare_layers(reference: str, others: Sequence[str], images: Sequence[Path]
     return ComparedLayers(columns=columns, notes=tuple(notes))
 
 
-def _against(reference: Traced, path: str, images: Sequence[Image]) -> dict[str, Any] | str:
+def _against(reference: LayerProbe, path: str, images: Sequence[Image]) -> dict[str, Any] | str:
     """One model's layers, or why it can't be looked into."""
-    from edgessd.build.layer_comparison import diverge, open_traced
+    from edgessd.build.layer_comparison import measure_divergence, open_layer_probe
     from edgessd.core.errors import GraphError
 
     try:
-        return diverge(reference, open_traced(Path(path)), images).as_json()
+        return measure_divergence(reference, open_layer_probe(Path(path)), images).as_json()
     except GraphError as error:
         return error.paragraph()

@@ -9,7 +9,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgessd.build.layer_comparison import DIVERGED_DB, diverge, open_traced, trace_graph
+from edgessd.build.layer_comparison import (
+    DIVERGED_DB,
+    measure_divergence,
+    open_layer_probe,
+    probe_graph,
+)
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import GraphError
 from edgessd.core.images import read_image
@@ -34,14 +39,16 @@ def graph(tiny_checkpoint: Path) -> FloatGraph:
 def test_every_form_is_compared_under_the_graphs_own_names(
     tiny_checkpoint: Path, tiny_bundles: Bundles, images: list[np.ndarray]
 ) -> None:
-    reference = open_traced(tiny_checkpoint)
+    reference = open_layer_probe(tiny_checkpoint)
     for name, fewest, least in (
         ("host-float", 60, 90),
         ("host", 60, 5),
         ("android", 60, 5),
         ("jetson-orin-nano", 40, 5),
     ):
-        found = diverge(reference, open_traced(tiny_bundles[name].directory), images)
+        found = measure_divergence(
+            reference, open_layer_probe(tiny_bundles[name].directory), images
+        )
         tensors = [layer.tensor for layer in found.layers]
         assert len(tensors) > fewest, name
         assert "backbone.blocks.0.depthwise.activation" in tensors
@@ -61,8 +68,8 @@ def test_the_first_damaged_layer_is_found(graph: FloatGraph, images: list[np.nda
             values = numpy_helper.to_array(weight)
             spoilt = (values + noise * values.std()).astype(np.float32)
             weight.CopyFrom(numpy_helper.from_array(spoilt, weight.name))
-    reference = trace_graph(graph.model, graph.contract)
-    found = diverge(reference, trace_graph(damaged, graph.contract), images)
+    reference = probe_graph(graph.model, graph.contract)
+    found = measure_divergence(reference, probe_graph(damaged, graph.contract), images)
     assert found.first is not None
     assert found.first.tensor == "backbone.blocks.3.project.conv"
     record = found.as_json()
@@ -84,9 +91,9 @@ def test_a_graph_without_a_common_tensor_is_refused(
     del renamed.graph.value_info[:]
     for value in renamed.graph.output:
         value.name = f"x.{value.name}"
-    reference = trace_graph(graph.model, graph.contract)
+    reference = probe_graph(graph.model, graph.contract)
     with pytest.raises(GraphError, match="layer by layer"):
-        diverge(reference, trace_graph(checked(renamed), graph.contract), images)
+        measure_divergence(reference, probe_graph(checked(renamed), graph.contract), images)
 
 
 def checked(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -97,4 +104,4 @@ def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "theirs.tflite"
     path.write_bytes(b"TFL3")
     with pytest.raises(GraphError, match=r"theirs\.tflite can't be compared layer by layer"):
-        open_traced(path)
+        open_layer_probe(path)

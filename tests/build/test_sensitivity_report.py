@@ -10,7 +10,7 @@ from msgspec import structs
 
 from edgessd.build.build_bundle import BuildRequest, build_bundle
 from edgessd.build.calibration_images import images_in
-from edgessd.build.layer_comparison import diverge, open_traced, readable_images
+from edgessd.build.layer_comparison import measure_divergence, open_layer_probe, readable_images
 from edgessd.build.sensitivity_report import report_sensitivity
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.bundle.quality import CalibrationAudit
@@ -116,7 +116,9 @@ def test_it_measures_the_graph_of_the_build(
             gate=False,
         )
     )
-    built = diverge(
-        open_traced(path), open_traced(tmp_path / "bundle"), readable_images(images.paths, 4)
+    built = measure_divergence(
+        open_layer_probe(path),
+        open_layer_probe(tmp_path / "bundle"),
+        readable_images(images.paths, 4),
     )
     assert report.sqnr_db == {layer.tensor: layer.sqnr_db for layer in built.layers}

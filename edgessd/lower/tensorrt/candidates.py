@@ -11,7 +11,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import LARGEST_EXPONENT
 from edgessd.core.errors import LoweringError
 from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES
-from edgessd.lower.tensorrt.tail import Tail
+from edgessd.lower.tensorrt.op_writer import OpWriter
 
 TOPK_LIMIT = 3840
 """The largest K of TensorRT's ITopKLayer."""
@@ -41,11 +41,11 @@ class Candidates:
     score_threshold: float
 
 
-def best_candidates(tail: Tail, contract: Contract, *, limit: int) -> Candidates:
+def best_candidates(writer: OpWriter, contract: Contract, *, limit: int) -> Candidates:
     """Decode every box, and take the best anchors of each label.
 
     Args:
-        tail: To write to.
+        writer: To write to.
         contract: Anchors, box code, scoring and suppression.
         limit: Most boxes of a label that suppression can compare.
 
@@ -61,12 +61,12 @@ def best_candidates(tail: Tail, contract: Contract, *, limit: int) -> Candidates
             fix="Build with --postprocess raw",
         )
     count = min(nms.max_candidates, limit, TOPK_LIMIT, contract.anchors.count)
-    best = tail.constant("candidates", [count], np.int64)
-    scores, anchor_ids = tail.ops(
-        "TopK", [_activated(tail, contract), best], ("best_scores", "anchor_ids"), axis=1
+    best = writer.constant("candidates", [count], np.int64)
+    scores, anchor_ids = writer.ops(
+        "TopK", [_activated(writer, contract), best], ("best_scores", "anchor_ids"), axis=1
     )
     return Candidates(
-        boxes=tail.op("Gather", [_decoded(tail, contract), anchor_ids], "best_boxes", axis=0),
+        boxes=writer.op("Gather", [_decoded(writer, contract), anchor_ids], "best_boxes", axis=0),
         scores=scores,
         labels=labels,
         count=count,
@@ -76,44 +76,44 @@ def best_candidates(tail: Tail, contract: Contract, *, limit: int) -> Candidates
     )
 
 
-def _decoded(tail: Tail, contract: Contract) -> str:
+def _decoded(writer: OpWriter, contract: Contract) -> str:
     """Boxes (N, 4) as top, left, bottom, right; `core.decode.decode_boxes` as operators."""
     code = contract.box_code
     anchors = anchor_boxes(contract.anchors)[:, _YXHW].astype(np.float64)[None]
-    order = tail.constant("yxhw", _YXHW, np.int64)
-    codes = tail.op("Gather", [BOX_CODES, order], "codes", axis=2)
-    halves = tail.constant("halves", (2, 2), np.int64)
-    centres, sizes = tail.ops("Split", [codes, halves], ("centre_codes", "size_codes"), axis=2)
-    steps = tail.constant("centre_steps", anchors[..., 2:] * code.centre_variance, np.float32)
-    origins = tail.constant("anchor_centres", anchors[..., :2], np.float32)
-    centres = tail.op("Mul", [centres, steps], "offsets")
-    centres = tail.op("Add", [centres, origins], "centres")
-    variance = tail.constant("size_variance", code.size_variance, np.float32)
-    cap = tail.constant("largest_exponent", LARGEST_EXPONENT, np.float32)
-    sizes = tail.op("Mul", [sizes, variance], "exponents")
-    sizes = tail.op("Min", [sizes, cap], "capped")
-    sizes = tail.op("Exp", [sizes], "growth")
-    half_anchors = tail.constant("half_anchors", anchors[..., 2:] / 2, np.float32)
-    sizes = tail.op("Mul", [sizes, half_anchors], "half_sizes")
+    order = writer.constant("yxhw", _YXHW, np.int64)
+    codes = writer.op("Gather", [BOX_CODES, order], "codes", axis=2)
+    halves = writer.constant("halves", (2, 2), np.int64)
+    centres, sizes = writer.ops("Split", [codes, halves], ("centre_codes", "size_codes"), axis=2)
+    steps = writer.constant("centre_steps", anchors[..., 2:] * code.centre_variance, np.float32)
+    origins = writer.constant("anchor_centres", anchors[..., :2], np.float32)
+    centres = writer.op("Mul", [centres, steps], "offsets")
+    centres = writer.op("Add", [centres, origins], "centres")
+    variance = writer.constant("size_variance", code.size_variance, np.float32)
+    cap = writer.constant("largest_exponent", LARGEST_EXPONENT, np.float32)
+    sizes = writer.op("Mul", [sizes, variance], "exponents")
+    sizes = writer.op("Min", [sizes, cap], "capped")
+    sizes = writer.op("Exp", [sizes], "growth")
+    half_anchors = writer.constant("half_anchors", anchors[..., 2:] / 2, np.float32)
+    sizes = writer.op("Mul", [sizes, half_anchors], "half_sizes")
     corners = [
-        tail.op("Sub", [centres, sizes], "top_left"),
-        tail.op("Add", [centres, sizes], "bottom_right"),
+        writer.op("Sub", [centres, sizes], "top_left"),
+        writer.op("Add", [centres, sizes], "bottom_right"),
     ]
-    boxes = tail.op("Concat", corners, "corners", axis=2)
-    return tail.reshape(boxes, "boxes", (contract.anchors.count, 4))
+    boxes = writer.op("Concat", corners, "corners", axis=2)
+    return writer.reshape(boxes, "boxes", (contract.anchors.count, 4))
 
 
-def _activated(tail: Tail, contract: Contract) -> str:
+def _activated(writer: OpWriter, contract: Contract) -> str:
     """Probabilities (L, N) of the labels, without the background."""
     if contract.scoring.activation == "sigmoid":
-        scores = tail.op("Sigmoid", [CLASS_SCORES], "probabilities")
+        scores = writer.op("Sigmoid", [CLASS_SCORES], "probabilities")
     else:
-        scores = tail.op("Softmax", [CLASS_SCORES], "probabilities", axis=2)
+        scores = writer.op("Softmax", [CLASS_SCORES], "probabilities", axis=2)
     if contract.scoring.background:
         bounds = [
-            tail.constant(f"labels.{name}", [value], np.int64)
+            writer.constant(f"labels.{name}", [value], np.int64)
             for name, value in (("start", 1), ("end", contract.columns), ("axis", 2))
         ]
-        scores = tail.op("Slice", [scores, *bounds], "labelled")
-    scores = tail.op("Transpose", [scores], "by_label", perm=(0, 2, 1))
-    return tail.reshape(scores, "scores", (len(contract.labels), contract.anchors.count))
+        scores = writer.op("Slice", [scores, *bounds], "labelled")
+    scores = writer.op("Transpose", [scores], "by_label", perm=(0, 2, 1))
+    return writer.reshape(scores, "scores", (len(contract.labels), contract.anchors.count))

@@ -1,7 +1,7 @@
-"""The tail of `--postprocess op`: decode and suppression inside the engine, from standard operators.
+"""Append decoding and suppression to a network, for `--postprocess op`, from standard operators.
 
-What leaves is what TFLite_Detection_PostProcess gives, under the same names, so one reader serves both.
-TensorRT's plugins for this are deprecated and not used.
+The outputs have the names and shapes of TFLite_Detection_PostProcess, so one reader serves both formats.
+TensorRT's plugins for this task are deprecated and not used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgessd.graph.view import copy_of, replace_nodes
 from edgessd.lower.tensorrt.candidates import Candidates, best_candidates
 from edgessd.lower.tensorrt.nms_layer import suppress_by_layer
 from edgessd.lower.tensorrt.nms_operators import suppress_by_operators
-from edgessd.lower.tensorrt.tail import Tail
+from edgessd.lower.tensorrt.op_writer import OpWriter
 from edgessd.lower.tflite.postprocess import OUTPUT_NAMES
 
 Suppression = Literal["layer", "operators"]
@@ -43,11 +43,11 @@ def append_detection(
     Raises:
         LoweringError: More detections are wanted than TensorRT can sort.
     """
-    tail = Tail(public=OUTPUT_NAMES)
-    found = best_candidates(tail, contract, limit=limit)
+    writer = OpWriter(public=OUTPUT_NAMES)
+    found = best_candidates(writer, contract, limit=limit)
     suppress = suppress_by_layer if suppression == "layer" else suppress_by_operators
-    places, scores = suppress(tail, found)
-    _look_up(tail, found, places, scores)
+    places, scores = suppress(writer, found)
+    _look_up(writer, found, places, scores)
     count = found.detections
     specs = tuple(
         TensorSpec(name=name, shape=shape, dtype="float32")
@@ -60,27 +60,27 @@ def append_detection(
     model.graph.output.extend(
         helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, spec.shape) for spec in specs
     )
-    model.graph.initializer.extend(tail.constants.values())
-    replace_nodes(model, [*model.graph.node, *tail.nodes])
+    model.graph.initializer.extend(writer.constants.values())
+    replace_nodes(model, [*model.graph.node, *writer.nodes])
     return model, specs
 
 
-def _look_up(tail: Tail, found: Candidates, places: str, scores: str) -> None:
+def _look_up(writer: OpWriter, found: Candidates, places: str, scores: str) -> None:
     """The outputs, from tables with an empty entry behind the last candidate."""
     total, count = found.labels * found.count, found.detections
     boxes_name, classes_name, scores_name, count_name = OUTPUT_NAMES
-    flat = tail.reshape(found.boxes, "flat_boxes", (total, 4))
-    empty = tail.constant("no_box", [(0, 0, 0, 0)], np.float32)
-    table = tail.op("Concat", [flat, empty], "box_table", axis=0)
-    boxes = tail.op("Gather", [table, places], "found_boxes", axis=0)
-    tail.reshape(boxes, boxes_name, (1, count, 4))
+    flat = writer.reshape(found.boxes, "flat_boxes", (total, 4))
+    empty = writer.constant("no_box", [(0, 0, 0, 0)], np.float32)
+    table = writer.op("Concat", [flat, empty], "box_table", axis=0)
+    boxes = writer.op("Gather", [table, places], "found_boxes", axis=0)
+    writer.reshape(boxes, boxes_name, (1, count, 4))
     class_ids = np.append(np.repeat(np.arange(found.labels), found.count), 0)
-    classes = tail.constant("class_table", class_ids, np.float32)
-    classes = tail.op("Gather", [classes, places], "found_classes", axis=0)
-    tail.reshape(classes, classes_name, (1, count))
-    tail.reshape(scores, scores_name, (1, count))
-    zero = tail.constant("zero", 0, np.float32)
-    positive = tail.op("Greater", [scores, zero], "is_found")
-    positive = tail.op("Cast", [positive], "found", to=TensorProto.FLOAT)
-    axis = tail.constant("rows_axis", [0], np.int64)
-    tail.op("ReduceSum", [positive, axis], count_name, keepdims=1)
+    classes = writer.constant("class_table", class_ids, np.float32)
+    classes = writer.op("Gather", [classes, places], "found_classes", axis=0)
+    writer.reshape(classes, classes_name, (1, count))
+    writer.reshape(scores, scores_name, (1, count))
+    zero = writer.constant("zero", 0, np.float32)
+    positive = writer.op("Greater", [scores, zero], "is_found")
+    positive = writer.op("Cast", [positive], "found", to=TensorProto.FLOAT)
+    axis = writer.constant("rows_axis", [0], np.int64)
+    writer.op("ReduceSum", [positive, axis], count_name, keepdims=1)

@@ -28,7 +28,7 @@ _SCALED = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass
-class _Writer:
+class _Float16Writer:
     """The graph as far as it is written.
 
     Attributes:
@@ -79,7 +79,7 @@ def to_float16(model: onnx.ModelProto, *, float32_nodes: Collection[str] = ()) -
     view = GraphView(model)
     model = copy_of(model)
     floats = _float_tensors(model)
-    writer = _Writer(model, view)
+    writer = _Float16Writer(model, view)
     for value in model.graph.input:
         if value.name in floats:
             value.type.tensor_type.elem_type = TensorProto.FLOAT16

@@ -31,9 +31,9 @@ from edgessd.lower.tensorrt.boundary import (
 )
 from edgessd.lower.tensorrt.detection import append_detection
 from edgessd.lower.tensorrt.float16 import to_float16
+from edgessd.lower.tensorrt.op_writer import PREFIX
 from edgessd.lower.tensorrt.qdq_lint import advise_on_qdq, lint_qdq
 from edgessd.lower.tensorrt.relu import clip_to_relu
-from edgessd.lower.tensorrt.tail import PREFIX
 from edgessd.quantize.qdq.quant_graph import QuantGraph, quant_metadata
 from edgessd.target.precision import Precision
 from edgessd.target.spec import PostprocessMode
@@ -112,7 +112,7 @@ def _lower_quantized(graph: QuantGraph, append: Append | None) -> TensorRtGraphs
         if exemption.keep_float and exemption.scheme in (None, graph.scheme)
         for pattern in exemption.tensors
     ]
-    _require_placement(graph.model, kept_float)
+    _require_sound_qdq(graph.model, kept_float)
     advice = tuple(str(entry) for entry in advise_on_qdq(graph.model))
     model = checked(clip_to_relu(graph.model), after="clip_to_relu")
     model = checked(integer_input(model), after="integer_input")
@@ -126,7 +126,7 @@ def _lower_quantized(graph: QuantGraph, append: Append | None) -> TensorRtGraphs
         outputs = tuple(output_spec(view, name, view.shape(name)) for name in OUTPUTS)
     strong = checked(to_float16(model, float32_nodes=_float32_nodes(model)), after="to_float16")
     for form in (model, strong):
-        _require_placement(form, kept_float)
+        _require_sound_qdq(form, kept_float)
     return _graphs(
         (model, strong),
         quant_metadata(graph),
@@ -200,16 +200,16 @@ def _float16_specs(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
 def _float32_nodes(model: onnx.ModelProto) -> frozenset[str]:
     """Decode and suppression, and what dequantizes for them."""
     view = GraphView(model)
-    tail = {node.name for node in model.graph.node if node.name.startswith(PREFIX)}
+    appended = {node.name for node in model.graph.node if node.name.startswith(PREFIX)}
     last = {
         producer.name
         for name in OUTPUTS
-        if tail and (producer := view.producer(name)) and producer.op_type == "DequantizeLinear"
+        if appended and (producer := view.producer(name)) and producer.op_type == "DequantizeLinear"
     }
-    return frozenset(tail | last)
+    return frozenset(appended | last)
 
 
-def _require_placement(model: onnx.ModelProto, kept_float: Sequence[str]) -> None:
+def _require_sound_qdq(model: onnx.ModelProto, kept_float: Sequence[str]) -> None:
     violations = lint_qdq(model, kept_float=kept_float)
     if violations:
         raise LoweringError(

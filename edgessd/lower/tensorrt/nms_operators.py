@@ -19,74 +19,74 @@ import numpy as np
 from onnx import TensorProto
 
 from edgessd.lower.tensorrt.candidates import Candidates
-from edgessd.lower.tensorrt.tail import Tail
+from edgessd.lower.tensorrt.op_writer import OpWriter
 
 ROUNDS = 16
 """Real detections need 2 to 6."""
 
 
-def suppress_by_operators(tail: Tail, found: Candidates) -> tuple[str, str]:
+def suppress_by_operators(writer: OpWriter, found: Candidates) -> tuple[str, str]:
     """As `nms_layer.suppress_by_layer`, to the same result."""
     total = found.labels * found.count
-    overlaps = _overlaps(tail, found)
-    threshold = tail.constant("score_threshold", found.score_threshold, np.float32)
-    valid = tail.op("Greater", [found.scores, threshold], "is_valid")
-    valid = tail.op("Cast", [valid], "valid", to=TensorProto.FLOAT)
-    valid = tail.reshape(valid, "valid_rows", (found.labels, 1, found.count))
-    half = tail.constant("half", 0.5, np.float32)
+    overlaps = _overlaps(writer, found)
+    threshold = writer.constant("score_threshold", found.score_threshold, np.float32)
+    valid = writer.op("Greater", [found.scores, threshold], "is_valid")
+    valid = writer.op("Cast", [valid], "valid", to=TensorProto.FLOAT)
+    valid = writer.reshape(valid, "valid_rows", (found.labels, 1, found.count))
+    half = writer.constant("half", 0.5, np.float32)
     keep = valid
     for number in range(ROUNDS):
-        hits = tail.op("MatMul", [keep, overlaps], f"hits.{number}")  # (L, 1, k)
-        free = tail.op("Less", [hits, half], f"is_free.{number}")
-        free = tail.op("Cast", [free], f"free.{number}", to=TensorProto.FLOAT)
-        keep = tail.op("Mul", [valid, free], f"keep.{number}")
-    keep = tail.reshape(keep, "kept", (total,))
-    flat = tail.reshape(found.scores, "flat_scores", (total,))
-    scores = tail.op("Mul", [flat, keep], "kept_scores")
+        hits = writer.op("MatMul", [keep, overlaps], f"hits.{number}")  # (L, 1, k)
+        free = writer.op("Less", [hits, half], f"is_free.{number}")
+        free = writer.op("Cast", [free], f"free.{number}", to=TensorProto.FLOAT)
+        keep = writer.op("Mul", [valid, free], f"keep.{number}")
+    keep = writer.reshape(keep, "kept", (total,))
+    flat = writer.reshape(found.scores, "flat_scores", (total,))
+    scores = writer.op("Mul", [flat, keep], "kept_scores")
     # Enough entries to take D from, of few labels and candidates too.
     padding = np.zeros(max(1, found.detections - total))
-    table = [scores, tail.constant("no_scores", padding, np.float32)]
-    scores = tail.op("Concat", table, "score_table", axis=0)
-    wanted = tail.constant("detections", [found.detections], np.int64)
-    scores, order = tail.ops("TopK", [scores, wanted], ("found_scores", "order"), axis=0)
-    zero = tail.constant("zero", 0, np.float32)
-    is_box = tail.op("Greater", [scores, zero], "is_box")
-    nowhere = tail.constant("nowhere", total, np.int64)
-    return tail.op("Where", [is_box, order, nowhere], "found_places"), scores
+    table = [scores, writer.constant("no_scores", padding, np.float32)]
+    scores = writer.op("Concat", table, "score_table", axis=0)
+    wanted = writer.constant("detections", [found.detections], np.int64)
+    scores, order = writer.ops("TopK", [scores, wanted], ("found_scores", "order"), axis=0)
+    zero = writer.constant("zero", 0, np.float32)
+    is_box = writer.op("Greater", [scores, zero], "is_box")
+    nowhere = writer.constant("nowhere", total, np.int64)
+    return writer.op("Where", [is_box, order, nowhere], "found_places"), scores
 
 
-def _overlaps(tail: Tail, found: Candidates) -> str:
+def _overlaps(writer: OpWriter, found: Candidates) -> str:
     """(L, k, k) float32: 1 where box i, the better one, suppresses box j."""
-    ones = tail.constant("ones", (1, 1, 1, 1), np.int64)
+    ones = writer.constant("ones", (1, 1, 1, 1), np.int64)
     names = ("top", "left", "bottom", "right")
-    top, left, bottom, right = tail.ops("Split", [found.boxes, ones], names, axis=2)  # (L, k, 1)
-    height = tail.op("Sub", [bottom, top], "heights")
-    area = tail.op("Mul", [height, tail.op("Sub", [right, left], "widths")], "areas")
+    top, left, bottom, right = writer.ops("Split", [found.boxes, ones], names, axis=2)  # (L, k, 1)
+    height = writer.op("Sub", [bottom, top], "heights")
+    area = writer.op("Mul", [height, writer.op("Sub", [right, left], "widths")], "areas")
     sides = [
-        _shared_side(tail, top, bottom, "shared_height"),
-        _shared_side(tail, left, right, "shared_width"),
+        _shared_side(writer, top, bottom, "shared_height"),
+        _shared_side(writer, left, right, "shared_width"),
     ]
-    intersection = tail.op("Mul", sides, "intersections")
-    union = tail.op("Add", [area, _across(tail, area)], "area_sums")
-    union = tail.op("Sub", [union, intersection], "unions")
-    threshold = tail.constant("iou_threshold", found.iou_threshold, np.float32)
+    intersection = writer.op("Mul", sides, "intersections")
+    union = writer.op("Add", [area, _across(writer, area)], "area_sums")
+    union = writer.op("Sub", [union, intersection], "unions")
+    threshold = writer.constant("iou_threshold", found.iou_threshold, np.float32)
     # As core.nms: without a division, so that two empty boxes don't suppress each other.
-    allowed = tail.op("Mul", [union, threshold], "allowed")
-    hits = tail.op("Greater", [intersection, allowed], "is_overlap")
-    hits = tail.op("Cast", [hits], "overlap", to=TensorProto.FLOAT)
+    allowed = writer.op("Mul", [union, threshold], "allowed")
+    hits = writer.op("Greater", [intersection, allowed], "is_overlap")
+    hits = writer.op("Cast", [hits], "overlap", to=TensorProto.FLOAT)
     better = np.triu(np.ones((found.count, found.count)), k=1)
-    return tail.op("Mul", [hits, tail.constant("better", better, np.float32)], "overlaps")
+    return writer.op("Mul", [hits, writer.constant("better", better, np.float32)], "overlaps")
 
 
-def _shared_side(tail: Tail, low: str, high: str, name: str) -> str:
+def _shared_side(writer: OpWriter, low: str, high: str, name: str) -> str:
     """(L, k, k): how much of an axis each pair of boxes shares."""
-    end = tail.op("Min", [high, _across(tail, high)], f"{name}.end")
-    start = tail.op("Max", [low, _across(tail, low)], f"{name}.start")
-    length = tail.op("Sub", [end, start], f"{name}.length")
-    return tail.op("Relu", [length], name)
+    end = writer.op("Min", [high, _across(writer, high)], f"{name}.end")
+    start = writer.op("Max", [low, _across(writer, low)], f"{name}.start")
+    length = writer.op("Sub", [end, start], f"{name}.length")
+    return writer.op("Relu", [length], name)
 
 
-def _across(tail: Tail, column: str) -> str:
+def _across(writer: OpWriter, column: str) -> str:
     """(L, k, 1) → (L, 1, k)."""
     name = column.rpartition(".")[2]
-    return tail.op("Transpose", [column], f"{name}.across", perm=(0, 2, 1))
+    return writer.op("Transpose", [column], f"{name}.across", perm=(0, 2, 1))

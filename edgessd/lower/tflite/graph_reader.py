@@ -1,4 +1,4 @@
-"""Reads a Q/DQ ONNX graph into the quantized network of `ir.py`.
+"""Read a Q/DQ ONNX graph into the quantized network of `ir.py`.
 
 The rule: what an op reads is the output of a DequantizeLinear, and what it writes goes, through at
 most one Relu or Clip, into a QuantizeLinear and nowhere else. Anything else would have to run in
@@ -31,11 +31,11 @@ def read_network(model: onnx.ModelProto) -> QuantNetwork:
         LoweringError: A tensor between two ops isn't int8, or one op can't be understood; the
             message names it.
     """
-    return _Reader(onnx.shape_inference.infer_shapes(model, strict_mode=True)).read()
+    return _QdqWalk(onnx.shape_inference.infer_shapes(model, strict_mode=True)).read()
 
 
-class _Reader:
-    """State of one walk over the nodes in graph order."""
+class _QdqWalk:
+    """Folds Q/DQ pairs into activations in one walk over the nodes, in graph order."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model

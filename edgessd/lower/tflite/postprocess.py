@@ -1,4 +1,4 @@
-"""The tail of `--postprocess op`: TFLite_Detection_PostProcess on real-valued boxes and scores.
+"""Append TFLite_Detection_PostProcess, which decodes and suppresses, for `--postprocess op`.
 
 The custom op (tensorflow/lite/kernels/detection_postprocess.cc) takes box encodings [1, N, 4] in the
 order y, x, h, w, class scores [1, N, C] after their activation and anchors [N, 4] as y, x, h, w of

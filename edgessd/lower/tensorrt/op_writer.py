@@ -1,4 +1,4 @@
-"""A small writer for the operators that follow the network."""
+"""Append operators to a network's graph."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import onnx
 from onnx import helper, numpy_helper
 
 PREFIX = "postprocess."
-"""Of the names of all nodes, tensors and constants that are added here."""
+"""Prefix of the names of all nodes, tensors and constants that are added here."""
 
 
 @dataclass
-class Tail:
-    """Nodes and constants being added; every method gives the name of what it made.
+class OpWriter:
+    """Collects nodes and constants; each method returns the name of the tensor that it added.
 
     Attributes:
-        public: Tensors that keep their names as they are: the graph's outputs.
+        public: Names of the graph's outputs, which get no prefix.
+        nodes: Added nodes in execution order.
+        constants: Added initializers by name.
     """
 
     public: Sequence[str]
@@ -27,7 +29,7 @@ class Tail:
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
     def constant(self, name: str, value: Any, dtype: type[np.generic]) -> str:
-        """A constant; the same name again must be the same thing."""
+        """Add a constant; a name that is used again must stand for equal values."""
         name = f"{PREFIX}{name}"
         tensor = numpy_helper.from_array(np.asarray(value, dtype), name)
         if self.constants.setdefault(name, tensor) != tensor:
@@ -35,13 +37,13 @@ class Tail:
         return name
 
     def op(self, op_type: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """A node with one output."""
+        """Add a node with one output."""
         return self.ops(op_type, inputs, (name,), **attributes)[0]
 
     def ops(
         self, op_type: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
     ) -> list[str]:
-        """A node with several outputs."""
+        """Add a node with several outputs."""
         made = [name if name in self.public else f"{PREFIX}{name}" for name in names]
         taken = {output for node in self.nodes for output in node.output} | self.constants.keys()
         if not taken.isdisjoint(made):
@@ -52,5 +54,5 @@ class Tail:
         return made
 
     def reshape(self, source: str, name: str, shape: Sequence[int]) -> str:
-        """A Reshape to a static shape."""
+        """Add a Reshape to a static shape."""
         return self.op("Reshape", [source, self.constant(f"{name}.shape", shape, np.int64)], name)

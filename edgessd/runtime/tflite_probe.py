@@ -13,7 +13,7 @@ from edgessd.runtime.backend import Tensor, require_tensor
 from edgessd.runtime.tflite_backend import load_library, make_interpreter, tensor_spec
 
 
-class LiteRtTrace:
+class LiteRtProbe:
     """Runs a .tflite on LiteRT's own kernels, which keep every tensor that they write.
 
     XNNPACK takes a whole subgraph and keeps none.

@@ -21,7 +21,7 @@ from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.verify import checked, make_session
 from edgessd.lower.tensorrt.detection import append_detection
-from edgessd.lower.tensorrt.tail import Tail
+from edgessd.lower.tensorrt.op_writer import OpWriter
 from edgessd.model.new_detector import new_detector
 from edgessd.runtime.postprocess_op import OpPostprocessor, outputs_by_name
 
@@ -51,14 +51,14 @@ def make_contract(anchors: AnchorSpec) -> Callable[..., Contract]:
     return make
 
 
-def tail_session(contract: Contract, suppression: Suppression, *, limit: int = 5000):
-    """The tail alone, on raw outputs as its inputs, and its outputs' descriptions."""
+def postprocess_session(contract: Contract, suppression: Suppression, *, limit: int = 5000):
+    """Decoding and suppression alone, on raw outputs as inputs, and descriptions of the outputs."""
     shapes = ((1, contract.anchors.count, 4), (1, contract.anchors.count, contract.columns))
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in zip(OUTPUTS, shapes, strict=True)
     ]
-    graph = helper.make_graph([], "tail", values, values)
+    graph = helper.make_graph([], "postprocess", values, values)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model, specs = append_detection(model, contract, suppression=suppression, limit=limit)
     model = checked(model, after="append_detection")
@@ -82,7 +82,7 @@ def found_by_core(contract: Contract, outputs: list[np.ndarray]) -> Detections:
     return Postprocessor(contract, *specs)(*outputs, WHOLE)
 
 
-def found_by_tail(contract: Contract, session, specs, outputs: list[np.ndarray]) -> Detections:
+def found_by_graph(contract: Contract, session, specs, outputs: list[np.ndarray]) -> Detections:
     names = [spec.name for spec in specs]
     values = dict(
         zip(names, session.run(names, dict(zip(OUTPUTS, outputs, strict=True))), strict=True)
@@ -118,12 +118,12 @@ def test_finds_what_core_finds(
 ) -> None:
     scoring = Scoring(activation=activation, background=background)
     contract = make_contract(scoring=scoring, box_code=BoxCode(centre_variance=0.15))
-    session, specs, _ = tail_session(contract, suppression)
+    session, specs, _ = postprocess_session(contract, suppression)
     for seed in range(4):
         outputs = random_outputs(contract, seed)
         expected = found_by_core(contract, outputs)
         assert len(expected) > 20
-        assert_same(expected, found_by_tail(contract, session, specs, outputs))
+        assert_same(expected, found_by_graph(contract, session, specs, outputs))
 
 
 @pytest.mark.parametrize("suppression", WAYS)
@@ -140,12 +140,12 @@ def test_limits_are_those_of_the_contract(
     make_contract: Callable[..., Contract], nms: Nms, suppression: Suppression
 ) -> None:
     contract = make_contract(nms=nms)
-    session, specs, _ = tail_session(contract, suppression)
+    session, specs, _ = postprocess_session(contract, suppression)
     for seed in range(2):
         outputs = random_outputs(contract, seed)
         expected = found_by_core(contract, outputs)
         assert 0 < len(expected) <= nms.max_detections
-        assert_same(expected, found_by_tail(contract, session, specs, outputs))
+        assert_same(expected, found_by_graph(contract, session, specs, outputs))
 
 
 @pytest.mark.parametrize("suppression", WAYS)
@@ -153,10 +153,10 @@ def test_an_empty_image_gives_nothing(
     make_contract: Callable[..., Contract], suppression: Suppression
 ) -> None:
     contract = make_contract()
-    session, specs, _ = tail_session(contract, suppression)
+    session, specs, _ = postprocess_session(contract, suppression)
     codes, scores = random_outputs(contract, 0)
     scores[..., 0] = 50.0  # background
-    assert len(found_by_tail(contract, session, specs, [codes, scores])) == 0
+    assert len(found_by_graph(contract, session, specs, [codes, scores])) == 0
 
 
 @pytest.mark.parametrize("suppression", WAYS)
@@ -164,12 +164,12 @@ def test_codes_beyond_all_bounds_stay_numbers(
     make_contract: Callable[..., Contract], suppression: Suppression
 ) -> None:
     contract = make_contract()
-    session, specs, _ = tail_session(contract, suppression)
+    session, specs, _ = postprocess_session(contract, suppression)
     codes, scores = random_outputs(contract, 0)
     codes[0, ::7, 2:] = 1e6
     assert_same(
         found_by_core(contract, [codes, scores]),
-        found_by_tail(contract, session, specs, [codes, scores]),
+        found_by_graph(contract, session, specs, [codes, scores]),
     )
 
 
@@ -179,17 +179,17 @@ def test_one_label_and_few_anchors_fill_less_than_the_outputs(
     nms = Nms(score_threshold=0.01, iou_threshold=0.5, max_candidates=20, max_detections=90)
     contract = make_contract(labels=("a",), nms=nms)
     for suppression in WAYS:
-        session, specs, _ = tail_session(contract, suppression)
+        session, specs, _ = postprocess_session(contract, suppression)
         assert specs[0].shape == (1, 90, 4)
         outputs = random_outputs(contract, 3)
         expected = found_by_core(contract, outputs)
         assert 0 < len(expected) <= 20
-        assert_same(expected, found_by_tail(contract, session, specs, outputs))
+        assert_same(expected, found_by_graph(contract, session, specs, outputs))
 
 
 def test_the_devices_limit_cuts_the_candidates(make_contract: Callable[..., Contract]) -> None:
     contract = make_contract()
-    _, _, model = tail_session(contract, "layer", limit=123)
+    _, _, model = postprocess_session(contract, "layer", limit=123)
     (layer,) = [node for node in model.graph.node if node.op_type == "NonMaxSuppression"]
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
@@ -204,7 +204,7 @@ def test_the_devices_limit_cuts_the_candidates(make_contract: Callable[..., Cont
 def test_only_two_tensors_have_an_open_shape(
     make_contract: Callable[..., Contract], suppression: Suppression
 ) -> None:
-    _, _, model = tail_session(make_contract(), suppression)
+    _, _, model = postprocess_session(make_contract(), suppression)
     static = {
         value.name
         for value in (*model.graph.value_info, *model.graph.output, *model.graph.input)
@@ -245,14 +245,14 @@ def test_a_chain_of_suppressions_longer_than_the_rounds_keeps_a_box_too_many_and
     assert len(expected) == chain // 2
     found = {}
     for suppression in WAYS:
-        session, specs, _ = tail_session(contract, suppression)
-        found[suppression] = found_by_tail_of(session, specs, codes, scores)
+        session, specs, _ = postprocess_session(contract, suppression)
+        found[suppression] = count_found(session, specs, codes, scores)
     assert found["layer"] == len(expected)
     # Sixteen rounds settle the first sixteen links; of the others none is suppressed yet.
     assert found["operators"] == 8 + (chain - 16)
 
 
-def found_by_tail_of(session, specs, codes: np.ndarray, scores: np.ndarray) -> int:
+def count_found(session, specs, codes: np.ndarray, scores: np.ndarray) -> int:
     count = session.run([specs[3].name], dict(zip(OUTPUTS, (codes, scores), strict=True)))[0]
     return int(count[0])
 
@@ -262,17 +262,17 @@ def test_more_detections_than_tensorrt_sorts_are_refused(
 ) -> None:
     contract = make_contract(nms=Nms(max_detections=4000))
     with pytest.raises(LoweringError, match=r"up to 3840.*4000.*--postprocess raw"):
-        tail_session(contract, "layer")
+        postprocess_session(contract, "layer")
 
 
 def test_names_are_given_once() -> None:
-    tail = Tail(public=())
-    tail.constant("one", 1, np.float32)
-    tail.constant("one", 1, np.float32)
+    writer = OpWriter(public=())
+    writer.constant("one", 1, np.float32)
+    writer.constant("one", 1, np.float32)
     with pytest.raises(ValueError, match="Two constants"):
-        tail.constant("one", 2, np.float32)
-    tail.op("Relu", ["x"], "made")
+        writer.constant("one", 2, np.float32)
+    writer.op("Relu", ["x"], "made")
     with pytest.raises(ValueError, match="Two tensors"):
-        tail.op("Relu", ["x"], "made")
+        writer.op("Relu", ["x"], "made")
     with pytest.raises(ValueError, match="Two tensors"):
-        tail.op("Relu", ["x"], "one")
+        writer.op("Relu", ["x"], "one")
