@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from edgessd.bench.comparison import Findings, Image, MeasuredModel
 from edgessd.core.contract import Nms
@@ -25,9 +26,7 @@ def measured_model(detector: Detector, name: str) -> MeasuredModel:
         detector: Opened; it stays the caller's to close.
         name: As the measurements shall call it.
     """
-    decodes_itself = detector.contract is None or (
-        detector.manifest is not None and detector.manifest.postprocess == "op"
-    )
+    decodes_itself = detector.model.ends_in_op
     detector.nms = _AFTER_OP if decodes_itself else EVALUATION_NMS
     notes = list(detector.notes)
     if decodes_itself:
@@ -55,9 +54,9 @@ def without_xnnpack(detector: Detector) -> None:
     from edgessd.runtime.tflite_backend import LiteRtBackend
 
     # One thread: they wait for each other by spinning, and two take four times the time of one.
-    slower = LiteRtBackend(detector.engine_path, threads=1, xnnpack=False)
+    slower = LiteRtBackend(detector.model.engine_path, threads=1, xnnpack=False)
     detector.backend.close()
-    detector.backend = slower
+    detector.model = replace(detector.model, backend=slower)
 
 
 def engine_sentence(details: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""`Detector`: a model file in, named boxes out. What every camera, benchmark and evaluation calls."""
+"""`Detector`: open a model file and find labeled boxes in images."""
 
 from __future__ import annotations
 
@@ -11,41 +11,32 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.contract import Nms
+from edgessd.core.contract import Nms, Preprocess
 from edgessd.core.detections import Detections
-from edgessd.core.errors import BackendError
 from edgessd.core.preprocess import ImageTransform, preprocess_image
-from edgessd.runtime.backend import Tensor
-from edgessd.runtime.opening import ModelOptions, open_model
+from edgessd.runtime.backend import Backend, Tensor
+from edgessd.runtime.opened_model import ModelOptions, OpenedModel
+from edgessd.runtime.opening import open_model
 
 ImageArray = NDArray[np.uint8]
 
 
 class Detector:
-    """Runs a bundle, a foreign .tflite with TFLite's post-process op, or an edgessd .onnx.
+    """Runs a bundle, a foreign .tflite with TFLite's detection op, or an edgessd .onnx.
 
     Args:
-        model: A bundle's folder, a .tflite, or an .onnx that `edgessd` exported.
+        model: Folder of a bundle, a .tflite, or an .onnx that edgessd exported.
         backend: A name from `runtime.catalog`; None takes the target's first.
-        threads: CPU threads; None takes the target's, at most the cores there are.
-        nms: Settings other than the model's own.
-        labels: A label file, for a foreign .tflite that brings none.
+        threads: CPU threads; None takes the target's number, at most the cores there are.
+        nms: Suppression settings instead of the model's own.
+        labels: Label file for a foreign .tflite without labels.
 
     Attributes:
-        path: The model as given.
-        name: The bundle's name, else the file's.
-        target: What the bundle was built for, `foreign` for anything but a bundle.
-        scheme: Quantization scheme, `unknown` for a foreign .tflite.
-        backend: What executes the engine.
-        engine_path, engine_format: The engine's file.
-        preprocessing, labels: What the detector does with a frame, and what it can find.
-        contract: None for a foreign model.
-        manifest: None for anything but a bundle.
-        notes: What a person should know, e.g. that a model's normalization had to be assumed.
+        model: The opened model: engine, contract, manifest.
 
     Raises:
-        BundleError: A bundle that doesn't hold, or isn't finished (see `backend`).
-        BackendError: A library that is missing, or a model it refuses.
+        BundleError: A bundle that is damaged, or whose engine can't run here (see `backend`).
+        BackendError: A library that is missing, or a model that it refuses.
 
     Example:
         >>> with Detector("dist/codes-host") as detector:  # doctest: +SKIP
@@ -62,50 +53,44 @@ class Detector:
         nms: Nms | None = None,
         labels: str | Path | None = None,
     ) -> None:
-        self.path = Path(model)
-        if threads is not None and threads < 1:
-            raise BackendError(
-                "There is nothing to run on", expected="threads >= 1", found=str(threads)
-            )
         options = ModelOptions(
             backend=backend,
             threads=threads,
             nms=nms,
             labels=Path(labels) if labels is not None else None,
         )
-        opened = open_model(self.path, options)
-        self.backend = opened.backend
-        self.preprocessing = opened.preprocessing
-        self.labels = opened.labels
-        self.contract = opened.contract
-        self.manifest = opened.manifest
-        self.notes = opened.notes
-        self.name = opened.manifest.name if opened.manifest else self.path.stem
-        self.target = opened.manifest.target if opened.manifest else "foreign"
-        self.scheme = opened.scheme
-        self.engine_path = opened.engine_path
-        self.engine_format = opened.engine_format
-        self._make_postprocess = opened.make_postprocess
-        self.nms = opened.nms
+        self.model: OpenedModel = open_model(Path(model), options)
+        self.nms = self.model.nms
 
     @property
-    def nms(self) -> Nms:
-        """Suppression settings; assigning others takes effect with the next frame."""
-        return self._nms
-
-    @nms.setter
-    def nms(self, nms: Nms) -> None:
-        self._nms = nms
-        self._postprocess = self._make_postprocess(nms)
+    def name(self) -> str:
+        """Name of the bundle, else of the file without its suffix."""
+        return self.model.name
 
     @property
-    def score_threshold(self) -> float:
-        """Detections scored at or below it are dropped."""
-        return self._nms.score_threshold
+    def target(self) -> str:
+        """Target of the bundle; `foreign` for any other file."""
+        return self.model.target
 
-    @score_threshold.setter
-    def score_threshold(self, threshold: float) -> None:
-        self.nms = msgspec.structs.replace(self._nms, score_threshold=threshold)
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; `Detections.class_ids` index them."""
+        return self.model.labels
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for a person, e.g. that a model's normalization had to be assumed."""
+        return self.model.notes
+
+    @property
+    def backend(self) -> Backend:
+        """Backend that executes the engine."""
+        return self.model.backend
+
+    @property
+    def preprocessing(self) -> Preprocess:
+        """Steps from a frame to the engine's input."""
+        return self.model.preprocessing
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -114,35 +99,57 @@ class Detector:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What a benchmark has to state of the engine: backend, library, version, threads, delegate."""
+        """Backend, library, version, threads and delegate, for the record of a measurement."""
         return {"backend": self.backend.name, **self.backend.details}
 
+    @property
+    def nms(self) -> Nms:
+        """Suppression settings; new ones take effect with the next frame."""
+        return self._nms
+
+    @nms.setter
+    def nms(self, nms: Nms) -> None:
+        self._nms = nms
+        self._postprocess = self.model.make_postprocess(nms)
+
+    @property
+    def score_threshold(self) -> float:
+        """Score in [0, 1); detections at or below it are dropped."""
+        return self._nms.score_threshold
+
+    @score_threshold.setter
+    def score_threshold(self, threshold: float) -> None:
+        self.nms = msgspec.structs.replace(self._nms, score_threshold=threshold)
+
     def __call__(self, frame_bgr: ImageArray) -> Detections:
-        """Detect in one (H, W, 3) uint8 BGR frame of any size."""
+        """Detect objects in one (H, W, 3) uint8 BGR frame of any size."""
         tensor, transform = self.preprocess(frame_bgr)
         return self.postprocess(self.infer(tensor), transform)
 
     def preprocess(
         self, frame_bgr: ImageArray, out: Tensor | None = None
     ) -> tuple[Tensor, ImageTransform]:
-        """First stage: the engine's input, and where the frame landed in it.
+        """Make the engine's input from a frame: the first stage.
 
         Args:
             frame_bgr: (H, W, 3) uint8.
             out: Array of `backend.input`'s shape and dtype to write into; made if absent.
+
+        Returns:
+            The input, and the transform from the frame to it.
         """
         return preprocess_image(frame_bgr, self.preprocessing, self.backend.input, out)
 
     def infer(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Second stage: raw outputs by name, valid until the next call."""
+        """Run the engine: the second stage. Raw outputs by name, valid until the next call."""
         return self.backend.infer(tensor)
 
     def postprocess(self, outputs: Mapping[str, Tensor], transform: ImageTransform) -> Detections:
-        """Third stage: decode and suppress, in pixels of the original frame."""
+        """Decode and suppress raw outputs: the third stage. Boxes are pixels of the frame."""
         return self._postprocess(outputs, transform)
 
     def close(self) -> None:
-        """Free the engine. Calling it twice is fine."""
+        """Free the engine. A second call does nothing."""
         self.backend.close()
 
     def __enter__(self) -> Detector:

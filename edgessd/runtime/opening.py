@@ -1,4 +1,4 @@
-"""Open whatever a detector can be: a bundle, an edgessd .onnx, a foreign .tflite."""
+"""Open a bundle, an edgessd .onnx or a foreign .tflite for detection."""
 
 from __future__ import annotations
 
@@ -9,67 +9,26 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgessd.bundle.manifest import MANIFEST_NAME, Manifest
+from edgessd.bundle.manifest import MANIFEST_NAME
 from edgessd.bundle.store import Bundle, open_bundle
-from edgessd.core.contract import Contract, Nms, Preprocess
+from edgessd.core.contract import Contract, Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError, BundleError, EdgessdError, TargetError
+from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES
+from edgessd.core.onnx_metadata import CONTRACT_KEY, QUANTIZATION_KEY
 from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.backend import Backend, Tensor
 from edgessd.runtime.catalog import default_threads, open_engine
 from edgessd.runtime.foreign_tflite import read_foreign_model
+from edgessd.runtime.opened_model import ModelOptions, OpenedModel, Postprocess
 from edgessd.runtime.postprocess_op import OpPostprocessor, outputs_by_name
 from edgessd.target.load import load_target
 
-CONTRACT_KEY = "edgessd.contract"
-QUANTIZATION_KEY = "edgessd.quantization"
-
-Postprocess = Callable[[Mapping[str, Tensor], ImageTransform], Detections]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions:
-    """How a model shall be opened; None leaves the choice to the model and its target."""
-
-    backend: str | None = None
-    threads: int | None = None
-    nms: Nms | None = None
-    labels: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpenedModel:
-    """What each kind of model comes down to.
-
-    Attributes:
-        backend: Executes the engine.
-        engine_path: The engine's file.
-        engine_format: `tflite` or `onnx`.
-        scheme: Quantization scheme, `unknown` for a foreign model.
-        preprocessing, labels, nms: What happens before and after it.
-        make_postprocess: The third stage for any NMS settings.
-        contract: None for a foreign model.
-        manifest: None for anything but a bundle.
-        notes: What a person should know.
-    """
-
-    backend: Backend
-    engine_path: Path
-    engine_format: str
-    scheme: str
-    preprocessing: Preprocess
-    labels: tuple[str, ...]
-    nms: Nms
-    make_postprocess: Callable[[Nms], Postprocess]
-    contract: Contract | None = None
-    manifest: Manifest | None = None
-    notes: tuple[str, ...] = ()
-
 
 def open_model(path: Path, options: ModelOptions) -> OpenedModel:
-    """Recognise a model by what it is and open it; raises as `Detector` says."""
+    """Recognize the kind of a model and open it; raises the errors that `Detector` lists."""
     if path.name == MANIFEST_NAME:
         path = path.parent
     if path.is_dir():
@@ -83,7 +42,7 @@ def open_model(path: Path, options: ModelOptions) -> OpenedModel:
     if (path.parent / MANIFEST_NAME).is_file():
         raise BundleError(
             f"{path} is the engine of a bundle",
-            expected="the bundle's folder, whose manifest says how to read it",
+            expected="the bundle's folder, whose manifest describes the engine",
             found="the engine alone",
             fix=f"Give {path.parent} instead",
         )
@@ -105,7 +64,10 @@ def _open_bundle(bundle: Bundle, options: ModelOptions) -> OpenedModel:
     manifest = bundle.manifest
     if options.labels is not None:
         raise BackendError(
-            "A bundle carries its labels", found=f"--labels {options.labels}", fix="Leave it out"
+            "A bundle has labels of its own",
+            expected="no --labels",
+            found=f"--labels {options.labels}",
+            fix="Leave --labels out",
         )
     preferred, threads = _target_defaults(manifest.target)
     engine = _engine_of(bundle, options)
@@ -138,7 +100,14 @@ def _open_bundle(bundle: Bundle, options: ModelOptions) -> OpenedModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Engine:
-    """The file to execute; `stated` where the manifest's engine entry describes its tensors."""
+    """The engine file of a bundle on this machine.
+
+    Attributes:
+        path: The file.
+        format: `tflite`, `onnx` or `tensorrt`.
+        stated: True if the manifest's engine entry describes the tensors of this file.
+        notes: Sentences for a person.
+    """
 
     path: Path
     format: str
@@ -147,7 +116,7 @@ class _Engine:
 
 
 def _engine_of(bundle: Bundle, options: ModelOptions) -> _Engine:
-    """The bundle's engine, the one compiled from it for this machine, or the graph that stands for it."""
+    """Choose the bundle's engine, the one compiled from it for this machine, or its graph."""
     manifest = bundle.manifest
     if manifest.finish is None:
         return _Engine(path=bundle.engine_path, format=manifest.engine.format)
@@ -164,16 +133,15 @@ def _engine_of(bundle: Bundle, options: ModelOptions) -> _Engine:
         return _compiled(bundle)
     except BackendError as error:
         raise BundleError(
-            f"{bundle.directory} can't run here as {manifest.target} runs it: {error.problem}",
+            f"The engine of {bundle.directory} for {manifest.target} can't run here: {error.problem}",
             expected=error.expected,
             found=error.found,
-            fix=f"{error.fix}. Or run the graph it is compiled from, as the reference: "
-            "--backend onnxruntime",
+            fix=f"{error.fix}. Or run the graph that it is compiled from: --backend onnxruntime",
         ) from error
 
 
 def _compiled(bundle: Bundle) -> _Engine:
-    """The plan in the bundle, or the one for this GPU out of the engine cache, compiled if need be."""
+    """Choose the plan in the bundle, else the cached plan for this GPU, compiled if it is missing."""
     if not bundle.manifest.needs_finish:
         require_engine_support(bundle.manifest.target)
         return _Engine(path=bundle.engine_path, format="tensorrt")
@@ -184,10 +152,10 @@ def _compiled(bundle: Bundle) -> _Engine:
 
 
 def require_engine_support(target: str) -> None:
-    """Refuse a machine without the TensorRT and the GPU that a target's engine needs.
+    """Check that this machine has the TensorRT and the GPU that a target's engine needs.
 
     Raises:
-        BackendError: What is missing, and the way to it.
+        BackendError: TensorRT, its Python binding, CUDA or the GPU is missing.
     """
     from edgessd.runtime.tensorrt.gpu import identify_gpu
     from edgessd.runtime.tensorrt.provider import find_provider, require_binding
@@ -198,10 +166,10 @@ def require_engine_support(target: str) -> None:
 
 
 def _target_defaults(name: str) -> tuple[tuple[str, ...], int]:
-    """Backends and threads of the target a bundle was built for."""
+    """Backends and number of threads of the target that a bundle was built for."""
     try:
         spec = load_target(name)
-    except TargetError:  # built with a target file of someone's own: the format decides
+    except TargetError:  # built with a target file of the user's own: the engine format decides
         return (), 4
     return spec.backends, spec.threads
 
@@ -211,7 +179,7 @@ def _open_onnx(path: Path, options: ModelOptions) -> OpenedModel:
     text = backend.metadata.get(CONTRACT_KEY)
     if text is None:
         raise BackendError(
-            f"{path} doesn't say how to read it",
+            f"{path} has no contract",
             expected=f"an .onnx that edgessd exported, with {CONTRACT_KEY} in its metadata",
             found=", ".join(backend.metadata) or "no metadata",
             fix="Import its checkpoint with `edgessd import` and build a bundle from that",
@@ -236,7 +204,7 @@ def _open_onnx(path: Path, options: ModelOptions) -> OpenedModel:
 
 
 def _scheme(backend: Backend) -> str:
-    """Of a graph file: a float one says nothing about quantization."""
+    """Quantization scheme of an edgessd .onnx; `float` where its metadata has none."""
     text = backend.metadata.get(QUANTIZATION_KEY)
     return str(msgspec.json.decode(text)["scheme"]) if text else "float"
 
@@ -255,7 +223,7 @@ def _open_foreign(path: Path, options: ModelOptions) -> OpenedModel:
         scheme="unknown",
         preprocessing=model.preprocess,
         labels=model.labels,
-        # The op has suppressed with the settings its author chose; nothing is added to them unasked.
+        # The op has already suppressed with its author's settings; an IoU of 1 suppresses nothing more.
         nms=options.nms or Nms(iou_threshold=1.0),
         make_postprocess=make_postprocess,
         notes=model.notes,
@@ -266,7 +234,7 @@ def _op_postprocess(bundle: Bundle, backend: Backend) -> Callable[[Nms], Postpro
     roles = outputs_by_name(backend.outputs)
     if roles is None:
         raise BundleError(
-            f"{bundle.directory} doesn't name its detection outputs",
+            f"The outputs of {bundle.directory} aren't those of a detection op",
             found=", ".join(output.name for output in backend.outputs),
             fix="Build it again with `edgessd build`",
         )
@@ -275,18 +243,18 @@ def _op_postprocess(bundle: Bundle, backend: Backend) -> Callable[[Nms], Postpro
 
 def _raw_postprocess(contract: Contract, backend: Backend) -> Callable[[Nms], Postprocess]:
     outputs = {output.name: output for output in backend.outputs}
-    if {"box_codes", "class_scores"} - set(outputs):
+    if not {BOX_CODES, CLASS_SCORES} <= outputs.keys():
         raise BackendError(
-            "The engine isn't a raw SSD head",
-            expected="outputs box_codes and class_scores",
+            "The engine's outputs aren't those of a raw SSD head",
+            expected=f"outputs {BOX_CODES} and {CLASS_SCORES}",
             found=", ".join(outputs),
         )
 
     def make_postprocess(nms: Nms) -> Postprocess:
-        decode = Postprocessor(contract, outputs["box_codes"], outputs["class_scores"], nms=nms)
+        decode = Postprocessor(contract, outputs[BOX_CODES], outputs[CLASS_SCORES], nms=nms)
 
         def postprocess(values: Mapping[str, Tensor], transform: ImageTransform) -> Detections:
-            return decode(values["box_codes"], values["class_scores"], transform)
+            return decode(values[BOX_CODES], values[CLASS_SCORES], transform)
 
         return postprocess
 
@@ -294,7 +262,7 @@ def _raw_postprocess(contract: Contract, backend: Backend) -> Callable[[Nms], Po
 
 
 def _require_same_tensors(bundle: Bundle, backend: Backend) -> None:
-    """The engine must be what the manifest says it is: a hash alone can't tell that."""
+    """Check that the engine has the tensors that the manifest states; a hash doesn't prove that."""
     engine = bundle.manifest.engine
     stated = {spec.name: spec for spec in (*engine.inputs, *engine.outputs)}
     found = {spec.name: spec for spec in (backend.input, *backend.outputs)}
@@ -308,7 +276,7 @@ def _require_same_tensors(bundle: Bundle, backend: Backend) -> None:
     for name, spec in stated.items():
         if not _same_tensor(spec, found[name]):
             raise BundleError(
-                f"The engine's tensor {name} isn't what the manifest of {bundle.directory} states",
+                f"The engine's tensor {name} differs from the manifest of {bundle.directory}",
                 expected=str(spec),
                 found=str(found[name]),
                 fix="Build it again with `edgessd build`",

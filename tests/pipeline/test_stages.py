@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def test_an_engine_that_overlaps_gets_a_frame_during_another(
     engine = QueuedEngine(detector.backend)
     assert isinstance(engine, Overlapping)
     assert not isinstance(detector.backend, Overlapping)
-    detector.backend = engine
+    detector.model = replace(detector.model, backend=engine)
     require_same(run(PhotoSource(pictures), detector), pictures, detector)
     assert engine.most_in_flight == 2
 

@@ -47,8 +47,8 @@ def test_the_op_finds_what_the_raw_outputs_decode_to(tiny_bundles: Bundles, phot
     """Same integers, two decoders: TFLite's in the engine and ours."""
     raw, op = (Detector(tiny_bundles[name].directory) for name in ("host", "android"))
     raw.nms = msgspec.structs.replace(raw.nms, score_threshold=0.3)
-    assert op.manifest is not None
-    assert op.manifest.postprocess == "op"
+    assert op.model.ends_in_op
+    assert not raw.model.ends_in_op
     compared = 0
     for path in list_images(photos):
         image = read_image(path)
@@ -76,10 +76,10 @@ def test_stages_are_what_a_call_does(tiny_bundles: Bundles, photo: np.ndarray) -
 
 def test_says_what_it_is(tiny_bundles: Bundles) -> None:
     with Detector(tiny_bundles["host"].directory, threads=1) as detector:
-        assert (detector.name, detector.target, detector.scheme) == ("tiny", "host", "affine")
+        assert (detector.name, detector.target, detector.model.scheme) == ("tiny", "host", "affine")
         assert detector.labels == ("cat", "dog", "bird")
         assert detector.input_size == (96, 96)
-        assert detector.engine_path.name == "engine.tflite"
+        assert detector.model.engine_path.name == "engine.tflite"
         assert detector.details["backend"] == "litert"
         assert detector.details["threads"] == 1
 
@@ -114,8 +114,8 @@ def test_an_onnx_of_ours_runs_by_the_contract_it_carries(
         Detector(path, nms=EAGER) as alone,
         Detector(tiny_bundles[target].directory, backend="onnxruntime", nms=EAGER) as bundled,
     ):
-        assert alone.scheme == scheme
-        assert alone.manifest is None
+        assert alone.model.scheme == scheme
+        assert alone.model.manifest is None
         np.testing.assert_array_equal(alone(photo).boxes, bundled(photo).boxes)
 
 
@@ -125,7 +125,7 @@ def test_a_foreign_onnx_is_refused(tiny_bundles: Bundles, tmp_path: Path) -> Non
     model = onnx.load(tiny_bundles["host-float"].engine_path)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
-    with pytest.raises(BackendError, match=r"doesn't say how to read it.*edgessd import"):
+    with pytest.raises(BackendError, match=r"has no contract.*edgessd import"):
         Detector(tmp_path / "foreign.onnx")
 
 
@@ -171,7 +171,7 @@ def test_a_manifest_that_lies_about_its_engine_is_refused(
         ),
     )
     write_bundle(tmp_path / "lying", lying, content)
-    with pytest.raises(BundleError, match="isn't what the manifest"):
+    with pytest.raises(BundleError, match="differs from the manifest"):
         Detector(tmp_path / "lying")
 
 
@@ -197,7 +197,7 @@ def test_a_bundle_for_a_target_unknown_here_still_runs(
 
 
 def test_a_bundle_takes_no_label_file(tiny_bundles: Bundles, tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="carries its labels"):
+    with pytest.raises(BackendError, match="labels of its own"):
         Detector(tiny_bundles["host"].directory, labels=tmp_path / "labels.txt")
 
 
