@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgessd.core.detections import Detections
+from edgessd.core.drawing import WHITE, class_color, draw_box
 from edgessd.core.errors import DataError
 from edgessd.core.files import replacing
 from edgessd.metrics.ground_truth import LabeledImage
@@ -19,16 +20,10 @@ _PHOTOS, _COLUMNS = 8, 4
 _TILE = 360
 _MARGIN, _CAPTION = 8, 22
 _SHOWN_SCORE = 0.3
-_TRUTH = (255, 255, 255)
-# Distinct on photos and for colour-blind eyes (Okabe and Ito, 2008), in BGR.
-_PALETTE = (
-    (0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240),
-    (178, 114, 0), (0, 94, 213), (167, 121, 204),
-)  # fmt: skip
 
 
 def draw_sheet(evaluator: Evaluator, model: nn.Module, path: Path) -> None:
-    """Draw up to eight evenly chosen photos: ground truth thin and white, detections in colours."""
+    """Draw up to eight evenly chosen photos: ground truth in thin white, detections in class colors."""
     count = len(evaluator.photos)
     indices = sorted({round(position) for position in np.linspace(0, count - 1, _PHOTOS)})
     tiles = []
@@ -59,14 +54,13 @@ def draw_tile(
     view = tile[top : top + size[1], left : left + size[0]]
     view[:] = small
     for box in truth.boxes * ratio:
-        _rectangle(view, box, _TRUTH, 1)
+        draw_box(view, box, WHITE, width=1)
     shown = found[found.scores > _SHOWN_SCORE]
     for box, score, class_id in zip(
         shown.boxes * ratio, shown.scores, shown.class_ids, strict=True
     ):
-        colour = _PALETTE[int(class_id) % len(_PALETTE)]
-        _rectangle(view, box, colour, 2)
-        _tag(view, box, f"{shown.labels[class_id]} {score:.2f}", colour)
+        caption = f"{shown.labels[class_id]} {score:.2f}"
+        draw_box(view, box, class_color(int(class_id)), caption, width=2)
     caption = f"{truth.path.name}  {len(shown)} found, {len(truth.boxes)} true"
     _text(tile, caption[:52], (4, _TILE + 15), (220, 220, 220))
     return tile
@@ -82,23 +76,6 @@ def _arranged(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         top, left = _MARGIN + row * step_y, _MARGIN + column * step_x
         sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return sheet
-
-
-def _rectangle(
-    image: NDArray[np.uint8], box: NDArray[np.float32], colour: tuple[int, int, int], thickness: int
-) -> None:
-    x1, y1, x2, y2 = (round(float(value)) for value in box)
-    cv2.rectangle(image, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
-
-
-def _tag(
-    image: NDArray[np.uint8], box: NDArray[np.float32], text: str, colour: tuple[int, int, int]
-) -> None:
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.34, 1)
-    x = min(max(0, round(float(box[0]))), max(0, image.shape[1] - width - 4))
-    y = max(height + 4, round(float(box[1])))
-    cv2.rectangle(image, (x, y - height - 4), (x + width + 4, y), colour, cv2.FILLED)
-    _text(image, text, (x + 2, y - 3), (0, 0, 0))
 
 
 def _text(

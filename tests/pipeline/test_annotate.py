@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from edgessd.core.detections import Detections
-from edgessd.pipeline.annotate import annotate, class_color
+from edgessd.core.drawing import class_color
+from edgessd.pipeline.annotate import annotate
 from edgessd.pipeline.events import RegionState
 
 
@@ -42,12 +42,6 @@ def test_box_edge_has_the_class_color() -> None:
 def test_nothing_found_leaves_the_picture_alone() -> None:
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     assert (annotate(image, Detections.empty(("a",))) == image).all()
-
-
-def test_neighbouring_classes_differ_in_color() -> None:
-    colors = [np.array(class_color(i), int) for i in range(20)]
-    distances = [np.abs(a - b).sum() for a, b in pairwise(colors)]
-    assert min(distances) > 100
 
 
 def region(kind: str, points: tuple[tuple[float, float], ...], **counts: int) -> RegionState:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import anyio.to_thread
 
-from edgessd.pipeline.annotate import class_color
+from edgessd.core.drawing import class_color
 from edgessd.pipeline.live.history import History
 from edgessd.pipeline.live.pictures import Pictures
 from edgessd.pipeline.status import PipelineStatus

@@ -129,7 +129,7 @@ def boxes_drawn(chrome: Any) -> int:
             if (Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 60) count++;
         return count;
     """
-    from edgessd.pipeline.annotate import class_color
+    from edgessd.core.drawing import class_color
 
     blue, green, red = class_color(chrome.labels.index("aruco"))
     return int(chrome.execute_script(script, [red, green, blue]))
