@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgessd.core.errors import ConfigError
 from edgessd.pipeline.bounded_queue import BoundedQueue
 from edgessd.pipeline.controls import Controls
 from edgessd.pipeline.engines import open_detectors
@@ -42,7 +43,8 @@ class Pipeline:
         detectors: A bundle, .tflite or .onnx, or opened detectors. Several, of the same model, share
             the frames: one for each Edge TPU, say. Detectors opened here are closed here.
         sinks: Where results go, in order.
-        tracking: Makes the tracking of one stream; None for none.
+        tracking: Makes the tracking of each stream, or the tracking of each stream in the order of the
+            sources, None for a stream without. None is no tracking at all.
 
     Attributes:
         sources: As opened.
@@ -67,7 +69,7 @@ class Pipeline:
         detectors: str | Path | Detector | Sequence[Detector],
         sinks: Sequence[Sink] = (),
         *,
-        tracking: Callable[[], Tracking] | None = None,
+        tracking: Callable[[], Tracking] | Sequence[Tracking | None] | None = None,
     ) -> None:
         self._closing = ExitStack()
         with ExitStack() as undo:
@@ -76,11 +78,11 @@ class Pipeline:
             self._detectors = _opened_detectors(detectors, undo, live=live)
             self._closing = undo.pop_all()
         self.detector = self._detectors[0]
-        self.controls = Controls(self.detector)
+        self.controls = Controls(self.detector, streams=len(self.sources))
         self.meter = Meter()
         self.meters = tuple(Meter() for _ in self.sources)
         self._started = time.perf_counter()
-        self._tracking = [tracking() for _ in self.sources] if tracking else None
+        self._tracking = _tracking_of_each(tracking, len(self.sources))
         self._streams = Streams(self.sources)
         self._stages = Stages(self._streams, self._detectors)
         self._workers = [SinkWorker(sink, live=self._streams.live) for sink in sinks]
@@ -172,11 +174,12 @@ class Pipeline:
         start = time.perf_counter()
         frame = inferred.frame
         detections = self.detector.postprocess(inferred.outputs, inferred.transform)
-        detections = self.controls.choose(detections)
+        detections = self.controls.choose(detections, frame.stream)
         events: tuple[Event, ...] = ()
         regions: tuple[RegionState, ...] = ()
-        if self._tracking is not None:
-            detections, events, regions = self._tracking[frame.stream].update(frame, detections)
+        tracking = self._tracking[frame.stream]
+        if tracking is not None:
+            detections, events, regions = tracking.update(frame, detections)
         finished = time.perf_counter()
         seconds = StageSeconds(
             preprocess=inferred.preprocess_seconds,
@@ -213,6 +216,22 @@ class Pipeline:
             fps=meter.fps_lately,
             delay=meter.latencies()["delay"],
         )
+
+
+def _tracking_of_each(
+    tracking: Callable[[], Tracking] | Sequence[Tracking | None] | None, streams: int
+) -> tuple[Tracking | None, ...]:
+    if tracking is None:
+        return (None,) * streams
+    if callable(tracking):
+        return tuple(tracking() for _ in range(streams))
+    if len(tracking) != streams:
+        raise ConfigError(
+            "Each source needs its own tracking, or None",
+            expected=f"{streams} of them",
+            found=str(len(tracking)),
+        )
+    return tuple(tracking)
 
 
 def _opened_sources(
