@@ -11,7 +11,7 @@ from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
     from edgessd.train.config import TrainConfig
-    from edgessd.train.run import TrainResult
+    from edgessd.train.result import TrainResult
 
 Layer = dict[str, dict[str, Any]]
 

@@ -1,8 +1,7 @@
-"""SSD's data augmentation on uint8 images: one affine resampling, then colours.
+"""SSD's data augmentation on uint8 images: one affine resampling, then photometric distortion.
 
-Patch, zoom-out, flips and the resize to the network's input are composed into one rectangle of the
-source and one affine map, so an image is resampled once however much is done to it. Sections 2.2 and
-3.6 of the SSD paper (arXiv:1512.02325).
+Patch, zoom-out, flips and the resize to the network's input are composed into one affine map, so that
+each image is resampled once. Sections 2.2 and 3.6 of the SSD paper (arXiv:1512.02325).
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from edgessd.train.config import AugmentSettings
 _CROP_IOUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 _CROP_TRIALS = 20
 _MIN_SIDE_PIXELS = 2.0
-# OpenCV counts from the centre of the first pixel, boxes from its corner.
+# OpenCV's coordinates start at the center of the first pixel, those of boxes at its corner.
 _TO_CORNER = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]], np.float64)
 _TO_INDEX = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]], np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One image at the network's input size, with its ground truth.
+    """An image at the network's input size, with its ground truth.
 
     Attributes:
-        image: (height, width, 3) uint8, in the contract's colour order.
+        image: (height, width, 3) uint8, in the contract's color order.
         boxes: (n, 4) float32 xyxy in fractions of the input.
-        class_ids: (n,) int64.
-        ignore: (n,) bool; neither positive nor negative.
+        class_ids: (n,) int64 indices into the labels.
+        ignore: (n,) bool; true for boxes that are neither positive nor background.
     """
 
     image: NDArray[np.uint8]
@@ -52,16 +51,16 @@ def augment(
     settings: AugmentSettings,
     rng: np.random.Generator,
 ) -> Sample:
-    """Draw one augmented sample.
+    """Make one augmented sample.
 
     Args:
         image_bgr: (H, W, 3) uint8.
         boxes: (n, 4) float32 xyxy in pixels of `image_bgr`.
-        class_ids: (n,).
-        ignore: (n,).
-        preprocess: Size, resize rule and colour order of the network's input.
-        settings: What is done how often.
-        rng: All randomness; the same generator state gives the same sample.
+        class_ids: (n,) int64 indices into the labels.
+        ignore: (n,) bool; true for boxes that are neither positive nor background.
+        preprocess: Size, resize rule and color order of the network's input.
+        settings: Probabilities and strengths of the augmentations.
+        rng: Source of all random numbers; the same state gives the same sample.
     """
     height, width = image_bgr.shape[:2]
     region = np.array([0, 0, width, height], np.float32)
@@ -97,7 +96,11 @@ def _zoomed_out(width: int, height: int, largest: float, rng: np.random.Generato
 def _cropped(
     width: int, height: int, boxes: FloatArray, min_side: float, rng: np.random.Generator
 ) -> FloatArray:
-    """A patch that holds a box's centre and overlaps a box enough; the whole image if none is found."""
+    """Draw a patch that contains a box's center and reaches the drawn IoU with a box.
+
+    Returns:
+        (4,) xyxy in pixels; the whole image if no patch is found.
+    """
     whole = np.array([0, 0, width, height], np.float32)
     min_iou = _CROP_IOUS[rng.integers(len(_CROP_IOUS))]
     for _ in range(_CROP_TRIALS):
@@ -109,13 +112,13 @@ def _cropped(
         patch *= np.array([width, height, width, height], np.float32)
         if len(boxes) == 0:
             return patch
-        if _centres_inside(boxes, patch).any() and iou_matrix(boxes, patch[None]).max() >= min_iou:
+        if _centers_inside(boxes, patch).any() and iou_matrix(boxes, patch[None]).max() >= min_iou:
             return patch
     return whole
 
 
 def _region_to_input(region: FloatArray, preprocess: Preprocess) -> NDArray[np.float64]:
-    """3x3 affine map from source pixels to input pixels, at pixel corners."""
+    """Make the 3x3 affine map from source pixels to input pixels, at pixel corners."""
     span_x, span_y = region[2] - region[0], region[3] - region[1]
     scale_x, scale_y = preprocess.width / span_x, preprocess.height / span_y
     left = top = 0.0
@@ -152,10 +155,10 @@ def _flipped(
 
 
 def _place_boxes(sample: Sample, matrix: NDArray[np.float64], preprocess: Preprocess) -> Sample:
-    """Move the boxes as the image was moved.
+    """Map the boxes as the image was mapped.
 
-    A box whose centre left the picture, or of which less than two pixels remain, isn't learned; what
-    is still seen of it is ignored rather than taught as background.
+    A box isn't learned if its center lies outside of the input or one of its sides is shorter than
+    two pixels. Its visible part is marked as ignored, so that it isn't learned as background either.
     """
     boxes = sample.boxes
     if len(boxes) == 0:
@@ -165,10 +168,10 @@ def _place_boxes(sample: Sample, matrix: NDArray[np.float64], preprocess: Prepro
     second = boxes[:, 2:] @ linear.T + shift
     size = np.array([preprocess.width, preprocess.height], np.float64)
     corners = np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
-    centres = (first + second) / 2
+    centers = (first + second) / 2
     clipped = np.clip(corners, 0, np.tile(size, 2))
     sides = clipped[:, 2:] - clipped[:, :2]
-    learned = ((centres >= 0) & (centres < size)).all(axis=1) & (sides >= _MIN_SIDE_PIXELS).all(
+    learned = ((centers >= 0) & (centers < size)).all(axis=1) & (sides >= _MIN_SIDE_PIXELS).all(
         axis=1
     )
     seen = (sides > 0).all(axis=1)
@@ -180,18 +183,18 @@ def _place_boxes(sample: Sample, matrix: NDArray[np.float64], preprocess: Prepro
     )
 
 
-def _centres_inside(boxes: FloatArray, patch: FloatArray) -> NDArray[np.bool_]:
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    inside: NDArray[np.bool_] = np.all((centres > patch[:2]) & (centres < patch[2:]), axis=1)
+def _centers_inside(boxes: FloatArray, patch: FloatArray) -> NDArray[np.bool_]:
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside: NDArray[np.bool_] = np.all((centers > patch[:2]) & (centers < patch[2:]), axis=1)
     return inside
 
 
 def _distorted(
     image: NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Brightness and contrast, hue and saturation, blur and noise, each with its probability.
+    """Change brightness and contrast, hue and saturation, blur and noise, each with its probability.
 
-    All of it goes through 256-entry tables, so it costs about a millisecond at 300x300.
+    Colors go through tables of 256 entries, which cost about a millisecond at 300x300.
     """
     wanted = rng.random(3) < settings.photometric
     levels = np.arange(256, dtype=np.float32)

@@ -1,7 +1,8 @@
-"""Every setting of a training, as one value with one file form: `config.toml` in the run folder.
+"""Settings of a training, as one value with one file form: `config.toml` in the run folder.
 
-Settings come from a preset (`presets/*.toml`, chosen by the number of photos unless named), then from
-the user's `--config` file, then from the command line; the later wins. An unknown key is an error.
+Settings come from a preset (`presets/*.toml`), then from the user's `--config` file, then from the
+command line; later settings win. Without `--preset`, the number of photos chooses the preset. An unknown
+key is an error.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ else:
 
 _PRESETS = Path(__file__).resolve().parent / "presets"
 SMALL_DATASET = 2000
-"""Up to this many training images the preset `small-dataset` is taken, else `large-dataset`."""
+"""Largest number of training images that chooses the preset `small-dataset`."""
 
 
 class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which images train and which judge.
+    """Images for training and for evaluation.
 
     Attributes:
-        path: The dataset's folder.
-        train_splits: Splits that are trained on.
-        val_split: Split that picks the best checkpoint; `auto` takes `val` where there is one and it
-            isn't trained on, else holds images out; `none` evaluates nothing. A split called `test`
+        path: Folder of the dataset.
+        train_splits: Splits to train on.
+        val_split: Split that picks the best checkpoint. `auto` takes `val` if it exists and isn't
+            trained on, and holds images out otherwise. `none` evaluates nothing. The split `test`
             is evaluated once, after the last step, and picks nothing.
-        holdout: Fraction of the training images held out where `auto` finds no `val`.
-        cache_mb: Memory for decoded images; the rest is decoded again each time.
+        holdout: Fraction of the training images that `auto` holds out if there is no `val`.
+        cache_mb: Memory for decoded images in MiB; other images are decoded each time.
     """
 
     path: str = ""
@@ -47,20 +48,22 @@ class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The detector to be trained and where its weights start.
+    """The detector and its initial weights.
 
     Attributes:
         weights: `imagenet`, `none`, a file or folder of backbone weights, or an edgessd checkpoint.
-        width: MobileNetV2's width multiplier.
+        width: Width multiplier of MobileNetV2.
         input_size: (width, height) in pixels.
         scoring: `softmax` with a background column, or independent `sigmoid` columns.
-        padding: `same` is TensorFlow's, `symmetric` is PyTorch's.
+        padding: Padding of stride-2 convolutions: `same` as in TensorFlow, `symmetric` as in PyTorch.
         resize: `stretch` images to the input, or `letterbox` them.
-        anchors: `fit` chooses what follows by the training boxes; `given` takes it as it stands.
-        min_scale, max_scale: Scales of the smallest and largest anchors, fractions of the input.
-        scales: All levels' scales instead, one a level.
+        anchors: `fit` chooses the settings below by the training boxes; `given` takes them as they
+            are.
+        min_scale: Scale of the smallest anchor, a fraction of the input.
+        max_scale: Scale of the largest anchor, a fraction of the input.
+        scales: Scale of each level, instead of `min_scale` and `max_scale`.
         stride_8: Add a first head at stride 8, for small and crowded objects.
-        first_anchors: Anchors a cell on the first level, 3 or 6.
+        first_anchors: Anchors per cell on the first level, 3 or 6.
     """
 
     weights: str = "imagenet"
@@ -81,17 +84,21 @@ class AugmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """SSD's data augmentation (sections 2.2 and 3.6 of arXiv:1512.02325).
 
     Attributes:
-        crop: Probability of sampling a patch; its minimum IoU with a box is drawn from 0.1 to 0.9.
-        crop_min_side: Shortest side of a patch as a fraction of the image's.
+        crop: Probability of sampling a patch; its minimum IoU with a box is drawn from 0 to 0.9.
+        crop_min_side: Smallest side of a patch, a fraction of the image's side.
         zoom_out: Probability of placing the image on a larger canvas.
-        zoom_out_max: Largest side of that canvas, times the image's.
+        zoom_out_max: Largest side of the canvas, a multiple of the image's side.
         photometric: Probability of each photometric distortion.
-        brightness, contrast, saturation: Largest change, as a fraction.
+        brightness: Largest change of the brightness, a fraction of 255.
+        contrast: Largest change of the contrast, a fraction.
+        saturation: Largest change of the saturation, a fraction.
         hue: Largest rotation of the hue, in degrees.
         noise: Largest standard deviation of pixel noise; 0 for none.
         blur: Probability of a light blur.
-        flip_horizontal, flip_vertical, transpose: Probabilities. The last two are for images without
-            an up, as a microscope's or a downward camera's.
+        flip_horizontal: Probability of swapping left and right.
+        flip_vertical: Probability of swapping top and bottom, for images that have no fixed top, as
+            those of a microscope or a downward camera.
+        transpose: Probability of swapping the axes, for the same images.
     """
 
     crop: float = 0.6
@@ -114,12 +121,13 @@ class LossSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Matching and the multibox loss (section 2.2 of the SSD paper).
 
     Attributes:
-        match_iou: An anchor that overlaps a box by this much or more is positive.
-        negatives_per_positive: Hard negative mining, softmax scoring only.
-        min_negatives: Negatives that an image without any box contributes.
-        box_weight: Weight of the box loss beside the class loss.
-        label_smoothing: Of the softmax cross-entropy.
-        focal_gamma, focal_alpha: Of the focal loss, sigmoid scoring only.
+        match_iou: Smallest IoU with a box that makes an anchor positive.
+        negatives_per_positive: Ratio of hard negative mining; softmax scoring only.
+        min_negatives: Negatives from an image without boxes.
+        box_weight: Weight of the box loss; the class loss has weight 1.
+        label_smoothing: Label smoothing of the softmax cross-entropy.
+        focal_gamma: Focusing exponent of the focal loss; sigmoid scoring only.
+        focal_alpha: Weight of the positives in the focal loss; sigmoid scoring only.
     """
 
     match_iou: float = 0.5
@@ -132,24 +140,25 @@ class LossSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class OptimizeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Steps and their size.
+    """Number and size of the optimizer's steps.
 
     Attributes:
         epochs: Passes over the training images.
-        time_budget: Minutes; 0 for none. With a budget the learning rate falls with the time spent,
-            so the schedule ends when the budget does, however fast the machine is.
-        batch: Images a step on each process, before accumulation.
-        accumulate: Batches whose gradients are added before a step.
-        optimizer: `adamw` or `sgd` (Nesterov momentum).
+        time_budget: Time for the training in minutes; 0 for no limit. With a budget, the learning
+            rate follows the time spent instead of the steps, so that the schedule ends in time on
+            any machine.
+        batch: Images per batch on each process.
+        accumulate: Batches per step; their gradients are averaged.
+        optimizer: `adamw`, or `sgd` with Nesterov momentum.
         lr: Peak learning rate.
-        backbone_lr: Factor on `lr` for the backbone where its weights were loaded.
-        momentum: Of SGD.
-        weight_decay: On convolution weights; biases and normalisation have none.
-        warmup_steps: Linear rise to `lr`.
-        final_lr: Where the cosine ends, as a fraction of `lr`.
+        backbone_lr: Factor on `lr` for a backbone with loaded weights.
+        momentum: Momentum of SGD.
+        weight_decay: Decay of convolution weights; biases and normalization have none.
+        warmup_steps: Steps of the linear rise to `lr`.
+        final_lr: Learning rate at the end, a fraction of `lr`.
         clip_norm: Largest norm of the gradient; 0 for no limit.
-        freeze_norm: Keep the backbone's batch normalisation statistics as loaded.
-        ema_decay: Of the moving average of the weights; 0 for none.
+        freeze_norm: Keep the backbone's loaded batch normalization statistics.
+        ema_decay: Decay of the weights' moving average; 0 for no average.
         ema_ramp: Steps over which the decay rises.
     """
 
@@ -173,26 +182,30 @@ class OptimizeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         for name in ("batch", "accumulate", "epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(
-                    f"{name} is too small", expected=">= 1", found=str(getattr(self, name))
+                    f"The setting {name!r} is too small",
+                    expected="at least 1",
+                    found=str(getattr(self, name)),
                 )
         if not self.lr > 0:
             raise ConfigError(
-                "The learning rate isn't positive", expected="> 0", found=f"{self.lr}"
+                "The learning rate isn't positive", expected="lr above 0", found=f"{self.lr}"
             )
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(
-                "ema_decay is out of range", expected="0 to below 1", found=f"{self.ema_decay}"
+                "The setting 'ema_decay' is out of range",
+                expected="at least 0 and below 1",
+                found=f"{self.ema_decay}",
             )
 
 
 class MachineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the machine is used; nothing here changes what is learned but `seed` and `precision`.
+    """Use of the machine; only `seed` and `precision` change the trained weights.
 
     Attributes:
-        seed: Of the weights, the order of images and every augmentation.
-        device: `auto` takes CUDA where there is one.
+        seed: Seed of the weights, the order of the images and the augmentation.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes CUDA if there is a device.
         precision: `auto` takes bfloat16 autocast on CUDA and on CPUs with bfloat16 arithmetic.
-        threads: Of torch on the CPU; 0 for all cores.
+        threads: CPU threads of torch; 0 for all cores.
         workers: Processes that load images; 0 loads in one background thread of this process.
         eval_every: Epochs between evaluations.
         sheet_every: Epochs between sample sheets; 0 for none.
@@ -208,16 +221,16 @@ class MachineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class QatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Quantization-aware training, from a checkpoint of the float detector.
+    """Quantization-aware training, which starts from a checkpoint of the float detector.
 
     Attributes:
-        enabled: Round as the engine will; `model.weights` then names the checkpoint.
-        scheme: Quantization schemes that the result shall serve; `both` takes them in turns.
-        recipe: How ranges and weights are chosen to start from: a name or a .toml.
-        calibration: Folder of images to choose them on; empty takes training images.
-        calibration_images: Take this many of them, spread evenly.
+        enabled: Quantize during training; `model.weights` then names the checkpoint.
+        scheme: Quantization schemes that the result serves; `both` alternates between them.
+        recipe: Recipe of the initial ranges and weights: a name or a .toml file.
+        calibration: Folder of images for the initial ranges; empty takes training images.
+        calibration_images: Number of these images, evenly spaced in the folder.
         labels: Weight of the loss against the ground truth.
-        teacher: Weight of the loss against the float detector's answers.
+        teacher: Weight of the loss against the outputs of the float detector.
     """
 
     enabled: bool = False
@@ -231,14 +244,14 @@ class QatSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if not (self.labels >= 0 and self.teacher >= 0 and self.labels + self.teacher > 0):
             raise ConfigError(
-                "Nothing teaches",
-                expected="labels and teacher >= 0, one of them above",
+                "Quantization-aware training has no loss",
+                expected="labels and teacher at least 0, and one of them above 0",
                 found=f"labels {self.labels:g}, teacher {self.teacher:g}",
             )
 
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of one training."""
+    """All settings of one training, by section of the file."""
 
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
@@ -250,24 +263,37 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def preset_names() -> list[str]:
-    """Names that `--preset` takes."""
+    """List the names that `--preset` accepts."""
     return sorted(path.stem for path in _PRESETS.glob("*.toml"))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file."""
+    """Read the tables of a TOML file.
+
+    Raises:
+        ConfigError: The file is missing or isn't valid TOML.
+    """
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigError("The settings file is missing", found=str(path)) from None
+        raise ConfigError(
+            "The settings file is missing",
+            expected=str(path),
+            found="no such file",
+            fix="Name an existing file with --config, or the run folder to resume with --out",
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{path} isn't valid TOML", found=str(error), fix="Correct that line"
+            f"{path} isn't valid TOML", found=str(error), fix="Correct that line of the file"
         ) from error
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The tables of a preset."""
+    """Read the tables of a preset.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
     path = _PRESETS / f"{name}.toml"
     if not path.is_file():
         raise ConfigError(
@@ -277,13 +303,17 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def merge(*layers: dict[str, Any]) -> TrainConfig:
-    """Layer tables over each other, the later wins, and validate the outcome."""
+    """Merge tables into one set of settings; later tables win.
+
+    Raises:
+        ConfigError: An unknown key, a value of the wrong type or out of range.
+    """
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for section, values in layer.items():
             if not isinstance(values, dict):
                 raise ConfigError(
-                    f"The setting {section!r} stands outside a section",
+                    f"The setting {section!r} is outside of all sections",
                     expected="[data], [model], [augment], [loss], [optimize], [machine] or [qat] "
                     "above it",
                     found=f"{section} = {values!r}",
@@ -293,12 +323,12 @@ def merge(*layers: dict[str, Any]) -> TrainConfig:
 
 
 def load_config(path: Path) -> TrainConfig:
-    """The settings of a run folder's config.toml."""
+    """Read the settings in a run folder's config.toml."""
     return _validated(read_settings(path))
 
 
 def save_config(path: Path, config: TrainConfig) -> None:
-    """Write every setting, whether it was given or not."""
+    """Write all settings, defaults included."""
     write_atomically(path, tomli_w.dumps(msgspec.to_builtins(config)))
 
 
@@ -307,7 +337,7 @@ def _validated(tables: dict[str, Any]) -> TrainConfig:
         return msgspec.convert(tables, TrainConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(
-            "The training settings don't hold",
+            "The training settings are invalid",
             found=str(error),
-            fix="`edgessd train --help` lists the settings; a run's config.toml shows all of them",
+            fix="Correct that setting; the config.toml of a run folder lists all of them",
         ) from error

@@ -1,4 +1,4 @@
-"""Several processes training one model, as `torchrun` starts them."""
+"""Training of one model by several processes, as `torchrun` starts them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistributedGroup:
-    """This process among those that train together."""
+    """This process's place among the processes that train together.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
+        local_rank: Number of this process on its machine, which is also its GPU.
+    """
 
     rank: int = 0
     world_size: int = 1
@@ -25,40 +31,40 @@ class DistributedGroup:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process evaluates, writes and speaks."""
+        """True in the one process that evaluates, writes files and reports."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model whose gradients are averaged over the group."""
+        """Return a model whose gradients are averaged over the group."""
         if self.world_size == 1:
             return model
         devices = [device.index] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
     @contextmanager
-    def without_averaging(self, model: nn.Module, keep: bool) -> Iterator[None]:
-        """Within it, a backward pass adds to this process's gradients without averaging them."""
-        if keep and isinstance(model, nn.parallel.DistributedDataParallel):
+    def without_averaging(self, model: nn.Module, active: bool) -> Iterator[None]:
+        """While active, let backward passes accumulate gradients without averaging them."""
+        if active and isinstance(model, nn.parallel.DistributedDataParallel):
             with model.no_sync():
                 yield
         else:
             yield
 
     def barrier(self) -> None:
-        """Go on when every process has come here."""
+        """Wait until every process has called this."""
         if self.world_size > 1:
             dist.barrier()
 
     def from_leader(self, value: T) -> T:
-        """The leader's value, in every process."""
+        """Return the leader's value in every process."""
         if self.world_size == 1:
             return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
+        """True if the flag is true in any process."""
         if self.world_size == 1:
             return flag
         flags: list[bool] = [False] * self.world_size
@@ -68,7 +74,7 @@ class DistributedGroup:
 
 @contextmanager
 def join_group(wanted_device: str) -> Iterator[DistributedGroup]:
-    """Join the group that torchrun's environment describes; alone without it."""
+    """Join the group that torchrun's environment variables describe; without them, train alone."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         yield DistributedGroup()

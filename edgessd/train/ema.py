@@ -10,10 +10,19 @@ from torch import Tensor, nn
 
 
 class MovingAverage:
-    """A second copy of a model that follows it smoothly; it is what is evaluated and kept.
+    """A second copy of a model whose weights are the moving average of the first's.
 
-    The decay rises from 0 to `decay` as 1 - exp(-updates / ramp), so that the first, random weights
-    are forgotten quickly.
+    The decay rises from 0 as decay * (1 - exp(-updates / ramp)), so that the average forgets the
+    random initial weights quickly.
+
+    Args:
+        model: The model to copy and follow.
+        decay: Weight of the old average in each update, after the ramp.
+        ramp: Updates after which the decay has reached 63% of `decay`.
+
+    Attributes:
+        model: The average, in evaluation mode.
+        updates: Number of updates so far.
     """
 
     def __init__(self, model: nn.Module, *, decay: float, ramp: int) -> None:
@@ -25,7 +34,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move towards `model` by one step."""
+        """Move the average toward `model` by one update; integer buffers are copied."""
         self.updates += 1
         decay = self._decay * (1 - math.exp(-self.updates / self._ramp))
         averages: list[Tensor] = []

@@ -1,5 +1,4 @@
-"""Detections and AP of a model during training, through the same preprocessing and decoding as
-everywhere else."""
+"""Detections and AP of a model during training, by the same preprocessing and decoding as elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +18,13 @@ from edgessd.train.photos import Photos
 
 
 class Evaluator:
-    """Judges models of one contract on one list of photos."""
+    """Evaluate models of one contract on one list of photos.
+
+    Args:
+        photos: Images with ground truth.
+        contract: Contract of the models.
+        batch: Images per pass through the network.
+    """
 
     def __init__(self, photos: Photos, contract: Contract, *, batch: int = 8) -> None:
         self.photos = photos
@@ -29,14 +34,14 @@ class Evaluator:
         self._postprocess = Postprocessor(contract, *output_specs(contract), nms=EVALUATION_NMS)
 
     def detect(self, model: nn.Module, indices: Sequence[int]) -> list[Detections]:
-        """What `model`, in evaluation mode, finds in some of the photos."""
+        """Detect objects in some of the photos with `model`, which is in evaluation mode."""
         found: list[Detections] = []
         for first in range(0, len(indices), self._batch):
             found += self._detect_batch(model, indices[first : first + self._batch])
         return found
 
     def metrics(self, model: nn.Module) -> CocoMetrics:
-        """The COCO metrics of `model` over all photos."""
+        """Compute the COCO metrics of `model` over all photos."""
         found = self.detect(model, range(len(self.photos)))
         return coco_metrics(self.photos.images, found, self._contract.labels)
 

@@ -1,9 +1,9 @@
-"""Anchors for the boxes that a dataset really has.
+"""Choose anchors that fit the boxes of a dataset.
 
 SSD's evenly spaced scales suit photos of large objects. Cells, codes or screws are small and of few
-sizes, and boxes that no anchor reaches by IoU 0.5 are learned late or never. So a few spacings are
-measured on the training boxes, with and without a head at stride 8, and the cheapest that fits well is
-taken.
+sizes, and a box that no anchor overlaps with IoU 0.5 or more is learned late or never. A few spacings
+are therefore measured on the training boxes, with and without a head at stride 8. The cheapest spacing
+that fits well is chosen.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from edgessd.train.config import ModelSettings
 
 _MIN_SCALES = (0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04)
 _MOST_BOXES = 2000
-# What stride 8 must add to the fit before its extra anchors are paid for on the device.
+# The head at stride 8 costs the device time, so it must improve the fit by this much.
 _WORTH_STRIDE_8 = 0.06
 _WORTH_SMALLER = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorFit:
-    """One choice of anchors and how it fits.
+    """One choice of anchors with its fit to the boxes.
 
     Attributes:
-        settings: `ModelSettings` with `anchors = "given"` and the choice written out.
-        reach: Share of boxes reached by IoU 0.5, averaged over the classes.
-        fit: Mean of `reach` and the mean best IoU, averaged over the classes.
+        settings: Model settings with `anchors = "given"` and the chosen scales.
+        reach: Fraction of boxes that an anchor overlaps with IoU 0.5 or more; mean over classes.
+        fit: Mean of `reach` and of the boxes' best IoU; mean over classes.
     """
 
     settings: ModelSettings
@@ -50,8 +50,11 @@ def fit_anchors(
 ) -> AnchorFit:
     """Choose anchors by the training boxes.
 
-    Of the choices with the head at stride 8, and of those without, the best is taken, larger anchors
-    first where it makes no difference; stride 8 only where it fits clearly better.
+    The best choice without a head at stride 8 competes with the best choice with one. Among choices
+    that fit equally well, larger anchors win. Stride 8 wins only if it fits clearly better.
+
+    Raises:
+        ConfigError: The images have no boxes.
     """
     _, contract = detector_of(settings, labels)
     boxes, class_ids = _boxes(images, contract)
@@ -69,7 +72,7 @@ def fit_anchors(
 
 
 def detector_of(settings: ModelSettings, labels: Sequence[str]) -> tuple[ModelConfig, Contract]:
-    """The network and contract that the settings describe."""
+    """Make the network configuration and contract that the settings describe."""
     return new_detector(
         labels,
         width=settings.width,
@@ -100,7 +103,7 @@ def _candidates(
             np.geomspace(smallest, settings.max_scale, levels).tolist(),
         )
     ]
-    # At stride 8 three anchors a cell are four times as many as at stride 16 already.
+    # Three anchors per cell at stride 8 are already four times as many as at stride 16.
     counts = (3,) if stride_8 else (3, 6)
     return [
         msgspec.structs.replace(given, scales=scales, first_anchors=count)
@@ -129,7 +132,7 @@ def _boxes(images: Sequence[LabeledImage], contract: Contract) -> tuple[np.ndarr
     if not len(boxes):
         raise ConfigError(
             "Anchors can't be fitted to a dataset without boxes",
-            fix='Set anchors = "given" in [model]',
+            fix='Set anchors = "given" in the section [model] of a --config file',
         )
     if len(boxes) > _MOST_BOXES:
         picked = np.linspace(0, len(boxes) - 1, _MOST_BOXES).astype(np.int64)

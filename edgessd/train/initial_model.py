@@ -1,4 +1,4 @@
-"""Where a training's first weights come from."""
+"""Build the model that a training starts from."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ _CLASS_PREDICTOR = re.compile(r"heads\.\d+\.score\.pointwise\.(weight|bias)")
 
 @dataclass(frozen=True, kw_only=True)
 class InitialModel:
-    """A model with its first weights.
+    """A model with its initial weights.
 
     Attributes:
-        model: On the CPU.
-        loaded_backbone: Whether its backbone has learned before.
-        without_statistics: The part whose batch normalisation describes no data yet; None where all does.
+        model: Network on the CPU.
+        loaded_backbone: True if the backbone's weights were loaded.
+        without_statistics: Part of the model whose batch normalization statistics have to be
+            estimated before training; None if all statistics are known.
         description: One sentence about the weights.
-        provenance: For the checkpoint.
+        provenance: Entries for the checkpoint.
     """
 
     model: SsdLite | QatNetwork
@@ -50,12 +51,16 @@ def make_initial_model(
     labels: Sequence[str],
     images: Sequence[LabeledImage],
 ) -> InitialModel:
-    """Build the model that is to be trained, from what `settings.weights` names.
+    """Build the model to train, with the weights that `settings.weights` names.
 
     Args:
-        settings: Its anchors are fitted to `images` first, if they say so.
-        labels: Of the dataset.
-        images: That will be trained on.
+        settings: Model settings. With `anchors = "fit"`, anchors are fitted to `images` first.
+        labels: Labels of the dataset.
+        images: Training images.
+
+    Raises:
+        CheckpointError: The weights don't exist, can't be read or don't fit.
+        ConfigError: The settings describe no detector.
     """
     if settings.weights not in ("none", "imagenet") and _is_checkpoint(Path(settings.weights)):
         return _from_checkpoint(Path(settings.weights), tuple(labels))
@@ -103,7 +108,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _from_checkpoint(path: Path, labels: tuple[str, ...]) -> InitialModel:
-    """Go on from a detector; with other labels its class predictors start anew."""
+    """Start from a detector; if its labels differ, with new class predictors."""
     checkpoint = load_checkpoint(path)
     known = checkpoint.contract.labels
     norm = checkpoint.config.batch_norm or BatchNorm()

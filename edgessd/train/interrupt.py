@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training between two steps, so that nothing is lost."""
+"""End a training between two steps at Ctrl-C or SIGTERM, so that its state can be saved."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from types import FrameType
 
 
 class StopRequest:
-    """True once the process was asked to stop."""
+    """Flag that is true once a stop was requested."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._requested = False
 
     def __bool__(self) -> bool:
-        return self._asked
+        return self._requested
 
-    def ask(self) -> None:
-        """Ask for an end after the current step."""
-        self._asked = True
+    def set(self) -> None:
+        """Request a stop after the current step."""
+        self._requested = True
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     def handle(number: int, frame: FrameType | None) -> None:
         if request and number == signal.SIGINT:
             raise KeyboardInterrupt
-        request.ask()
+        request.set()
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

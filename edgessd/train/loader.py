@@ -1,7 +1,7 @@
-"""Training batches: read, augment, match and stack, the same for a seed, epoch and position.
+"""Make training batches: read, augment, match and stack images.
 
-Every sample's randomness comes from (seed, epoch, position) alone, so neither the number of workers nor
-an interruption changes what is trained on.
+Each sample's random numbers depend on (seed, epoch, position) alone, so that neither the number of
+workers nor an interruption changes the samples.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _AHEAD = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """What one step of one process trains on.
+    """Samples of one training step in one process.
 
     Attributes:
-        images: (B, H, W, 3) uint8, in the contract's colour order.
-        class_ids: (B, N) int64 of `Match`.
-        box_codes: (B, N, 4) float32 of `Match`.
-        broken: Images that could not be read and were replaced, with the reason.
+        images: (B, H, W, 3) uint8, in the contract's color order.
+        class_ids: (B, N) int64 targets, as in `Match`.
+        box_codes: (B, N, 4) float32 targets, as in `Match`.
+        broken: One paragraph for each unreadable image, which another one replaces.
     """
 
     images: Tensor
@@ -46,7 +46,15 @@ class Batch:
 
 
 class TrainingSet:
-    """Augmented, matched batches of a list of photos."""
+    """Source of augmented samples that are matched to the anchors.
+
+    Args:
+        photos: Training images with ground truth.
+        preprocess: The contract's preprocessing.
+        matcher: Assigns boxes to anchors.
+        settings: Augmentation settings.
+        seed: Seed of the order and of all augmentation.
+    """
 
     def __init__(
         self,
@@ -64,11 +72,11 @@ class TrainingSet:
         self._seed = seed
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """The order of the photos in an epoch."""
+        """Indices of the photos in the order of an epoch, (n,) int64."""
         return np.random.default_rng([self._seed, epoch]).permutation(len(self.photos))
 
     def batch(self, epoch: int, positions: Sequence[int]) -> Batch:
-        """The samples at some positions of an epoch's order."""
+        """Make the batch of the samples at some positions of an epoch's order."""
         order = self.order(epoch)
         samples, broken = [], []
         for position in positions:
@@ -95,7 +103,11 @@ class TrainingSet:
         )
 
     def _readable(self, index: int) -> tuple[NDArray[np.uint8], int, list[str]]:
-        """The photo at `index`, or the next one that can be read; the third value names the others."""
+        """Read the photo at `index`, or the next readable one.
+
+        Returns:
+            Pixels, index, and one paragraph for each photo that can't be read.
+        """
         problems: list[str] = []
         for offset in range(len(self.photos)):
             candidate = (index + offset) % len(self.photos)
@@ -103,18 +115,30 @@ class TrainingSet:
                 return self.photos.read(candidate), candidate, problems
             except DataError as error:
                 problems.append(error.paragraph())
-        raise DataError("No training image can be read any more", found=problems[0])
+        raise DataError(
+            "None of the training images can be read any more",
+            found=problems[0],
+            fix="Restore the images, then continue with --resume",
+        )
 
 
 class BatchLoader:
-    """The batches of this process's share of each epoch.
+    """Load this process's batches of each epoch.
 
     Args:
-        training_set: Where batches come from.
-        batch: Images a batch.
-        workers: Processes that prepare batches; with 0 one background thread does, which is enough
-            where computing takes longer than loading, as on a CPU.
-        rank, world_size: This process among how many.
+        training_set: Source of the samples.
+        batch: Images per batch.
+        workers: Number of loader processes. 0 loads in one background thread, which is enough if
+            computing takes longer than loading, as on a CPU.
+        rank: Number of this training process.
+        world_size: Number of training processes.
+
+    Attributes:
+        batch: Images per batch; fewer than requested if this process has fewer images.
+        batches: Batches per epoch.
+
+    Raises:
+        DataError: There are fewer images than training processes.
     """
 
     def __init__(
@@ -142,11 +166,11 @@ class BatchLoader:
 
     @property
     def images_an_epoch(self) -> int:
-        """Images that all processes together see in an epoch; an incomplete last batch is left out."""
+        """Images per epoch over all processes; an incomplete last batch is left out."""
         return self.batches * self.batch * self._world_size
 
     def epoch(self, epoch: int, *, start: int = 0) -> Generator[Batch, None, None]:
-        """Batches `start` and later of an epoch, in order."""
+        """Yield the batches of an epoch in order, from number `start` on."""
         jobs = [(epoch, self._positions(number)) for number in range(start, self.batches)]
         if self._workers:
             yield from self._from_processes(jobs)
@@ -182,7 +206,7 @@ class BatchLoader:
 
 
 class _Jobs:
-    """The form in which torch's DataLoader takes a list of batches."""
+    """List of batches in the form that torch's DataLoader reads."""
 
     def __init__(self, training_set: TrainingSet, jobs: list[tuple[int, range]]) -> None:
         self._set = training_set
@@ -196,7 +220,7 @@ class _Jobs:
 
 
 def _one_thread() -> None:
-    # OpenCV's own threads would take the cores from the computation.
+    # OpenCV's own threads would take cores away from the training.
     cv2.setNumThreads(1)
 
 

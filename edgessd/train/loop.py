@@ -1,4 +1,4 @@
-"""The training loop: batches in, weights out, every epoch evaluated, logged and resumable."""
+"""Train a model batch by batch; after each epoch evaluate, log and save what a resume needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgessd.core.contract import Preprocess
 from edgessd.core.errors import TrainingError
 from edgessd.metrics.coco import CocoMetrics
 from edgessd.model.checkpoint import save_checkpoint
@@ -25,6 +24,7 @@ from edgessd.train.loader import Batch, BatchLoader
 from edgessd.train.loss import Losses
 from edgessd.train.method import FloatTraining, Method
 from edgessd.train.metrics_log import MetricsLog, Row
+from edgessd.train.normalize import Normalize
 from edgessd.train.optimizer import make_optimizer, set_rates
 from edgessd.train.precision import autocast, choose_precision
 from edgessd.train.reporter import Reporter
@@ -40,17 +40,18 @@ STATE, LAST, BEST = "state.pt", "last.pt", "best.pt"
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """What a training is made of.
+    """Components of a training.
 
     Attributes:
-        model: On its device, with its first weights.
-        loader: This process's batches.
-        evaluator: Of the images that judge; None where there are none.
-        picks_best: Whether the evaluations choose best.pt.
-        sheet: Photos whose detections are drawn; None where no process draws.
-        provenance: Goes into the checkpoints.
-        loaded_backbone: Whether the backbone came with weights.
-        method: What is minimised, judged by and kept; None for a float training.
+        model: Network on its device, with its initial weights.
+        loader: Batches of this process.
+        evaluator: Evaluator of the evaluation images; None if there are none, and in every process
+            but the leader.
+        picks_best: True if the evaluations choose best.pt.
+        sheet: Evaluator of the photos on the sample sheets; None in every process but the leader.
+        provenance: Entries for the checkpoints.
+        loaded_backbone: True if the backbone's weights were loaded.
+        method: Loss, metrics and checkpoint form; None for a float training.
     """
 
     model: SsdLite | QatNetwork
@@ -64,7 +65,15 @@ class Components:
 
 
 class Trainer:
-    """Trains one model in one run folder."""
+    """Train one model in one run folder.
+
+    Attributes:
+        config: All settings.
+        components: Model, batches and evaluators.
+        folder: The run folder.
+        position: Progress so far.
+        metrics: Metrics of this process's last evaluation; None before the first.
+    """
 
     def __init__(
         self,
@@ -105,18 +114,18 @@ class Trainer:
 
     @property
     def smooth_model(self) -> nn.Module:
-        """The weights that are evaluated and kept: averaged, where there is an average."""
+        """Model that is evaluated and saved: the moving average, or the trained model without one."""
         return self._average.model if self._average else self._model
 
     def resume(self) -> None:
-        """Go on from the run folder's state."""
+        """Restore the run folder's state."""
         self.position = restore_state(
             self.folder / STATE, self._model, self._optimizer, self._average
         )
         self._started = time.perf_counter() - self.position.seconds
 
     def fit(self, stop: StopRequest) -> bool:
-        """Train to the end of the schedule; False if it was asked to stop before."""
+        """Train to the end of the schedule; False if a stop was requested earlier."""
         model = self._group.wrap(self._model, self._device)
         with MetricsLog(self.folder, self.position.history, write=self._group.is_leader) as log:
             ended = self._progress() >= 1
@@ -124,14 +133,14 @@ class Trainer:
                 if not self._train_epoch(model, stop):
                     self._save(LAST)
                     return False
-                # Asked once an epoch: the evaluation may use up the rest of a time budget.
+                # Read before the evaluation, which may use up the rest of a time budget.
                 ended = self._progress() >= 1
                 self._finish_epoch(log, ended)
             log.draw()
         return True
 
     def _progress(self) -> float:
-        """Part of the schedule that is done, the same in every process."""
+        """Fraction of the schedule completed, in [0, 1]; equal in all processes."""
         optimize = self.config.optimize
         if optimize.time_budget:
             elapsed = self._group.from_leader(time.perf_counter() - self._started)
@@ -139,7 +148,7 @@ class Trainer:
         return min(1.0, self.position.step / (optimize.epochs * self._steps_an_epoch))
 
     def _train_epoch(self, model: nn.Module, stop: StopRequest) -> bool:
-        """Train on the rest of the current epoch; False if asked to stop within it."""
+        """Train on the rest of the current epoch; False if a stop was requested during it."""
         self._model.train()
         position, accumulate = self.position, self.config.optimize.accumulate
         self._reporter.epoch_begins(position, self.components.loader)
@@ -149,8 +158,8 @@ class Trainer:
             mark = time.perf_counter()
             for batch in batches:
                 accumulated.append(batch)
-                whole = position.batches + len(accumulated) == self.components.loader.batches
-                if len(accumulated) < accumulate and not whole:
+                is_last = position.batches + len(accumulated) == self.components.loader.batches
+                if len(accumulated) < accumulate and not is_last:
                     continue
                 self.step(accumulated, model)
                 mark = self._note(accumulated, since=mark)
@@ -164,11 +173,11 @@ class Trainer:
         return True
 
     def step(self, batches: list[Batch], model: nn.Module | None = None) -> None:
-        """One optimizer step over the mean loss of some batches.
+        """Take one optimizer step on the mean loss of the batches.
 
         Args:
             batches: At least one batch.
-            model: The model as the group wraps it; the bare one if absent.
+            model: The model as `DistributedGroup.wrap` returns it; the bare model if absent.
         """
         model = model or self._model
         position, optimize = self.position, self.config.optimize
@@ -204,15 +213,15 @@ class Trainer:
             raise self._diverged("loss", losses.total.item())
         return losses
 
-    def _diverged(self, what: str, value: float) -> TrainingError:
+    def _diverged(self, quantity: str, value: float) -> TrainingError:
         lr = self.config.optimize.lr
         return TrainingError(
-            f"The {what} became {value} in epoch {self.position.epoch + 1}, step "
+            f"The {quantity} became {value} in epoch {self.position.epoch + 1}, step "
             f"{self.position.step + 1}",
-            expected=f"a finite {what}",
+            expected=f"a finite {quantity}",
             found=f"lr {lr:g}, precision {self._precision}",
-            fix=f"Train again with a lower rate (--lr {lr / 3:.1g}); {LAST}, if there is one, holds "
-            "the weights of the last epoch that went well",
+            fix=f"Train again with a lower learning rate (--lr {lr / 3:.1g}); {LAST}, if it exists, "
+            "holds the weights of the last complete epoch",
         )
 
     def _add_up(self, losses: Losses, batch: Batch) -> None:
@@ -228,7 +237,7 @@ class Trainer:
             self.position.sums[name] = self.position.sums.get(name, 0.0) + value
 
     def _note(self, batches: list[Batch], *, since: float) -> float:
-        """Account for a step that began at `since`, loading included; the time now."""
+        """Record a step that began at `since`, with its loading time; return the time now."""
         now = time.perf_counter()
         position = self.position
         position.batches += len(batches)
@@ -243,7 +252,7 @@ class Trainer:
         return now
 
     def _row(self) -> Row:
-        """The means of the current epoch so far."""
+        """Means over the current epoch so far."""
         sums, position = self.position.sums, self.position
         batches = sums["batches"]
         return {
@@ -260,7 +269,7 @@ class Trainer:
         }
 
     def _finish_epoch(self, log: MetricsLog, ends: bool) -> None:
-        """Evaluate where it is due, write the row, the sheet, the checkpoints and the state."""
+        """Evaluate if it is due; write the metrics row, the sheet, the checkpoints and the state."""
         position, machine = self.position, self.config.machine
         row = self._row()
         position.epoch += 1
@@ -308,24 +317,10 @@ class Trainer:
         save_checkpoint(self.folder / name, self._method.snapshot(self.smooth_model, provenance))
 
     def _save(self, name: str) -> None:
-        """Write the newest weights and the state that goes with them."""
+        """Write a checkpoint of the newest weights, and the state that belongs to it."""
         if self._group.is_leader:
             self.position.seconds = time.perf_counter() - self._started
             self._write(name)
             save_state(
                 self.folder / STATE, self.position, self._model, self._optimizer, self._average
             )
-
-
-class Normalize:
-    """Pixels to the network's numbers on its device, as `core.preprocess.fill_tensor` does it."""
-
-    def __init__(self, preprocess: Preprocess, device: torch.device) -> None:
-        self._mean = torch.tensor(preprocess.mean, device=device)
-        self._std = torch.tensor(preprocess.std, device=device)
-        self._device = device
-
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, 3) uint8 → (B, 3, H, W) float32 in channels_last memory."""
-        values = pixels.to(self._device, non_blocking=True).float()
-        return values.sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)

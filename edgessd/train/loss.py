@@ -16,12 +16,12 @@ from edgessd.train.matcher import IGNORED, NEGATIVE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Losses:
-    """Scalars, each divided by the number of positive anchors.
+    """Losses of a batch: scalars, each divided by the number of positive anchors.
 
     Attributes:
-        classes: Of the class scores.
-        boxes: Of the box codes, before its weight.
-        total: What is minimised.
+        classes: Loss of the class scores.
+        boxes: Loss of the box codes, without its weight.
+        total: Sum that is minimized.
         positives: Number of positive anchors in the batch.
     """
 
@@ -32,14 +32,22 @@ class Losses:
 
 
 class MultiboxLoss:
-    """Class loss over mined anchors and smooth L1 over the positive ones."""
+    """Class loss over mined anchors, and smooth L1 loss over positive anchors.
+
+    Args:
+        scoring: The contract's scoring; softmax takes cross-entropy, sigmoid takes focal loss.
+        settings: Weights and mining.
+
+    Raises:
+        ConfigError: Softmax scores without a background column.
+    """
 
     def __init__(self, scoring: Scoring, settings: LossSettings) -> None:
         if scoring.activation == "softmax" and not scoring.background:
             raise ConfigError(
-                "Softmax scores without a background column can't be trained",
+                "A detector with softmax scores and no background column can't be trained",
                 expected="a background column, or sigmoid scores",
-                fix='Set scoring = "sigmoid", or train a new detector instead of this one',
+                fix="Train a new detector: --weights imagenet",
             )
         self._scoring = scoring
         self._settings = settings
@@ -47,18 +55,18 @@ class MultiboxLoss:
     def __call__(
         self, box_codes: Tensor, class_scores: Tensor, class_ids: Tensor, codes: Tensor
     ) -> Losses:
-        """Compare raw outputs with what the anchors should have said.
+        """Compare raw outputs with the anchors' targets.
 
         Args:
-            box_codes: (B, N, 4) raw.
-            class_scores: (B, N, C) raw.
-            class_ids: (B, N) int64 of `Match`.
-            codes: (B, N, 4) of `Match`.
+            box_codes: (B, N, 4) raw output.
+            class_scores: (B, N, C) raw output.
+            class_ids: (B, N) int64 targets, as in `Match`.
+            codes: (B, N, 4) float32 targets, as in `Match`.
         """
         box_codes, class_scores = box_codes.float(), class_scores.float()
         positive = class_ids >= 0
         count = int(positive.sum())
-        # An image without boxes still teaches its background; then there is nothing to divide by.
+        # A batch without boxes still trains the background.
         divisor = max(count, 1)
         boxes = (
             functional.smooth_l1_loss(box_codes[positive], codes[positive], reduction="sum")
@@ -87,7 +95,7 @@ class MultiboxLoss:
         )
 
     def _hardest(self, hardness: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-        """Mask (B, N) of the negatives with the largest loss, so many per positive in each image."""
+        """Mask (B, N) of the negatives with the largest loss, in proportion to the image's positives."""
         wanted = (positives * self._settings.negatives_per_positive).long()
         wanted = torch.where(positives == 0, self._settings.min_negatives, wanted)
         wanted = torch.minimum(wanted, negatives)
@@ -100,7 +108,7 @@ class MultiboxLoss:
         return mask.scatter(1, hardest, rank[None] < wanted[:, None])
 
     def _focal(self, scores: Tensor, class_ids: Tensor) -> Tensor:
-        """Focal loss (arXiv:1708.02002, equation 5) over all anchors that aren't ignored."""
+        """Focal loss (arXiv:1708.02002, equation 5) summed over all anchors that aren't ignored."""
         counted = class_ids != IGNORED
         scores = scores[counted]
         wanted = functional.one_hot(
@@ -120,5 +128,5 @@ class MultiboxLoss:
 
     @staticmethod
     def _columns(class_ids: Tensor) -> Tensor:
-        """Label indices to score columns with the background in column 0."""
+        """Turn label indices into score columns, with the background in column 0."""
         return torch.clamp(class_ids + 1, min=0)

@@ -1,4 +1,4 @@
-"""Which anchor learns which box (section 2.2 of the SSD paper, "Matching strategy")."""
+"""Assignment of boxes to anchors (section 2.2 of the SSD paper, "Matching strategy")."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEGATIVE, IGNORED = -1, -2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """What each anchor has to learn from one image.
+    """Training targets of all N anchors for one image.
 
     Attributes:
         class_ids: (N,) int64; index into the labels, `NEGATIVE` or `IGNORED`.
@@ -29,12 +29,18 @@ class Match:
 
 
 class Matcher:
-    """Matches the boxes of an image to a fixed set of anchors.
+    """Match the boxes of an image to a fixed set of anchors.
 
-    Each box first takes the anchor that overlaps it best, however little; boxes that want the same
-    anchor take turns, the better overlap first. Then every anchor that overlaps a box by
-    `positive_iou` or more learns the box it overlaps best. An anchor that isn't positive and overlaps
-    an ignored box, or lies in it by half its area, is ignored.
+    Each box first takes the anchor with the largest IoU, however small it is. If two boxes have the
+    same best anchor, the box with the larger IoU takes it and the other one takes its next best.
+    Then every anchor with an IoU of at least `positive_iou` learns the box it overlaps best. Every
+    other anchor is ignored if its IoU with an ignored box reaches `positive_iou`, or if half of its
+    area lies in one.
+
+    Args:
+        anchors: The contract's anchors.
+        box_code: Encoding of the box targets.
+        positive_iou: Smallest IoU of a positive anchor.
     """
 
     def __init__(
@@ -49,7 +55,13 @@ class Matcher:
     def __call__(
         self, boxes: FloatArray, class_ids: NDArray[np.int64], ignore: NDArray[np.bool_]
     ) -> Match:
-        """Match (n, 4) xyxy boxes in fractions of the input; (n,) labels and ignore flags."""
+        """Match the boxes of one image.
+
+        Args:
+            boxes: (n, 4) xyxy in fractions of the input.
+            class_ids: (n,) label indices.
+            ignore: (n,) flags of boxes that are neither learned nor background.
+        """
         count = len(self._anchors)
         matched = np.full(count, NEGATIVE, np.int64)
         codes = np.zeros((count, 4), np.float32)
@@ -82,7 +94,7 @@ class Matcher:
 
 
 def _best_pairs(overlap: FloatArray) -> list[tuple[int, int]]:
-    """One distinct anchor for each box, the best overlaps first, (n, N) → [(box, anchor)]."""
+    """Give each box an anchor of its own, largest IoU first: (n, N) IoU → [(box, anchor)]."""
     pairs: list[tuple[int, int]] = []
     taken: set[int] = set()
     best = overlap.max(axis=1)

@@ -1,4 +1,4 @@
-"""What a training minimises, judges by and keeps: float training, or quantization-aware."""
+"""The two training methods' interface, and float training; `train.qat` is the other one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgessd.train.loss import Losses, MultiboxLoss
 
 
 class Method(Protocol):
-    """A way to train; the loop asks it for everything that depends on the kind of network."""
+    """Everything in the training loop that depends on the kind of network."""
 
     def losses(
         self,
@@ -26,28 +26,28 @@ class Method(Protocol):
         class_ids: Tensor,
         codes: Tensor,
     ) -> Losses:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
-            images: (B, 3, H, W) float32, normalised.
-            box_codes: (B, N, 4) raw, of the network.
-            class_scores: (B, N, C) raw, of the network.
-            class_ids: (B, N) int64 of `Match`.
-            codes: (B, N, 4) of `Match`.
+            images: (B, 3, H, W) float32, normalized.
+            box_codes: (B, N, 4) raw output of the network.
+            class_scores: (B, N, C) raw output of the network.
+            class_ids: (B, N) int64 targets, as in `Match`.
+            codes: (B, N, 4) float32 targets, as in `Match`.
         """
         ...
 
     def evaluate(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
-        """How good a network in evaluation mode is."""
+        """Measure a network in evaluation mode."""
         ...
 
     def snapshot(self, network: nn.Module, provenance: dict[str, str]) -> Checkpoint:
-        """What is kept of a network."""
+        """Make a checkpoint of a network."""
         ...
 
 
 class FloatTraining:
-    """Ground truth teaches, and the network is kept as it is."""
+    """Training of a float network on ground truth."""
 
     def __init__(self, scoring: Scoring, settings: LossSettings) -> None:
         self._loss = MultiboxLoss(scoring, settings)
@@ -60,14 +60,14 @@ class FloatTraining:
         class_ids: Tensor,
         codes: Tensor,
     ) -> Losses:
-        """The multibox loss."""
+        """Compute the multibox loss."""
         return self._loss(box_codes, class_scores, class_ids, codes)
 
     def evaluate(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
-        """Its metrics over the evaluator's photos."""
+        """Compute the COCO metrics on the evaluator's photos."""
         return evaluator.metrics(network)
 
     def snapshot(self, network: nn.Module, provenance: dict[str, str]) -> Checkpoint:
-        """Config, contract and weights."""
+        """Make a checkpoint with configuration, contract and weights."""
         assert isinstance(network, SsdLite)
         return checkpoint_of(network, provenance)

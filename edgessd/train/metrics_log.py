@@ -1,4 +1,4 @@
-"""What a training did, epoch by epoch: metrics.csv, TensorBoard and curves as a picture."""
+"""Log of a training's epochs: metrics.csv, TensorBoard and curves.png."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ Row = dict[str, float]
 
 
 class MetricsLog:
-    """Writes rows as they come; made from the rows of an earlier process when resuming."""
+    """Write one row per epoch.
+
+    Args:
+        folder: The run folder.
+        history: Rows of earlier epochs, when a training resumes.
+        write: False in all processes but the leader: rows are kept, and no files are written.
+    """
 
     def __init__(self, folder: Path, history: Sequence[Row], *, write: bool = True) -> None:
         self._folder = folder
@@ -58,7 +64,7 @@ class MetricsLog:
             self._board.close()
 
     def add(self, row: Row) -> None:
-        """Write one epoch's row."""
+        """Add the row of an epoch and write it to metrics.csv and TensorBoard."""
         self._rows.append(row)
         if not self._board:
             return
@@ -70,7 +76,7 @@ class MetricsLog:
         self._board.flush()
 
     def draw(self) -> Path | None:
-        """Draw losses, learning rate and accuracy over the epochs as curves.png."""
+        """Draw curves.png; return its path, or None if there is nothing to draw."""
         if not self._rows or not self._board:
             return None
         path = self._folder / "curves.png"
@@ -79,7 +85,7 @@ class MetricsLog:
 
 
 def rows_as_csv(rows: Sequence[Row]) -> str:
-    """Rows as CSV text; a value that an epoch doesn't have is empty."""
+    """Format rows as CSV; a value that an epoch doesn't have is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -89,7 +95,7 @@ def rows_as_csv(rows: Sequence[Row]) -> str:
 
 
 def draw_curves(rows: Sequence[Row], path: Path) -> None:
-    """Three panels over the epochs: losses, learning rate, AP and AP50."""
+    """Draw three panels over the epochs: losses, learning rate, and AP with AP50."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -97,21 +103,21 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
     FigureCanvasAgg(figure)
     losses, rates, accuracy = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in rows]
-    for name, colour in (("class_loss", "#c2410c"), ("box_loss", "#1d4ed8")):
-        losses.plot(epochs, [row[name] for row in rows], color=colour, label=name.replace("_", " "))
+    for name, color in (("class_loss", "#c2410c"), ("box_loss", "#1d4ed8")):
+        losses.plot(epochs, [row[name] for row in rows], color=color, label=name.replace("_", " "))
     losses.set(title="Loss per positive anchor", xlabel="epoch", ylim=(0, None))
     losses.legend(frameon=False)
     rates.plot(epochs, [row["lr"] for row in rows], color="#475569")
     rates.set(title="Learning rate at the epoch's end", xlabel="epoch", ylim=(0, None))
-    judged = [row for row in rows if "AP" in row]
-    for name, colour in (("AP50", "#15803d"), ("AP", "#7e22ce")):
-        values = [row[name] for row in judged]
-        marker = "o" if len(judged) < 25 else None
+    evaluated = [row for row in rows if "AP" in row]
+    for name, color in (("AP50", "#15803d"), ("AP", "#7e22ce")):
+        values = [row[name] for row in evaluated]
+        marker = "o" if len(evaluated) < 25 else None
         accuracy.plot(
-            [row["epoch"] for row in judged], values, color=colour, label=name, marker=marker
+            [row["epoch"] for row in evaluated], values, color=color, label=name, marker=marker
         )
     accuracy.set(title="Accuracy of the averaged weights", xlabel="epoch", ylim=(0, 1))
-    if judged:
+    if evaluated:
         accuracy.legend(frameon=False, loc="lower right")
     else:
         accuracy.text(0.5, 0.5, "not evaluated", ha="center", transform=accuracy.transAxes)

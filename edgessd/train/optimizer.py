@@ -12,7 +12,16 @@ from edgessd.train.config import OptimizeSettings
 def make_optimizer(
     model: nn.Module, settings: OptimizeSettings, *, backbone_lr: float
 ) -> torch.optim.Optimizer:
-    """AdamW or SGD; biases and batch normalisation aren't decayed, the backbone has its own rate."""
+    """Make the optimizer.
+
+    Weight decay applies to weights with more than one dimension, so not to biases and batch
+    normalization.
+
+    Args:
+        model: Model whose parameters are learned.
+        settings: Optimizer, learning rate and decay.
+        backbone_lr: Factor on the backbone's learning rate.
+    """
     groups = []
     backbone = list(model.backbone.parameters()) if isinstance(model, SsdLite) else []
     in_backbone = {id(parameter) for parameter in backbone}
@@ -29,6 +38,6 @@ def make_optimizer(
 
 
 def set_rates(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set each group's rate to `lr` times its scale."""
+    """Set each parameter group's learning rate to `lr` times the group's scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]

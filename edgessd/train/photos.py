@@ -1,4 +1,4 @@
-"""The images of a training or evaluation, decoded once while they fit in memory."""
+"""Images of a training or evaluation, decoded once as far as they fit in memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ class Photos:
     """Readable images with their ground truth.
 
     Args:
-        images: What the dataset lists.
-        cache_mb: Most memory for decoded images; a third of what is free is never exceeded.
-        progress: Called after each image that is read at the start.
+        images: Images that the dataset lists.
+        cache_mb: Memory for decoded images in MiB; at most a third of the free memory is used.
+        progress: Called after each image that is read into the cache.
 
     Attributes:
-        images: Those that can be read, as far as it is known; the cached ones have been read.
-        broken: One paragraph for each image that can't.
+        images: Images without those that were found to be unreadable.
+        broken: One paragraph for each unreadable image.
+
+    Raises:
+        DataError: None of the images can be read.
     """
 
     def __init__(
@@ -54,15 +57,15 @@ class Photos:
         if not self.images:
             raise DataError(
                 "None of the images can be read",
-                expected="at least one",
+                expected="at least one readable image",
                 found=self.broken[0] if self.broken else "an empty list",
-                fix="Run `edgessd data check` on the folder",
+                fix="`edgessd data check` shows what the folder holds",
             )
 
     def __len__(self) -> int:
         return len(self.images)
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """One image, (H, W, 3) uint8 BGR; not to be written to."""
+        """Return an image, (H, W, 3) uint8 BGR; the caller must not write to it."""
         cached = self._cache.get(index)
         return read_image(self.images[index].path) if cached is None else cached

@@ -1,4 +1,4 @@
-"""Which device and number form a training uses."""
+"""Choice of a training's device and number format."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ _CPU_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda` or `cuda:N`."""
+    """Choose the device for `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ConfigError: The device is unknown or missing.
+    """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
-            "There is no CUDA device", found=f"device = {wanted}", fix="Take `auto` or `cpu`"
+            "There is no CUDA device",
+            found=f"device = {wanted}",
+            fix="Train with --device auto or --device cpu",
         )
     try:
         return torch.device(f"cuda:{local_rank}" if wanted == "cuda" else wanted)
@@ -29,7 +35,7 @@ def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """`float32` or `bfloat16` for `auto`, `float32` or `bfloat16`."""
+    """Choose `float32` or `bfloat16`; `auto` takes bfloat16 if the device computes in it."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -38,14 +44,14 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """The context in which the forward pass runs."""
+    """Return the context for the forward pass."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
 
 def has_cpu_bfloat16(cpuinfo: Path) -> bool:
-    """Whether the processor that `cpuinfo` (/proc/cpuinfo) describes computes in bfloat16."""
+    """True if the processor that the file `cpuinfo` describes (/proc/cpuinfo) computes in bfloat16."""
     if not cpuinfo.is_file():
         return False
     for line in cpuinfo.read_text().splitlines():

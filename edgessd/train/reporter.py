@@ -1,4 +1,4 @@
-"""What a training tells the person who waits for it."""
+"""Progress and notes of a training on the console."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from edgessd.train.metrics_log import Row
 from edgessd.train.state import Position
 
 _SHOWN_BROKEN = 5
-_SECONDS_A_LINE = 60
+_SECONDS_PER_LINE = 60
 
 
 class Reporter:
-    """Progress bar and notes on a console; without one, silent.
+    """Show progress and notes on a console; silent if it is None.
 
     Attributes:
-        broken_images: Paragraphs about images that couldn't be read, each once.
+        broken_images: One paragraph for each unreadable image.
     """
 
     def __init__(self, console: Console | None) -> None:
@@ -64,12 +64,12 @@ class Reporter:
             self._bar.stop()
 
     def note(self, sentence: str) -> None:
-        """Say one sentence."""
+        """Print one sentence."""
         if self._console:
             self._console.print(sentence)
 
     def broken(self, problem: str) -> None:
-        """Name an image that can't be read; the first few at once, all of them in the summary."""
+        """Record an unreadable image; print the first few."""
         if problem in self.broken_images:
             return
         self.broken_images.append(problem)
@@ -77,15 +77,15 @@ class Reporter:
             self.note(f"[yellow]skipped:[/] {problem}")
 
     def reading(self, done: int, total: int) -> None:
-        """Images read into memory before training."""
+        """Show how many images have been read into memory before training."""
         self._update(description="reading images", completed=done, total=total, detail="")
 
     def epoch_begins(self, position: Position, loader: BatchLoader) -> None:
-        """An epoch starts or goes on."""
+        """Show that an epoch starts or resumes."""
         self._update(description=f"epoch {position.epoch + 1}", detail="")
 
     def step_done(self, position: Position, row: Row, progress: float) -> None:
-        """One optimizer step is done; `progress` is the part of the whole training."""
+        """Show an optimizer step; `progress` is the completed fraction of the training."""
         detail = (
             f"loss {row['loss']:.3f} (class {row['class_loss']:.3f}, box {row['box_loss']:.3f})  "
             f"lr {row['lr']:.2g}  {row['images_per_second']:.1f} img/s"
@@ -93,18 +93,18 @@ class Reporter:
         description = f"epoch {position.epoch + 1}"
         self._update(description=description, completed=progress, total=1.0, detail=detail)
         if self._console and not self._console.is_terminal:
-            # A log file shows no bar; a line a minute says that the training lives.
+            # A log file shows no bar, so it gets a line per minute.
             now = time.monotonic()
-            if now - self._last_line > _SECONDS_A_LINE:
+            if now - self._last_line > _SECONDS_PER_LINE:
                 self._last_line = now
                 self.note(f"{progress:.0%}  {description}  {detail}")
 
     def evaluation_begins(self, images: int) -> None:
-        """An evaluation starts."""
+        """Show that an evaluation starts."""
         self._update(detail=f"evaluating {images} images")
 
     def epoch_done(self, row: Row) -> None:
-        """An epoch's row is complete."""
+        """Print the metrics of a finished epoch."""
         accuracy = f"  AP {row['AP']:.4f}  AP50 {row['AP50']:.4f}" if "AP" in row else ""
         self.note(
             f"epoch {row['epoch']:.0f}  loss {row['loss']:.3f} (class {row['class_loss']:.3f}, "

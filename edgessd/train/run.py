@@ -1,10 +1,10 @@
-"""A whole training: settings and a dataset in, a run folder out."""
+"""Train a detector: settings and a dataset in, a run folder out."""
 
 from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +16,7 @@ from edgessd.core.contract import Preprocess
 from edgessd.core.errors import DataError
 from edgessd.core.files import write_atomically
 from edgessd.data.dataset import Dataset, load_dataset
-from edgessd.metrics.coco import CocoMetrics
+from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.batch_norm import calibrate_batch_norm
 from edgessd.model.ssdlite import SsdLite, parameter_count
 from edgessd.train.config import TrainConfig, save_config
@@ -25,44 +25,19 @@ from edgessd.train.evaluate import Evaluator
 from edgessd.train.initial_model import InitialModel, make_initial_model
 from edgessd.train.interrupt import StopRequest, stop_on_signals
 from edgessd.train.loader import BatchLoader, TrainingSet
-from edgessd.train.loop import BEST, LAST, Components, Normalize, Trainer
+from edgessd.train.loop import BEST, LAST, Components, Trainer
 from edgessd.train.matcher import Matcher
 from edgessd.train.method import Method
+from edgessd.train.normalize import Normalize
 from edgessd.train.photos import Photos
 from edgessd.train.precision import choose_device, choose_precision
 from edgessd.train.reporter import Reporter
-from edgessd.train.run_folder import CONFIG, check_folder, held
+from edgessd.train.result import TrainResult
+from edgessd.train.run_folder import CONFIG, check_folder, lock_folder
 from edgessd.train.split_roles import Roles, assign_roles
-from edgessd.train.state import Position
 from edgessd.train.summary import summary_text
 
 _CALIBRATION_IMAGES = 96
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """What came out.
-
-    Attributes:
-        folder: The run folder.
-        checkpoint: best.pt, or last.pt after an interruption.
-        finished: False if the training was asked to stop.
-        position: Where it ended.
-        metrics: Of the last evaluation in this process.
-        broken_images: One paragraph each.
-    """
-
-    folder: Path
-    checkpoint: Path
-    finished: bool
-    position: Position
-    metrics: CocoMetrics | None
-    broken_images: tuple[str, ...]
-
-    @property
-    def images_per_second(self) -> float:
-        """Images trained on a second, loading included, evaluation left out."""
-        return self.position.images / max(self.position.training_seconds, 1e-9)
 
 
 def train(
@@ -71,13 +46,13 @@ def train(
     """Train a detector.
 
     Args:
-        config: Every setting; with `resume` those of the run folder's config.toml.
-        folder: The run folder; it may not hold another training unless `resume`.
-        resume: Go on from the folder's state.pt.
-        reporter: Who is told; nobody if absent.
+        config: All settings. With `resume`, pass those of the run folder's config.toml.
+        folder: The run folder. Without `resume` it may not hold a training.
+        resume: Continue from the folder's state.pt.
+        reporter: Receiver of progress and notes; silent if absent.
 
     Raises:
-        EdgessdError: With its reason, before anything was written or after everything was.
+        EdgessdError: The settings, the dataset or the folder can't be used, or training diverged.
     """
     reporter = reporter or Reporter(None)
     check_folder(folder, resume=resume)
@@ -98,13 +73,13 @@ def _train(
     device = choose_device(machine.device, group.local_rank)
     dataset = load_dataset(Path(config.data.path))
     roles = assign_roles(dataset, config.data, seed=machine.seed)
-    _tell_problems(dataset, reporter)
+    _report_problems(dataset, reporter)
     reporter.note(roles.description)
     method: Method | None = None
     if config.qat.enabled:
         from edgessd.train.qat import start_qat
 
-        reporter.note("calibrating, to start from ranges that fit")
+        reporter.note("calibrating, for the initial quantization ranges")
         initial, method = start_qat(config, dataset, roles.train)
     else:
         initial = make_initial_model(config.model, dataset.labels, roles.train)
@@ -114,9 +89,9 @@ def _train(
     precision = choose_precision(machine.precision, device)
     reporter.note(
         f"{parameter_count(components.model):,} parameters on {device}, {precision}, "
-        f"{components.loader.batches} batches of {components.loader.batch} an epoch"
+        f"{components.loader.batches} batches of {components.loader.batch} per epoch"
     )
-    with held(folder) if group.is_leader else nullcontext():
+    with lock_folder(folder) if group.is_leader else nullcontext():
         return _fit(config, folder, resume, components, roles, dataset, reporter, group, stop)
 
 
@@ -153,7 +128,7 @@ def _fit(
 
 
 def _seed(seed: int, threads: int) -> None:
-    # Weights that decay towards zero pass through denormal numbers, which are slow on x86.
+    # Weights that decay toward zero pass through denormal numbers, which are slow on x86.
     torch.set_flush_denormal(True)
     random.seed(seed)
     np.random.seed(seed)
@@ -163,7 +138,7 @@ def _seed(seed: int, threads: int) -> None:
     cv2.setNumThreads(1)
 
 
-def _tell_problems(dataset: Dataset, reporter: Reporter) -> None:
+def _report_problems(dataset: Dataset, reporter: Reporter) -> None:
     for problem in dataset.problems:
         if problem.kind in ("broken_image", "missing_image"):
             reporter.broken_images += problem.where
@@ -181,22 +156,7 @@ def _components(
 ) -> Components:
     model = initial.model
     contract = model.contract
-    cache_mb = config.data.cache_mb // group.world_size
-    total = len(roles.train) + (len(roles.evaluation) if group.is_leader else 0)
-    done = iter(range(1, total + 1))
-    photos, evaluation = (
-        Photos(
-            images, cache_mb=cache_mb, progress=lambda: reporter.reading(next(done, total), total)
-        )
-        if images
-        else None
-        for images in (roles.train, roles.evaluation if group.is_leader else ())
-    )
-    if photos is None:
-        raise DataError("There are no training images", found=str(dataset.root))
-    for source in (photos, evaluation):
-        for problem in source.broken if source else ():
-            reporter.broken(problem)
+    photos, evaluation = _read_photos(config, roles, dataset, group, reporter)
     training_set = TrainingSet(
         photos,
         preprocess=contract.preprocess,
@@ -213,7 +173,7 @@ def _components(
     )
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial.without_statistics is not None:
-        _calibrate_norm(initial.without_statistics, model.contract.preprocess, training_set, device)
+        _estimate_statistics(initial.without_statistics, contract.preprocess, training_set, device)
     if config.optimize.freeze_norm and isinstance(model, SsdLite):
         model.freeze_backbone_norm()
     evaluator = Evaluator(evaluation, contract) if evaluation else None
@@ -234,10 +194,40 @@ def _components(
     )
 
 
-def _calibrate_norm(
+def _read_photos(
+    config: TrainConfig,
+    roles: Roles,
+    dataset: Dataset,
+    group: DistributedGroup,
+    reporter: Reporter,
+) -> tuple[Photos, Photos | None]:
+    """Read the training images and, in the leading process, those to evaluate on."""
+    evaluation_images = roles.evaluation if group.is_leader else ()
+    total = len(roles.train) + len(evaluation_images)
+    done = iter(range(1, total + 1))
+
+    def read(images: tuple[LabeledImage, ...]) -> Photos | None:
+        if not images:
+            return None
+        photos = Photos(
+            images,
+            cache_mb=config.data.cache_mb // group.world_size,
+            progress=lambda: reporter.reading(next(done, total), total),
+        )
+        for problem in photos.broken:
+            reporter.broken(problem)
+        return photos
+
+    photos = read(roles.train)
+    if photos is None:
+        raise DataError("There are no training images", found=str(dataset.root))
+    return photos, read(evaluation_images)
+
+
+def _estimate_statistics(
     network: nn.Module, preprocess: Preprocess, training_set: TrainingSet, device: torch.device
 ) -> None:
-    """Give batch norms that were folded away the statistics of this dataset's augmented images."""
+    """Estimate missing batch normalization statistics on augmented training images."""
     count = min(_CALIBRATION_IMAGES, len(training_set.photos))
     images = Normalize(preprocess, device)(training_set.batch(0, range(count)).images)
     calibrate_batch_norm(network, images)

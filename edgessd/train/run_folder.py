@@ -1,4 +1,4 @@
-"""The run folder belongs to one training at a time."""
+"""Protect a run folder from a second training."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ _LOCK = ".training"
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds another training, or is none.
+    """Check that a training may use the folder.
 
     Raises:
-        ConfigError: with what lies there.
+        ConfigError: The folder holds another training, or the path is a file.
     """
     if not resume and (folder / STATE).exists():
         raise ConfigError(
             f"{folder} already holds a training",
-            fix="Go on with it (--resume), or name another folder with --out",
+            fix="Continue it with --resume, or name another folder with --out",
         )
     if folder.exists() and not folder.is_dir():
-        raise ConfigError("The run folder is a file", found=str(folder))
+        raise ConfigError(
+            "The run folder can't be made, because a file has its name",
+            found=str(folder),
+            fix="Name another folder with --out",
+        )
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder while a training writes to it; the system lets go of it when the process ends.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock the folder while a training writes to it; the system unlocks it when the process ends.
 
-    The state appears only after the first epoch, so without this two trainings started shortly after
-    each other would write over each other's settings and weights.
+    The state file appears only after the first epoch. Without the lock, a second training that starts
+    before that would overwrite the first one's settings and weights.
 
     Raises:
-        ConfigError: another process trains here right now.
+        ConfigError: Another process is training in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a") as file:
@@ -45,7 +49,7 @@ def held(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigError(
-                f"Another process is training in {folder} right now",
-                fix="Wait for it, or name another folder with --out",
+                f"Another process is training in {folder}",
+                fix="Wait until it ends, or name another folder with --out",
             ) from error
         yield

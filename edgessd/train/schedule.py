@@ -1,4 +1,4 @@
-"""Learning rate over a training: linear warm-up, then half a cosine."""
+"""Learning rate schedule: linear warm-up times half a cosine."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
-    """Factor on each peak learning rate.
+    """Schedule of the factor on the peak learning rate.
 
     Attributes:
-        warmup_steps: Steps of linear rise.
-        final: Factor at the end.
+        warmup_steps: Steps of the linear rise.
+        final: Factor at the end, in [0, 1].
     """
 
     warmup_steps: int
     final: float
 
     def factor(self, *, step: int, progress: float) -> float:
-        """The factor for the step to come.
+        """Compute the factor for the next step.
 
         Args:
-            step: Steps done.
-            progress: Part of the training done, 0 to 1: of its steps, or of its time budget.
+            step: Steps completed.
+            progress: Completed fraction of the training's steps, or of its time budget.
         """
         rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         cosine = (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0))) / 2

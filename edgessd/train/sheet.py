@@ -1,4 +1,4 @@
-"""Sample sheets: what the model finds in a few photos, beside what is truly there."""
+"""Sample sheets: detections of the current model in a few photos, with the ground truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN_SCORE = 0.3
 
 
 def draw_sheet(evaluator: Evaluator, model: nn.Module, path: Path) -> None:
-    """Draw up to eight evenly chosen photos: ground truth in thin white, detections in class colors."""
+    """Draw up to eight evenly spaced photos: ground truth in thin white, detections in class colors."""
     count = len(evaluator.photos)
     indices = sorted({round(position) for position in np.linspace(0, count - 1, _PHOTOS)})
     tiles = []
@@ -31,7 +31,7 @@ def draw_sheet(evaluator: Evaluator, model: nn.Module, path: Path) -> None:
         try:
             pixels = evaluator.photos.read(index)
         except DataError:
-            # It has been named and counted when the evaluation met it.
+            # The evaluation has already reported and counted it.
             continue
         found = evaluator.detect(model, [index])[0]
         tiles.append(draw_tile(pixels, evaluator.photos.images[index], found))
@@ -44,7 +44,7 @@ def draw_sheet(evaluator: Evaluator, model: nn.Module, path: Path) -> None:
 def draw_tile(
     pixels: NDArray[np.uint8], truth: LabeledImage, found: Detections
 ) -> NDArray[np.uint8]:
-    """One photo, its longer side `_TILE` pixels, with boxes and a caption, as BGR."""
+    """Draw one photo, its longer side `_TILE` pixels, with boxes and a caption, as BGR."""
     height, width = pixels.shape[:2]
     ratio = _TILE / max(height, width)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))

@@ -1,4 +1,4 @@
-"""Which images train, which pick the best checkpoint, and which only evaluation the last one."""
+"""Roles of a dataset's images in a training: to train on, to pick the best checkpoint, to report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _FEWEST_FOR_HOLDOUT = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roles:
-    """Images by what they are for; none is in both lists.
+    """Images by their role; no image has two.
 
     Attributes:
-        train: Trained on.
-        evaluation: Evaluated on; may be empty.
-        evaluated: `every`: evaluated as training goes, and picks best.pt. `final`: evaluated once after
-            the last step, picks nothing. `never`: there is nothing to evaluate on.
+        train: Training images.
+        evaluation: Evaluation images; may be empty.
+        evaluated: Time of the evaluations. `every`: during training, and they pick best.pt. `final`:
+            once after the last step, and the result picks nothing. `never`: there are no
+            evaluation images.
         description: One sentence about the choice.
     """
 
@@ -36,10 +37,15 @@ class Roles:
 
 
 def assign_roles(dataset: Dataset, settings: DataSettings, *, seed: int) -> Roles:
-    """Pick the images of a training.
+    """Assign the images of a dataset to training and evaluation.
+
+    Args:
+        dataset: The dataset with its splits.
+        settings: Names of the splits, and the held-out fraction if there is no `val`.
+        seed: Seed of the held-out choice.
 
     Raises:
-        DataError: A split that isn't there, is empty, or is both trained on and evaluated on.
+        DataError: A split doesn't exist or is empty, or an image would be in both roles.
     """
     names = settings.train_splits
     if names == ("train",) and "train" not in dataset.splits and ALL in dataset.splits:
@@ -48,10 +54,10 @@ def assign_roles(dataset: Dataset, settings: DataSettings, *, seed: int) -> Role
     train = dataset.split("+".join(names))
     if not any(len(image.boxes) for image in train):
         raise DataError(
-            "There is nothing to learn",
+            "The training images show no objects",
             expected=f"at least one image with a box in {trained}",
             found=f"{len(train)} images without any box",
-            fix="Run `edgessd data check` on the folder",
+            fix="`edgessd data check` shows what the folder holds",
         )
     trained_on = {image.path for image in train}
     val_trains = any(image.path in trained_on for image in dataset.splits.get("val", ()))
@@ -62,17 +68,19 @@ def assign_roles(dataset: Dataset, settings: DataSettings, *, seed: int) -> Role
         return _named_evaluation(dataset, train, trained, wanted)
     if wanted == "none" or val_trains:
         description = (
-            f"{len(train)} images of {trained} train; none evaluate, so best.pt is the last"
+            f"{len(train)} training images ({trained}), none for evaluation: best.pt will be the "
+            "last weights"
         )
         return Roles(train=train, evaluation=(), evaluated="never", description=description)
     kept, held_out = _hold_out(train, settings.holdout, seed)
     if not held_out:
         description = (
-            f"{len(train)} images of {trained} are too few to hold any out; best.pt is the last"
+            f"{len(train)} training images ({trained}), too few to hold any out for evaluation: "
+            "best.pt will be the last weights"
         )
         return Roles(train=train, evaluation=(), evaluated="never", description=description)
     description = (
-        f"{len(kept)} images of {trained} train; there is no val split, so {len(held_out)} of them "
+        f"{len(kept)} training images ({trained}); there is no val split, so {len(held_out)} more "
         "are held out to pick the best checkpoint"
     )
     return Roles(train=kept, evaluation=held_out, evaluated="every", description=description)
@@ -85,20 +93,20 @@ def _named_evaluation(
     shared = {image.path for image in train} & {image.path for image in evaluation}
     if shared:
         raise DataError(
-            f"{name!r} can't be evaluated on, because it is trained on",
+            f"The split {name!r} can't be evaluated on, because its images are trained on",
             expected="no image in both",
             found=f"{len(shared)} of its {len(evaluation)} images in {trained}",
-            fix="Name another --val-split, or `none`",
+            fix="Name another split with --val-split, or `none`",
         )
     if name == _FINAL_SPLIT:
         description = (
-            f"{len(train)} images of {trained} train; the {len(evaluation)} of {name} are evaluated once, "
-            "after the last step, and pick nothing"
+            f"{len(train)} training images ({trained}); {len(evaluation)} images of {name} are "
+            "evaluated once, after the last step, and pick nothing"
         )
         return Roles(train=train, evaluation=evaluation, evaluated="final", description=description)
     description = (
-        f"{len(train)} images of {trained} train; {len(evaluation)} of {name} pick the best "
-        "checkpoint"
+        f"{len(train)} training images ({trained}); {len(evaluation)} images of {name} pick the "
+        "best checkpoint"
     )
     return Roles(train=train, evaluation=evaluation, evaluated="every", description=description)
 
@@ -106,7 +114,7 @@ def _named_evaluation(
 def _hold_out(
     images: Sequence[LabeledImage], fraction: float, seed: int
 ) -> tuple[tuple[LabeledImage, ...], tuple[LabeledImage, ...]]:
-    """Part a list by the hash of the file names, so the choice doesn't depend on the list's order."""
+    """Divide a list by the hash of the file names, so that its order doesn't matter."""
     if len(images) < _FEWEST_FOR_HOLDOUT or fraction <= 0:
         return tuple(images), ()
     count = max(1, round(len(images) * fraction))

@@ -1,7 +1,7 @@
-"""Everything that a training needs to go on exactly where it stopped: `state.pt`.
+"""State of a training, saved as state.pt, from which it resumes exactly.
 
-The order of the images and their augmentation follow from seed, epoch and position, so no loader state
-is kept. The weights that are used lie in last.pt and best.pt; this file is for the trainer alone.
+The order of the images and their augmentation follow from seed, epoch and position, so the loader needs
+no state. Only the trainer reads state.pt; last.pt and best.pt are the checkpoints for use.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from edgessd.core.files import replacing
 from edgessd.train.ema import MovingAverage
 
 _FORMAT = "edgessd-training-state-1"
+_START_FROM_WEIGHTS = (
+    "Start a new training from the weights beside it: edgessd train --weights RUN/last.pt"
+)
 
 
 @dataclass(kw_only=True)
 class Position:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
-        epoch: Epochs finished.
-        batches: Batches of the current epoch that are done.
-        step: Optimizer steps done.
-        images: Images trained on so far.
-        seconds: Time spent, in this and earlier processes, evaluation included.
-        training_seconds: Of those, spent on training steps.
-        best_AP: Of the evaluations so far; None before the first.
+        epoch: Completed epochs.
+        batches: Completed batches of the current epoch.
+        step: Completed optimizer steps.
+        images: Images trained on.
+        seconds: Seconds spent in this and earlier processes, with evaluation.
+        training_seconds: Seconds spent on training steps.
+        best_AP: Best AP of the evaluations; None before the first.
         sums: Running sums of the current epoch's losses.
-        history: One row of metrics.csv for each epoch finished.
+        history: Rows of metrics.csv, one for each completed epoch.
     """
 
     epoch: int = 0
@@ -55,7 +58,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     average: MovingAverage | None,
 ) -> None:
-    """Write the state as a whole or not at all."""
+    """Write the state; an interrupted write leaves the old file."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     content = {
         "format": _FORMAT,
@@ -77,10 +80,13 @@ def restore_state(
     optimizer: torch.optim.Optimizer,
     average: MovingAverage | None,
 ) -> Position:
-    """Put model, optimizer, average and random generators back, and say how far the training was.
+    """Restore the model, optimizer, average and random generators from a state file.
+
+    Returns:
+        Progress of the training when it was saved.
 
     Raises:
-        CheckpointError: There is no state, or it belongs to another model.
+        CheckpointError: The file is missing, can't be read, or belongs to another model.
     """
     content = _read(path)
     try:
@@ -91,9 +97,9 @@ def restore_state(
             average.updates = content["average_updates"]
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} doesn't fit the settings beside it",
+            f"{path} doesn't fit the settings in {path.parent / 'config.toml'}",
             found=str(error).splitlines()[0],
-            fix="Put the config.toml back that this training was started with",
+            fix="Restore the config.toml that this training started with",
         ) from error
     torch.set_rng_state(content["torch_rng"])
     if torch.cuda.is_available() and content["cuda_rng"]:
@@ -107,14 +113,21 @@ def _read(path: Path) -> dict[str, Any]:
             "There is no training to resume",
             expected=f"{path.name} in the run folder",
             found=str(path.parent),
-            fix="Leave --resume out to start one; the first state is saved after the first epoch",
+            fix="Start a training without --resume; its first state is saved after its first epoch",
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} can't be read", found=f"{type(error).__name__}: {error}"[:200]
+            f"{path} can't be read",
+            found=f"{type(error).__name__}: {error}"[:200],
+            fix=_START_FROM_WEIGHTS,
         ) from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} isn't a training state", expected=_FORMAT)
+        raise CheckpointError(
+            f"{path} isn't a training state",
+            expected=f"format {_FORMAT}",
+            found=f"format {content.get('format')}" if isinstance(content, dict) else "other data",
+            fix=_START_FROM_WEIGHTS,
+        )
     return content

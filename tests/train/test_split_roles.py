@@ -51,7 +51,7 @@ def test_without_val_a_tenth_is_held_out_and_it_is_said():
     found = roles(dataset(train=40, test=7))
     assert (len(found.train), len(found.evaluation), found.evaluated) == (36, 4, "every")
     assert not names(found.train) & names(found.evaluation)
-    assert "4 of them are held out" in found.description
+    assert "4 more are held out" in found.description
 
 
 def test_the_held_out_images_depend_on_the_seed_only():
@@ -107,5 +107,5 @@ def test_images_without_any_box_are_refused():
         root=Path("things"),
         format="voc",
     )
-    with pytest.raises(DataError, match="nothing to learn"):
+    with pytest.raises(DataError, match="show no objects"):
         roles(empty)

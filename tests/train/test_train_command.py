@@ -34,7 +34,7 @@ def test_json_names_the_checkpoint_and_what_it_is_worth(
     assert 0 <= record["best_AP"] <= 1
     assert record["images_per_second"] > 0
     assert (record["epochs"], record["steps"], record["finished"]) == (1, 3, True)
-    assert "4 of val pick the best checkpoint" in ended.err
+    assert "4 images of val pick the best checkpoint" in ended.err
     config = load_config(run / "config.toml")
     assert (config.machine.seed, config.model.width) == (3, 0.1)
     assert config.model.input_size == (64, 64)

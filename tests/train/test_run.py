@@ -18,8 +18,9 @@ from edgessd.model.predictor import CheckpointPredictor
 from edgessd.train.config import TrainConfig, load_config
 from edgessd.train.metrics_log import Row
 from edgessd.train.reporter import Reporter
-from edgessd.train.run import TrainResult, train
-from edgessd.train.run_folder import held
+from edgessd.train.result import TrainResult
+from edgessd.train.run import train
+from edgessd.train.run_folder import lock_folder
 from edgessd.train.state import Position
 
 Tiny = Callable[..., TrainConfig]
@@ -225,7 +226,7 @@ def test_an_image_that_breaks_later_is_replaced_and_named(coco, tiny: Tiny, tmp_
 
 def test_a_loss_that_is_not_a_number_ends_the_training(blocks: Path, tiny: Tiny, tmp_path: Path):
     config = tiny(blocks, optimize={"lr": 1e30, "clip_norm": 0.0, "warmup_steps": 0})
-    with pytest.raises(TrainingError, match=r"lower rate \(--lr"):
+    with pytest.raises(TrainingError, match=r"lower learning rate \(--lr"):
         train(config, tmp_path / "run")
 
 
@@ -245,7 +246,7 @@ def test_a_run_folder_is_not_overwritten(straight: Path, blocks: Path, tiny: Tin
 
 def test_two_trainings_do_not_share_a_folder(blocks: Path, tiny: Tiny, tmp_path: Path):
     folder = tmp_path / "run"
-    with held(folder), pytest.raises(ConfigError, match="Another process is training"):
+    with lock_folder(folder), pytest.raises(ConfigError, match="Another process is training"):
         train(tiny(blocks), folder)
     assert not (folder / "config.toml").exists()
 

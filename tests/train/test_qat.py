@@ -198,7 +198,7 @@ def test_other_labels_and_a_second_time_are_refused(
     again = replace(qat_config, model=replace(qat_config.model, weights=str(trained / "best.pt")))
     with pytest.raises(CheckpointError, match="already"):
         start_qat(again, dataset, ())
-    with pytest.raises(ConfigError, match="Nothing teaches"):
+    with pytest.raises(ConfigError, match="has no loss"):
         QatSettings(labels=0.0, teacher=0.0)
 
 
