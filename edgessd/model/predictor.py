@@ -1,4 +1,4 @@
-"""A checkpoint as a predictor: BGR frame in, `Detections` out, through core's own functions."""
+"""Detect with a torch network: images in, `Detections` out, through core's own functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edgessd.core.boxes import FloatArray
 from edgessd.core.contract import Contract, Nms
@@ -18,9 +19,8 @@ from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.model.batch_norm import fold_batch_norm
 from edgessd.model.checkpoint import Checkpoint, load_model
-from edgessd.model.ssdlite import SsdLite
 
-Frame = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
 
 class RawOutputs(NamedTuple):
@@ -29,6 +29,54 @@ class RawOutputs(NamedTuple):
     box_codes: FloatArray
     class_scores: FloatArray
     transforms: tuple[ImageTransform, ...]
+
+
+class BatchPredictor:
+    """Runs any torch network of one contract on batches of images.
+
+    Args:
+        contract: Contract of the networks.
+        nms: Suppression settings other than the contract's.
+    """
+
+    def __init__(self, contract: Contract, *, nms: Nms | None = None) -> None:
+        self.contract = contract
+        size = contract.preprocess
+        # NHWC values seen as (B, 3, H, W) are channels_last, the layout in which convolutions are
+        # fastest, so the image is never transposed.
+        self._input = TensorSpec(
+            name=INPUT, shape=(1, size.height, size.width, 3), dtype="float32", layout="NHWC"
+        )
+        self._postprocess = Postprocessor(contract, *output_specs(contract), nms=nms)
+
+    def detect(self, network: nn.Module, images: Sequence[ImageArray]) -> list[Detections]:
+        """Detect in BGR images (H, W, 3) uint8 of any size with one pass through the network."""
+        raw = self.raw(network, images)
+        return [
+            self._postprocess(codes[None], scores[None], transform)
+            for codes, scores, transform in zip(*raw, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def raw(self, network: nn.Module, images: Sequence[ImageArray]) -> RawOutputs:
+        """Compute raw outputs, before activation, decoding and suppression.
+
+        Args:
+            network: In evaluation mode, on any device.
+            images: BGR (H, W, 3) uint8 of any size.
+        """
+        inputs = [
+            preprocess_image(image, self.contract.preprocess, self._input) for image in images
+        ]
+        pixels = torch.from_numpy(np.concatenate([tensor for tensor, _ in inputs]))
+        device = next(network.parameters()).device
+        outputs = network(pixels.permute(0, 3, 1, 2).to(device))
+        box_codes, class_scores = (output.float().cpu().numpy() for output in outputs)
+        return RawOutputs(
+            box_codes=box_codes,
+            class_scores=class_scores,
+            transforms=tuple(transform for _, transform in inputs),
+        )
 
 
 class CheckpointPredictor:
@@ -47,52 +95,16 @@ class CheckpointPredictor:
     def __init__(
         self, checkpoint: Checkpoint, *, nms: Nms | None = None, threads: int | None = None
     ) -> None:
-        self._start(load_model(checkpoint), nms)
         if threads is not None:
             torch.set_num_threads(threads)
+        folded = fold_batch_norm(load_model(checkpoint)).cpu()
+        self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._batches = BatchPredictor(checkpoint.contract, nms=nms)
 
-    @classmethod
-    def of_model(cls, model: SsdLite, *, nms: Nms | None = None) -> CheckpointPredictor:
-        """A predictor of a model in memory as it is now; further training doesn't change it."""
-        predictor = cls.__new__(cls)
-        predictor._start(model, nms)
-        return predictor
+    @property
+    def contract(self) -> Contract:
+        return self._batches.contract
 
-    def _start(self, model: SsdLite, nms: Nms | None) -> None:
-        self.contract: Contract = model.contract
-        folded = fold_batch_norm(model).cpu()  # wherever the model trains
-        self._model = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        spec = self.contract.preprocess
-        # NHWC bytes seen as (B, 3, H, W) are channels_last, the layout that convolutions are
-        # fastest in, so the frame is never transposed.
-        self._input = TensorSpec(
-            name=INPUT, shape=(1, spec.height, spec.width, 3), dtype="float32", layout="NHWC"
-        )
-        self._postprocess = Postprocessor(self.contract, *output_specs(self.contract), nms=nms)
-
-    def __call__(self, frame: Frame) -> Detections:
-        """Detect in one BGR frame (H, W, 3) uint8 of any size."""
-        return self.predict_batch([frame])[0]
-
-    def predict_batch(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Detect in several frames with one pass through the network."""
-        raw = self.raw(frames)
-        return [
-            self._postprocess(codes[None], scores[None], transform)
-            for codes, scores, transform in zip(*raw, strict=True)
-        ]
-
-    def raw(self, frames: Sequence[Frame]) -> RawOutputs:
-        """Raw outputs for several frames, before activation, decoding and suppression."""
-        prepared = [
-            preprocess_image(frame, self.contract.preprocess, self._input) for frame in frames
-        ]
-        pixels = np.concatenate([tensor for tensor, _ in prepared])
-        image = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-        with torch.inference_mode():
-            box_codes, class_scores = self._model(image)
-        return RawOutputs(
-            box_codes=box_codes.numpy(),
-            class_scores=class_scores.numpy(),
-            transforms=tuple(transform for _, transform in prepared),
-        )
+    def __call__(self, image: ImageArray) -> Detections:
+        """Detect in one BGR image (H, W, 3) uint8 of any size."""
+        return self._batches.detect(self._network, [image])[0]

@@ -11,7 +11,7 @@ import pytest
 from edgessd.core.contract import Nms
 from edgessd.model.checkpoint import Checkpoint, load_model
 from edgessd.model.importers.folded import import_folded
-from edgessd.model.predictor import CheckpointPredictor
+from edgessd.model.predictor import BatchPredictor, CheckpointPredictor
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_raw_outputs_are_the_networks(
 ) -> None:
     """The reference input is this photograph, resized by another library: close, not equal."""
     folder = shared / "weights" / "ssdlite_mobilenet_v2_voc"
-    raw = CheckpointPredictor(checkpoint).raw([frame])
+    raw = BatchPredictor(checkpoint.contract).raw(load_model(checkpoint), [frame])
     with np.load(folder / "reference_outputs.npz") as reference:
         scores = 1 / (1 + np.exp(-raw.class_scores[0]))
         assert np.abs(scores - reference["scores"][0]).max() < 0.15
@@ -50,9 +50,9 @@ def test_batches_agree_with_single_frames_and_nms_is_obeyed(
     checkpoint: Checkpoint, frame: np.ndarray
 ) -> None:
     nms = Nms(score_threshold=0.05, max_detections=7)
-    predictor = CheckpointPredictor.of_model(load_model(checkpoint), nms=nms)
     frames = [frame, frame[:, ::-1].copy(), frame[:300, :200].copy()]
-    together = predictor.predict_batch(frames)
+    together = BatchPredictor(checkpoint.contract, nms=nms).detect(load_model(checkpoint), frames)
+    predictor = CheckpointPredictor(checkpoint, nms=nms)
     for single, batched in zip(map(predictor, frames), together, strict=True):
         assert 0 < len(single) <= 7
         np.testing.assert_array_equal(single.class_ids, batched.class_ids)
