@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import WORKERS, collect
 from edgessd.core.images import list_images, read_image
 from edgessd.core.network_tensors import INPUT, image_spec
@@ -64,7 +65,7 @@ def measure(path: Path, folders: list[Path], count: int) -> dict[str, float]:
         raise SystemExit(f"{count} images wanted, {len(images)} found")
     graph = load_graph(path)
     started = time.perf_counter()
-    collect(graph, images)
+    collect(graph, CalibrationSet(images))
     calibrated = time.perf_counter()
     peak = _peak_mb()
     session = make_session(graph.model, threads=WORKERS)

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import WORKERS, collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.core.images import list_images, read_image
@@ -60,14 +61,16 @@ def measure(graph: FloatGraph, images: Sequence[Path]) -> dict[str, float]:
     """Seconds of each stage, and calibration over float graph."""
     recipe = load_recipe("default")
     begun = time.perf_counter()
-    prepared = apply_float_passes(graph, draw_samples(images, graph.contract), recipe.float_passes)
+    prepared = apply_float_passes(
+        graph, draw_samples(CalibrationSet(images), graph.contract), recipe.float_passes
+    )
     seconds = {"images": float(len(images)), "prepare_s": time.perf_counter() - begun}
     seconds |= {"collect_s": 0.0, "float_graph_s": 0.0}
     session = make_session(graph.model, threads=WORKERS)
     for start in range(0, len(images), PORTION):
         portion = images[start : start + PORTION]
         begun = time.perf_counter()
-        table = collect(prepared, portion, minimum=1)
+        table = collect(prepared, CalibrationSet(portion), minimum=1)
         collected = time.perf_counter()
         _run_float(session, graph, portion)
         seconds["collect_s"] += collected - begun

@@ -32,6 +32,7 @@ from msgspec.structs import replace
 
 from edgessd.bench.accuracy import score
 from edgessd.build.calibration_images import images_in
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
@@ -157,8 +158,10 @@ def _calibrated(
     graph: FloatGraph, images: Sequence[Path], preparation: FloatPasses
 ) -> tuple[FloatGraph, CalibrationTable, float]:
     begun = time.perf_counter()
-    prepared = apply_float_passes(graph, draw_samples(images, graph.contract), preparation)
-    table = collect(prepared, images)
+    prepared = apply_float_passes(
+        graph, draw_samples(CalibrationSet(images), graph.contract), preparation
+    )
+    table = collect(prepared, CalibrationSet(images))
     return prepared, table, time.perf_counter() - begun
 
 

@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from edgessd.build.calibration_images import CalibrationImages, calibrate, prepare_for
+from edgessd.build.calibration_images import calibrate, prepare_for
 from edgessd.build.engines import make_engine
 from edgessd.build.max_drop import DropSearch
 from edgessd.build.parity_gate import Candidate, hold_to_parity
@@ -20,6 +20,7 @@ from edgessd.bundle.manifest import Manifest, Provenance
 from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
 from edgessd.calibrate.audit import audit_calibration
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import refuse_few
 from edgessd.core.errors import ConfigError, TargetError
 from edgessd.core.files import sha256_of
@@ -66,7 +67,7 @@ class BuildRequest:
     name: str
     out: Path
     recipe: Recipe
-    images: Callable[[], CalibrationImages]
+    images: Callable[[], CalibrationSet]
     postprocess: PostprocessMode | None = None
     cache: Path | None = None
     gate: bool = True
@@ -95,7 +96,7 @@ class BuildResult:
 
     bundle: Bundle
     seconds: dict[str, float]
-    images: CalibrationImages | None
+    images: CalibrationSet | None
     advice: tuple[str, ...] = ()
 
 
@@ -177,7 +178,7 @@ def _parity(
     request: BuildRequest,
     candidate: Candidate,
     graph: FloatGraph,
-    images: CalibrationImages,
+    images: CalibrationSet,
     clock: _Clock,
 ) -> Parity:
     if not request.gate:
@@ -212,7 +213,7 @@ def _postprocess(request: BuildRequest) -> PostprocessMode:
 
 
 def _quantized(
-    request: BuildRequest, graph: FloatGraph, images: CalibrationImages, clock: _Clock
+    request: BuildRequest, graph: FloatGraph, images: CalibrationSet, clock: _Clock
 ) -> tuple[QuantGraph, CalibrationAudit | None, tuple[str, ...]]:
     """The quantized graph, what its calibration is worth, and advice."""
     scheme = cast(SchemeName, request.target.engine.scheme)
@@ -250,8 +251,7 @@ def _quantized(
     with clock.stage("audit"):
         audit = audit_calibration(
             table,
-            images.paths,
-            dataset=images.dataset,
+            images,
             saturation=saturation(quantized.model, table),
             minimum=request.recipe.minimum_images,
             labels=graph.contract.labels,

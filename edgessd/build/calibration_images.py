@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgessd.calibrate.audit import KnownDataset
+from edgessd.calibrate.calibration_set import CalibrationSet, KnownDataset, evenly
 from edgessd.calibrate.collect import collect
-from edgessd.calibrate.samples import draw_samples, evenly
+from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError, DataError, GraphError
-from edgessd.core.files import sha256_of
 from edgessd.core.images import list_images
 from edgessd.data.dataset import Dataset, load_dataset, recognize_format
 from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
@@ -33,22 +32,7 @@ RUN_CONFIG = "config.toml"
 _WAY_OUT = "Name a folder of images like those the camera will see: --calibration DIR"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CalibrationImages:
-    """The images of a calibration.
-
-    Attributes:
-        paths: In the order they are read.
-        source: Where they come from, for a person.
-        dataset: What is known about their labels and the evaluation.
-    """
-
-    paths: tuple[Path, ...]
-    source: str
-    dataset: KnownDataset | None = None
-
-
-def images_in(folder: Path, *, limit: int) -> CalibrationImages:
+def images_in(folder: Path, *, limit: int) -> CalibrationSet:
     """Up to `limit` images of a folder; of a labelled dataset, only images that are trained on.
 
     Raises:
@@ -57,13 +41,11 @@ def images_in(folder: Path, *, limit: int) -> CalibrationImages:
     try:
         recognize_format(folder)
     except DataError:  # not a dataset: a plain folder of photos, which needs no labels
-        return CalibrationImages(
-            paths=tuple(evenly(list_images(folder), limit)), source=str(folder)
-        )
+        return CalibrationSet(evenly(list_images(folder), limit), source=str(folder))
     return _training_images(folder, ("train",), limit)
 
 
-def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationImages:
+def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationSet:
     """Up to `limit` of the images that a checkpoint's run folder says it was trained on.
 
     Raises:
@@ -90,7 +72,7 @@ def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationImages:
 
 def calibrate(
     graph: FloatGraph,
-    images: CalibrationImages,
+    images: CalibrationSet,
     *,
     minimum: int,
     cache: Path | None,
@@ -109,18 +91,18 @@ def calibrate(
         CalibrationError: Too few images, or a value isn't finite.
     """
     if cache is None:
-        return collect(graph, images.paths, minimum=minimum, progress=progress)
-    path = cache / f"{_cache_key(graph, images.paths)}.npz"
+        return collect(graph, images, minimum=minimum, progress=progress)
+    path = cache / f"{_cache_key(graph, images)}.npz"
     table = _cached(path)
     if table is None or len(table.images) < minimum:
-        table = collect(graph, images.paths, minimum=minimum, progress=progress)
+        table = collect(graph, images, minimum=minimum, progress=progress)
         table.save(path)
     return table
 
 
 def prepare_for(
     graph: FloatGraph,
-    images: CalibrationImages,
+    images: CalibrationSet,
     preparation: FloatPasses,
     *,
     cache: Path | None,
@@ -139,17 +121,15 @@ def prepare_for(
     if preparation == FloatPasses():
         return graph
     if cache is None:
-        return apply_float_passes(graph, draw_samples(images.paths, graph.contract), preparation)
-    key = hashlib.sha256(
-        f"{_cache_key(graph, images.paths)} {graph.contract} {preparation}".encode()
-    )
+        return apply_float_passes(graph, draw_samples(images, graph.contract), preparation)
+    key = hashlib.sha256(f"{_cache_key(graph, images)} {graph.contract} {preparation}".encode())
     path = cache / f"{key.hexdigest()[:32]}.onnx"
     if path.is_file():
         try:
             return load_graph(path)
         except GraphError:
             path.unlink()  # damaged, or of another version: it is only a copy
-    prepared = apply_float_passes(graph, draw_samples(images.paths, graph.contract), preparation)
+    prepared = apply_float_passes(graph, draw_samples(images, graph.contract), preparation)
     save_graph(prepared, path)
     return prepared
 
@@ -164,16 +144,16 @@ def _cached(path: Path) -> CalibrationTable | None:
         return None
 
 
-def _cache_key(graph: FloatGraph, paths: Sequence[Path]) -> str:
+def _cache_key(graph: FloatGraph, images: CalibrationSet) -> str:
     digest = hashlib.sha256(graph.sha256.encode())
     # The preprocessing isn't part of the graph, but of what it is fed.
     digest.update(repr(graph.contract.preprocess).encode())
-    for image in sorted(sha256_of(path) for path in paths):
-        digest.update(image.encode())
+    for digest_of_image in sorted(images.sha256(path) for path in images.paths):
+        digest.update(digest_of_image.encode())
     return digest.hexdigest()[:32]
 
 
-def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> CalibrationImages:
+def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> CalibrationSet:
     dataset = load_dataset(folder)
     if splits == ("train",) and "train" not in dataset.splits:
         if set(dataset.splits) != {"all"}:
@@ -190,7 +170,7 @@ def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> Calib
 
 def chosen_among(
     images: Sequence[LabeledImage], dataset: Dataset, splits: tuple[str, ...], *, limit: int
-) -> CalibrationImages:
+) -> CalibrationSet:
     """Up to `limit` of the images that are trained on, spread evenly over them by name.
 
     Args:
@@ -200,8 +180,8 @@ def chosen_among(
         limit: Most images.
     """
     paths = tuple(evenly(sorted(image.path for image in images), limit))
-    return CalibrationImages(
-        paths=paths,
+    return CalibrationSet(
+        paths,
         source=f"{dataset.root}, {' + '.join(splits)}",
         dataset=_known(dataset, splits, set(paths)),
     )
@@ -225,7 +205,7 @@ def _boxes(images: Sequence[LabeledImage], labels: tuple[str, ...]) -> dict[str,
     return dict(zip(labels, np.bincount(ids, minlength=len(labels)).tolist(), strict=True))
 
 
-def with_evaluation_of(images: CalibrationImages, checkpoint: Path) -> CalibrationImages:
+def with_evaluation_of(images: CalibrationSet, checkpoint: Path) -> CalibrationSet:
     """Plain images, with the evaluation images that the checkpoint's run folder knows, if it does."""
     config = checkpoint.parent / RUN_CONFIG
     if images.dataset is not None or not config.is_file():
@@ -240,14 +220,14 @@ def with_evaluation_of(images: CalibrationImages, checkpoint: Path) -> Calibrati
 
 
 def with_evaluation_in(
-    images: CalibrationImages, dataset: Dataset, splits: tuple[str, ...]
-) -> CalibrationImages:
+    images: CalibrationSet, dataset: Dataset, splits: tuple[str, ...]
+) -> CalibrationSet:
     """Plain images, with the images of a dataset's splits that aren't trained on."""
     if images.dataset is not None or not set(splits) <= set(dataset.splits):
         return images
     # The photos have no labels, so nothing is known about the classes in them.
     known = replace(_known(dataset, splits, ()), trained={}, calibrated={})
-    return replace(images, dataset=known)
+    return images.with_dataset(known)
 
 
 def _data_section(config: Path) -> dict[str, Any]:

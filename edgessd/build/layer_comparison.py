@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from edgessd.bundle.manifest import MANIFEST_NAME
 from edgessd.bundle.store import open_bundle
-from edgessd.calibrate.samples import evenly
+from edgessd.calibrate.calibration_set import evenly
 from edgessd.core.contract import Contract
 from edgessd.core.errors import DataError, GraphError
 from edgessd.core.images import read_image

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 
 from edgessd.bench.measured_model import measured_model
-from edgessd.build.calibration_images import CalibrationImages
 from edgessd.build.layer_comparison import readable_images
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.detections import Detections
@@ -81,7 +81,7 @@ class DropSearch:
     exported: FloatGraph
     prepared: FloatGraph
     table: CalibrationTable
-    images: CalibrationImages
+    images: CalibrationSet
     scheme: SchemeName
     recipe: Recipe
 
@@ -125,7 +125,7 @@ class DropSearch:
         """Tensors by what they and the weights that they feed lose; in float, both are saved."""
         model, contract = absorb_preprocess(self.prepared.model, self.prepared.contract)
         model = checked(model, after="absorb_preprocess")
-        samples = draw_samples(self.images.paths, contract, count=_RANKED_ON)
+        samples = draw_samples(self.images, contract, count=_RANKED_ON)
         return _ranked(measure_sensitivity(model, whole.model, contract, samples), model)
 
     @cached_property

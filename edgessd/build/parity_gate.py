@@ -19,7 +19,7 @@ from edgessd.bench.measured_model import engine_sentence, measured_model
 from edgessd.bundle.manifest import Manifest
 from edgessd.bundle.quality import Parity
 from edgessd.bundle.store import write_bundle
-from edgessd.calibrate.samples import evenly
+from edgessd.calibrate.calibration_set import evenly
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError, DataError, ParityError
 from edgessd.core.files import sha256_of, sha256_of_set

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgessd.build.calibration_images import CalibrationImages, calibrate, prepare_for
+from edgessd.build.calibration_images import calibrate, prepare_for
 from edgessd.build.layer_comparison import measure_divergence, probe_graph, readable_images
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.samples import draw_samples
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.verify import checked
@@ -70,7 +71,7 @@ class SensitivityReport:
 
 def report_sensitivity(
     checkpoint: Path,
-    images: CalibrationImages,
+    images: CalibrationSet,
     *,
     scheme: SchemeName,
     recipe: Recipe,
@@ -113,7 +114,7 @@ def report_sensitivity(
         model,
         quantized.model,
         contract,
-        draw_samples(images.paths, contract, count=count),
+        draw_samples(images, contract, count=count),
         progress,
     )
     divergence = measure_divergence(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from edgessd.bundle.quality import CalibrationAudit
+from edgessd.calibrate.calibration_set import CalibrationSet, KnownDataset
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError
 from edgessd.core.files import sha256_of
-from edgessd.data.duplicates import find_duplicates, fingerprints
+from edgessd.data.duplicates import find_duplicates
 
 ENOUGH = 64
 """Fewer different images are taken with a warning."""
@@ -29,28 +29,10 @@ COPIES = 0.1
 _NAMED = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KnownDataset:
-    """The labelled dataset that calibration images belong to, as far as the audit needs it.
-
-    Attributes:
-        name: For a person.
-        trained: Boxes of each label that the detector is trained on.
-        calibrated: Boxes of each label in the calibration images.
-        evaluation: Split → images that the detector is judged by.
-    """
-
-    name: str
-    trained: Mapping[str, int]
-    calibrated: Mapping[str, int]
-    evaluation: Mapping[str, tuple[Path, ...]]
-
-
 def audit_calibration(
     table: CalibrationTable,
-    images: Sequence[Path],
+    images: CalibrationSet,
     *,
-    dataset: KnownDataset | None,
     saturation: Mapping[str, float],
     minimum: int,
     labels: Sequence[str],
@@ -59,8 +41,7 @@ def audit_calibration(
 
     Args:
         table: What was collected.
-        images: The files it was collected on.
-        dataset: What is known about labels and evaluation; None for unlabelled photos.
+        images: Images it was collected on.
         saturation: Share of sampled values beyond the chosen range, by tensor.
         minimum: Fewer different images than this are refused.
         labels: Of the detector; other classes of the dataset don't matter to it.
@@ -71,13 +52,13 @@ def audit_calibration(
     Raises:
         CalibrationError: The images are copies of too few, or mostly those of the evaluation.
     """
-    prints = fingerprints(images)
+    dataset, prints = images.dataset, images.fingerprints()
     groups = find_duplicates(prints)
     readable = [item for item in prints if item.broken is None]
     distinct = len(readable) - len(
         {path for group in groups for path in group.paths[1:]}  # a file may be in two groups
     )
-    leaked = leaked_images([item.path for item in readable], dataset)
+    leaked = leaked_images(images)
     _refuse_copies(len(readable), distinct, minimum)
     _refuse_leak(leaked, len(readable), dataset)
     worst = max(saturation, key=lambda name: saturation[name], default="")
@@ -99,25 +80,23 @@ def audit_calibration(
     return msgspec.structs.replace(audit, warnings=tuple(_warnings(audit, leaked)))
 
 
-def leaked_images(images: Sequence[Path], dataset: KnownDataset | None) -> tuple[Path, ...]:
-    """The images that are, byte for byte, also images of the evaluation."""
-    if dataset is None:
+def leaked_images(images: CalibrationSet) -> tuple[Path, ...]:
+    """Return the readable images that are, byte for byte, also images of the evaluation."""
+    if images.dataset is None:
         return ()
+    readable = [item.path for item in images.fingerprints() if item.broken is None]
     sizes: dict[int, list[Path]] = {}
-    for path in images:
+    for path in readable:
         sizes.setdefault(path.stat().st_size, []).append(path)
     # Only files of the same size can be the same: a large evaluation set needn't be read for this.
     suspects = [
         path
-        for paths in dataset.evaluation.values()
+        for paths in images.dataset.evaluation.values()
         for path in paths
         if path.is_file() and path.stat().st_size in sizes
     ]
     hashes = {sha256_of(path) for path in suspects}
-    if not hashes:
-        return ()
-    near = {path.stat().st_size for path in suspects}
-    return tuple(path for size in near for path in sizes[size] if sha256_of(path) in hashes)
+    return tuple(path for path in readable if images.sha256(path) in hashes)
 
 
 def range_shifts(table: CalibrationTable) -> dict[str, float]:

@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgessd.calibrate.samples import Pixels, network_input
+from edgessd.calibrate.calibration_set import Pixels
+from edgessd.calibrate.samples import network_input
 from edgessd.calibrate.tensor_probe import FloatArray, TensorProbe
 from edgessd.core.contract import Preprocess
 from edgessd.graph.dataflow import observed_tensors

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from edgessd.calibrate.calibration_set import CalibrationSet, Pixels, evenly
 from edgessd.calibrate.observers import Moments, TensorObserver
-from edgessd.calibrate.samples import KEPT, Pixels, evenly, no_samples
+from edgessd.calibrate.samples import KEPT, no_samples
 from edgessd.calibrate.table import CalibrationTable, TensorStatistics
 from edgessd.calibrate.tensor_probe import Extremes, TensorProbe
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError, DataError
-from edgessd.core.files import sha256_of
-from edgessd.core.images import read_image
 from edgessd.core.network_tensors import image_spec
-from edgessd.core.preprocess import fill_tensor, fit_image
+from edgessd.core.preprocess import fill_tensor
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import FloatGraph
 
@@ -35,11 +34,12 @@ and each fills the gaps of the other while it decodes and scans."""
 
 Progress = Callable[[int, int], None]
 Outcome = tuple[str, Extremes, Pixels] | DataError
+"""sha256 of the file, statistics and pixels (3, H, W) of one image, or the reason why it can't be read."""
 
 
 def collect(
     graph: FloatGraph,
-    images: Iterable[Path],
+    images: CalibrationSet,
     *,
     minimum: int = MINIMUM_IMAGES,
     sample: int = SAMPLE,
@@ -54,7 +54,7 @@ def collect(
 
     Args:
         graph: From `export_float_graph`.
-        images: Files; their pixels go through the contract's own preprocessing.
+        images: Calibration images; their pixels go through the contract's own preprocessing.
         minimum: Fewer readable images than this are refused.
         sample: Values of a tensor that enter its histogram, per image.
         workers: Images worked on at the same time, each with about 60 MB of buffers at 300x300.
@@ -63,9 +63,8 @@ def collect(
     Raises:
         CalibrationError: There are too few images, or a value isn't finite.
     """
-    paths = sorted(set(images))
-    refuse_few(len(paths), minimum, "images")
-    sampled = set(evenly(paths, KEPT))
+    refuse_few(len(images), minimum, "images")
+    sampled = set(evenly(images.paths, KEPT))
     samples: list[Pixels] = []
     tensors = observed_tensors(graph.model)
     probe = TensorProbe(graph.model, tensors, sample=sample, threads=1)
@@ -73,27 +72,27 @@ def collect(
     halves = [(Moments(), Moments()) for _ in tensors]
     hashes: list[str] = []
     skipped: dict[str, str] = {}
-    for done, (path, outcome) in enumerate(_readings(probe, paths, graph.contract, workers), 1):
+    for done, (path, outcome) in enumerate(_observed(probe, images, graph.contract, workers), 1):
         if isinstance(outcome, DataError):
             skipped[str(path)] = str(outcome)
         else:
-            digest, reading, pixels = outcome
+            digest, extremes, pixels = outcome
             if path in sampled:
                 samples.append(pixels)
-            _refuse_non_finite(path, tensors, reading)
+            _refuse_non_finite(path, tensors, extremes)
             for observer, low, high, values in zip(
-                observers, reading.minima, reading.maxima, reading.samples, strict=True
+                observers, extremes.minima, extremes.maxima, extremes.samples, strict=True
             ):
                 observer.add(float(low), float(high), values)
             if len(hashes) % 2 == 0:
                 for (minima, maxima), low, high in zip(
-                    halves, reading.minima, reading.maxima, strict=True
+                    halves, extremes.minima, extremes.maxima, strict=True
                 ):
                     minima.add(float(low))
                     maxima.add(float(high))
             hashes.append(digest)
         if progress is not None:
-            progress(done, len(paths))
+            progress(done, len(images))
     refuse_few(len(hashes), minimum, "readable images", skipped)
     return CalibrationTable(
         tensors={
@@ -111,26 +110,26 @@ def collect(
     )
 
 
-def _readings(
-    probe: TensorProbe, paths: Sequence[Path], contract: Contract, workers: int
+def _observed(
+    probe: TensorProbe, images: CalibrationSet, contract: Contract, workers: int
 ) -> Iterator[tuple[Path, Outcome]]:
-    """Each image's file hash, reading and pixels, or why it can't be read; in order, a few ahead."""
+    """Yield each image's outcome in order, computing a few images ahead."""
     spec = image_spec(contract.preprocess)
     local = threading.local()
 
     def work(path: Path) -> Outcome:
         try:
-            pixels, _ = fit_image(read_image(path), contract.preprocess)
+            pixels = images.network_pixels(path, contract.preprocess)
         except DataError as error:
             return error
         if not hasattr(local, "reader"):
             local.reader = probe.reader()
         tensor = np.asarray(fill_tensor(pixels, contract.preprocess, spec), np.float32)
-        return sha256_of(path), local.reader.read(tensor), pixels.transpose(2, 0, 1)
+        return images.sha256(path), local.reader.read(tensor), pixels.transpose(2, 0, 1)
 
     with ThreadPoolExecutor(workers) as pool:
         ahead: deque[tuple[Path, Future[Outcome]]] = deque()
-        for path in paths:
+        for path in images.paths:
             ahead.append((path, pool.submit(work, path)))
             if len(ahead) > workers:
                 first, future = ahead.popleft()
@@ -161,8 +160,8 @@ def refuse_few(count: int, minimum: int, what: str, skipped: dict[str, str] | No
     )
 
 
-def _refuse_non_finite(path: Path, names: Sequence[str], reading: Extremes) -> None:
-    broken = np.flatnonzero(~(np.isfinite(reading.minima) & np.isfinite(reading.maxima)))
+def _refuse_non_finite(path: Path, names: Sequence[str], extremes: Extremes) -> None:
+    broken = np.flatnonzero(~(np.isfinite(extremes.minima) & np.isfinite(extremes.maxima)))
     if len(broken):
         raise CalibrationError(
             f"The float graph itself computes values that aren't finite on {path}",

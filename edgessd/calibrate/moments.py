@@ -16,8 +16,8 @@ import onnx
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import Values, each_image
-from edgessd.calibrate.samples import Pixels
 from edgessd.core.contract import Preprocess
 from edgessd.graph.view import GraphView, attribute
 

@@ -6,39 +6,30 @@ since each has thousands of positions, and as uint8 they are small.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
+from edgessd.calibrate.calibration_set import SAMPLES, CalibrationSet, Pixels, evenly
 from edgessd.core.contract import Contract, Preprocess
 from edgessd.core.errors import DataError
-from edgessd.core.images import read_image
 from edgessd.core.network_tensors import image_spec
-from edgessd.core.preprocess import fill_tensor, fit_image
+from edgessd.core.preprocess import fill_tensor
 
-Pixels = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
-Item = TypeVar("Item")
-
-SAMPLES = 32
-"""Images whose channels are looked at before calibration."""
 
 KEPT = 16
 """Images that a calibration table keeps, 4 MB at 300x300. Rounding learned from 32 is no better."""
 
 
-def draw_samples(images: Sequence[Path], contract: Contract, *, count: int = SAMPLES) -> Pixels:
-    """(n, 3, H, W) pixels of up to `count` images, spread evenly over their sorted names.
+def draw_samples(images: CalibrationSet, contract: Contract, *, count: int = SAMPLES) -> Pixels:
+    """Return (n, 3, H, W) pixels of up to `count` images, spread evenly over their sorted names.
 
     Images that can't be read are left out here; `collect` names them with their reason.
     """
     planes = []
-    for path in evenly(sorted(set(images)), count):
+    for path in evenly(images.paths, count):
         try:
-            pixels, _ = fit_image(read_image(path), contract.preprocess)
+            pixels = images.network_pixels(path, contract.preprocess)
         except DataError:
             continue
         planes.append(pixels.transpose(2, 0, 1))
@@ -48,13 +39,6 @@ def draw_samples(images: Sequence[Path], contract: Contract, *, count: int = SAM
 def no_samples(preprocess: Preprocess) -> Pixels:
     """None of them, in the right shape."""
     return np.zeros((0, 3, preprocess.height, preprocess.width), np.uint8)
-
-
-def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """Up to `count` items, spread evenly: neighbours are often frames of one scene."""
-    if len(items) <= count:
-        return list(items)
-    return [items[index * len(items) // count] for index in range(count)]
 
 
 def network_input(pixels: Pixels, preprocess: Preprocess) -> FloatArray:

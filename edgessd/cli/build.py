@@ -14,8 +14,8 @@ from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
     from edgessd.build.build_bundle import BuildResult, Report
-    from edgessd.build.calibration_images import CalibrationImages
     from edgessd.bundle.quality import Parity
+    from edgessd.calibrate.calibration_set import CalibrationSet
 
 RUNS = "runs"
 CALIBRATION_IMAGES = 100
@@ -120,7 +120,7 @@ def command(
 
     chosen = load_recipe(recipe)
 
-    def images() -> CalibrationImages:
+    def images() -> CalibrationSet:
         return choose_images(calibration, source, is_starter=is_starter, limit=calibration_images)
 
     request = BuildRequest(
@@ -165,7 +165,7 @@ def checkpoint_name(checkpoint: Path, *, is_starter: bool) -> str:
 
 def choose_images(
     given: Path | None, checkpoint: Path, *, is_starter: bool, limit: int
-) -> CalibrationImages:
+) -> CalibrationSet:
     """Images to calibrate with: those that were named, else what the checkpoint was trained on."""
     from edgessd.build.calibration_images import images_in, images_of_run, with_evaluation_of
     from edgessd.core.resources import resource_directory

@@ -75,7 +75,7 @@ def fingerprint(path: Path) -> Fingerprint:
         image = decode_image(content, path)
     except DataError as error:
         return Fingerprint(path=path, sha256=digest, look=0, broken=error.found or error.problem)
-    return Fingerprint(path=path, sha256=digest, look=_look(image), broken=None)
+    return Fingerprint(path=path, sha256=digest, look=perceptual_hash(image), broken=None)
 
 
 def fingerprints(
@@ -92,11 +92,7 @@ def fingerprints(
     Raises:
         DataError: if the library that hashes isn't installed.
     """
-    if find_spec("imagehash") is None:
-        raise DataError(
-            "Finding duplicates needs the library imagehash, which isn't installed",
-            fix="pip install 'edgessd[host]'",
-        )
+    require_imagehash()
     with _pool(workers or min(8, os.cpu_count() or 1)) as pool:
         found = []
         for item in pool.map(fingerprint, paths):
@@ -104,6 +100,15 @@ def fingerprints(
             if progress is not None:
                 progress()
         return found
+
+
+def require_imagehash() -> None:
+    """Raise `DataError` if the library that computes perceptual hashes isn't installed."""
+    if find_spec("imagehash") is None:
+        raise DataError(
+            "Finding duplicates needs the library imagehash, which isn't installed",
+            fix="pip install 'edgessd[host]'",
+        )
 
 
 def find_duplicates(prints: Sequence[Fingerprint]) -> tuple[DuplicateGroup, ...]:
@@ -141,7 +146,8 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _look(image: NDArray[np.uint8]) -> int:
+def perceptual_hash(image: NDArray[np.uint8]) -> int:
+    """Return the 64-bit perceptual hash of a BGR image."""
     import cv2
     import imagehash
     from PIL import Image

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import onnx
 
 from edgessd.bundle.manifest import CalibrationRecord
+from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.moments import InputMoments, collect_moments
-from edgessd.calibrate.samples import Pixels
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgessd.build.calibration_images import (
-    CalibrationImages,
     chosen_among,
     images_in,
     with_evaluation_in,
@@ -27,6 +26,7 @@ from edgessd.build.calibration_images import (
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.bundle.quality import CalibrationAudit
 from edgessd.calibrate.audit import audit_calibration
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.core.contract import Contract
@@ -81,12 +81,11 @@ def start_qat(
     graph = export_float_graph(checkpoint)
     # Labels are matched with the anchors, so those stay what they are.
     preparation = msgspec.structs.replace(recipe.float_passes, shift_box_sizes=False)
-    graph = apply_float_passes(graph, draw_samples(chosen.paths, graph.contract), preparation)
-    table = collect(graph, chosen.paths, minimum=recipe.minimum_images)
+    graph = apply_float_passes(graph, draw_samples(chosen, graph.contract), preparation)
+    table = collect(graph, chosen, minimum=recipe.minimum_images)
     audit = audit_calibration(
         table,
-        chosen.paths,
-        dataset=chosen.dataset,
+        chosen,
         saturation={},
         minimum=recipe.minimum_images,
         labels=checkpoint.contract.labels,
@@ -130,7 +129,7 @@ def start_qat(
 
 def _calibration_images(
     config: TrainConfig, dataset: Dataset, images: Sequence[LabeledImage]
-) -> CalibrationImages:
+) -> CalibrationSet:
     settings, splits = config.qat, config.data.train_splits
     if splits == ("train",) and "train" not in dataset.splits:
         splits = (ALL,)

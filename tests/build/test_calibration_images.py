@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from edgessd.build.calibration_images import (
-    CalibrationImages,
     calibrate,
     images_in,
     images_of_run,
     prepare_for,
 )
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.quantize.recipe import FloatPasses
@@ -38,7 +38,7 @@ class Counter:
         self.images += 1
 
 
-def collected(graph: FloatGraph, images: CalibrationImages, cache: Path | None) -> int:
+def collected(graph: FloatGraph, images: CalibrationSet, cache: Path | None) -> int:
     """Images that had to be run for a table."""
     counter = Counter()
     table = calibrate(graph, images, minimum=8, cache=cache, progress=counter)

@@ -30,7 +30,7 @@ def search(graph: FloatGraph, photos: Path) -> DropSearch:
     return DropSearch(
         exported=graph,
         prepared=graph,
-        table=collect(graph, images.paths),
+        table=collect(graph, images),
         images=images,
         scheme="symmetric",
         recipe=Recipe(name="test", activations=RangeRule(method="minmax")),

@@ -12,11 +12,11 @@ import pytest
 
 from edgessd.bundle.quality import CalibrationAudit
 from edgessd.calibrate.audit import (
-    KnownDataset,
     audit_calibration,
     leaked_images,
     range_shifts,
 )
+from edgessd.calibrate.calibration_set import CalibrationSet, KnownDataset
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError
@@ -30,7 +30,7 @@ def images(photos: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def table(small_graph: FloatGraph, images: list[Path]) -> CalibrationTable:
-    return collect(small_graph, images)
+    return collect(small_graph, CalibrationSet(images))
 
 
 def audit(
@@ -38,8 +38,7 @@ def audit(
 ) -> CalibrationAudit:
     return audit_calibration(
         table,
-        images,
-        dataset=dataset,
+        CalibrationSet(images, dataset=dataset),
         saturation=saturation or {},
         minimum=minimum,
         labels=("cat", "dog", "cow", "unicorn"),
@@ -90,7 +89,7 @@ def test_images_of_the_evaluation_are_named(table, images, tmp_path: Path) -> No
     content = bytearray(images[4].read_bytes())
     content[-1] ^= 1
     exam[1].write_bytes(content)
-    assert leaked_images(images, known(exam)) == (images[3],)
+    assert leaked_images(CalibrationSet(images, dataset=known(exam))) == (images[3],)
     found = audit(table, images, known(exam))
     assert (found.leaked, found.compared_with) == (1, "pets, val + test")
     assert any("1 calibration images belong to pets" in warning for warning in found.warnings)
@@ -132,7 +131,7 @@ def test_half_of_the_images_is_compared_with_all(table: CalibrationTable, images
 def test_halves_are_every_second_image_and_survive_the_file(
     small_graph: FloatGraph, table: CalibrationTable, images, tmp_path: Path
 ) -> None:
-    half = collect(small_graph, images[::2], minimum=1)
+    half = collect(small_graph, CalibrationSet(images[::2]), minimum=1)
     for name, (low, high) in table.halves.items():
         assert low == pytest.approx(half[name].mean_minimum, abs=1e-6)
         assert high == pytest.approx(half[name].mean_maximum, abs=1e-6)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.tensor_probe import stride_of
 from edgessd.core.errors import CalibrationError
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_extremes_are_those_of_the_float_graph(small_graph: FloatGraph, folder: Path) -> None:
     images = sorted(folder.iterdir())
     names = observed_tensors(small_graph.model)
-    table = collect(small_graph, images)
+    table = collect(small_graph, CalibrationSet(images))
     assert list(table.tensors) == names
     view, everything = GraphView(small_graph.model), copy_of(small_graph.model)
     del everything.graph.output[:]
@@ -63,8 +64,8 @@ def test_extremes_are_those_of_the_float_graph(small_graph: FloatGraph, folder: 
 
 def test_outcome_doesnt_depend_on_order_or_workers(small_graph: FloatGraph, folder: Path) -> None:
     images = sorted(folder.iterdir())
-    first = collect(small_graph, images, workers=1)
-    second = collect(small_graph, reversed(images), workers=3)
+    first = collect(small_graph, CalibrationSet(images), workers=1)
+    second = collect(small_graph, CalibrationSet(reversed(images)), workers=3)
     assert first.images_sha256 == second.images_sha256
     for name, statistics in first.tensors.items():
         np.testing.assert_array_equal(second[name].counts, statistics.counts)
@@ -78,7 +79,9 @@ def test_broken_image_is_skipped_and_named(
     broken.write_bytes(b"\xff\xd8 not a picture")
     seen: list[tuple[int, int]] = []
     images = [*sorted(folder.iterdir()), broken]
-    table = collect(small_graph, images, progress=lambda done, total: seen.append((done, total)))
+    table = collect(
+        small_graph, CalibrationSet(images), progress=lambda done, total: seen.append((done, total))
+    )
     assert list(table.skipped) == [str(broken)]
     assert len(table.images) == 20
     assert seen == [(done, 21) for done in range(1, 22)]
@@ -87,24 +90,24 @@ def test_broken_image_is_skipped_and_named(
 def test_four_images_are_refused_with_the_reason(small_graph: FloatGraph, folder: Path) -> None:
     images = sorted(folder.iterdir())[:4]
     with pytest.raises(CalibrationError) as refusal:
-        collect(small_graph, images)
+        collect(small_graph, CalibrationSet(images))
     message = refusal.value.paragraph()
     for part in ("accuracy", "at least 16 images", "4 images", "minimum_images"):
         assert part in message
-    forced = collect(small_graph, images, minimum=4)
+    forced = collect(small_graph, CalibrationSet(images), minimum=4)
     assert len(forced.images) == 4
 
 
 def test_no_images_are_refused_whatever_the_minimum(small_graph: FloatGraph) -> None:
     with pytest.raises(CalibrationError, match="0 images"):
-        collect(small_graph, [], minimum=0)
+        collect(small_graph, CalibrationSet([]), minimum=0)
 
 
 def test_only_broken_images_are_refused(small_graph: FloatGraph, tmp_path: Path) -> None:
     for index in range(16):
         (tmp_path / f"{index}.jpg").write_bytes(b"")
     with pytest.raises(CalibrationError, match=r"0 readable images.*16 can't be read"):
-        collect(small_graph, sorted(tmp_path.iterdir()))
+        collect(small_graph, CalibrationSet(tmp_path.iterdir()))
 
 
 def test_values_that_arent_finite_name_the_tensor(small_graph: FloatGraph, folder: Path) -> None:
@@ -115,7 +118,7 @@ def test_values_that_arent_finite_name_the_tensor(small_graph: FloatGraph, folde
     set_initializer(model, "extras.0.squeeze.conv.bias", bias)
     graph = FloatGraph(model=model, contract=small_graph.contract)
     with pytest.raises(CalibrationError, match=r"extras\.0\.squeeze"):
-        collect(graph, sorted(folder.iterdir()))
+        collect(graph, CalibrationSet(folder.iterdir()))
 
 
 @pytest.mark.parametrize("shape", [(1, 1917, 4), (1, 96, 150, 150), (1, 12, 2, 2), (1, 21, 75, 75)])

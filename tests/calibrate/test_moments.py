@@ -7,9 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgessd.calibrate.calibration_set import CalibrationSet, evenly
 from edgessd.calibrate.channels import collect_channels
 from edgessd.calibrate.moments import collect_moments
-from edgessd.calibrate.samples import draw_samples, evenly, network_input
+from edgessd.calibrate.samples import draw_samples, network_input
 from edgessd.core.contract import Preprocess
 from edgessd.core.network_tensors import INPUT
 from edgessd.graph.float_graph import FloatGraph
@@ -92,9 +93,11 @@ def test_samples_are_spread_and_broken_files_left_out(photos, tmp_path, small_gr
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not a picture")
     spec = small_graph.contract.preprocess
-    samples = draw_samples([*sorted(photos.iterdir()), broken], small_graph.contract, count=17)
+    samples = draw_samples(
+        CalibrationSet([*photos.iterdir(), broken]), small_graph.contract, count=17
+    )
     assert samples.shape == (16, 3, spec.height, spec.width)
-    assert len(draw_samples(sorted(photos.iterdir()), small_graph.contract, count=5)) == 5
+    assert len(draw_samples(CalibrationSet(photos.iterdir()), small_graph.contract, count=5)) == 5
     assert evenly(range(10), 5) == [0, 2, 4, 6, 8]
 
 

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from msgspec.structs import replace
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract, Preprocess
@@ -48,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(small_graph: FloatGraph, folder: Path) -> CalibrationTable:
-    return collect(small_graph, sorted(folder.iterdir()))
+    return collect(small_graph, CalibrationSet(folder.iterdir()))
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +244,7 @@ def test_trained_detector_keeps_its_detections(
 def voc(shared: Path) -> tuple[FloatGraph, CalibrationTable]:
     graph = export_float_graph(import_folded(shared / "weights/ssdlite_mobilenet_v2_voc"))
     images = list_images(shared / "data/coco128/images/train2017")[:32]
-    return graph, collect(graph, images)
+    return graph, collect(graph, CalibrationSet(images))
 
 
 def _detect(model: onnx.ModelProto, contract: Contract, images: list[Path]) -> list[Detections]:
@@ -278,7 +279,7 @@ def test_vanishing_weights_dont_overflow_the_bias(small_graph: FloatGraph, folde
     set_initializer(model, f"{name}.weight", weight)
     set_initializer(model, f"{name}.bias", bias)
     graph = FloatGraph(model=model, contract=small_graph.contract)
-    table = collect(graph, sorted(folder.iterdir()))
+    table = collect(graph, CalibrationSet(folder.iterdir()))
     quantized = quantize(graph, table, scheme="affine", recipe=load_recipe("default"))
     view = GraphView(quantized.model)
     integer = view.constant(f"{name}.bias.quantized")[0]

@@ -51,6 +51,7 @@ def build_peer(arguments: argparse.Namespace, python: Path, peer: Path) -> None:
 
 def build_ours(arguments: argparse.Namespace, engine: Path, float_graph: Path) -> None:
     """The float graph for onnxruntime, and the engine that `build --target host` would make."""
+    from edgessd.calibrate.calibration_set import CalibrationSet
     from edgessd.calibrate.collect import collect
     from edgessd.core.images import list_images
     from edgessd.graph.export import export_float_graph
@@ -65,7 +66,7 @@ def build_ours(arguments: argparse.Namespace, engine: Path, float_graph: Path) -
     given: Path = arguments.checkpoint
     graph = export_float_graph(import_folded(given) if given.is_dir() else load_checkpoint(given))
     save_graph(graph, float_graph)
-    table = collect(graph, list_images(arguments.calibration)[: arguments.images])
+    table = collect(graph, CalibrationSet(list_images(arguments.calibration)[: arguments.images]))
     quantized = quantize(graph, table, scheme="affine", recipe=load_recipe("default"))
     spec = load_target("host").engine
     lowered = lower_to_tflite(

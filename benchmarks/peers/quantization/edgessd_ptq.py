@@ -28,6 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
 def quantize(job: Job) -> None:
     import msgspec
 
+    from edgessd.calibrate.calibration_set import CalibrationSet
     from edgessd.calibrate.collect import collect
     from edgessd.calibrate.samples import draw_samples
     from edgessd.graph.float_graph import load_graph
@@ -38,8 +39,9 @@ def quantize(job: Job) -> None:
 
     recipe = load_recipe("default")
     graph = load_graph(job.float_graph)
-    ready = apply_float_passes(graph, draw_samples(job.images, graph.contract), recipe.float_passes)
-    table = collect(ready, job.images)
+    images = CalibrationSet(job.images)
+    ready = apply_float_passes(graph, draw_samples(images, graph.contract), recipe.float_passes)
+    table = collect(ready, images)
     quantized = ptq.quantize(ready, table, scheme=METHODS[job.method]["scheme"], recipe=recipe)
     if job.engine.suffix == ".tflite":
         job.engine.write_bytes(lower_to_tflite(quantized).content)

@@ -16,7 +16,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgessd.calibrate.samples import Pixels, network_input
+from edgessd.calibrate.calibration_set import Pixels
+from edgessd.calibrate.samples import network_input
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError
 from edgessd.core.network_tensors import INPUT, OUTPUTS

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import collect_channels
-from edgessd.calibrate.samples import Pixels
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.quantize.float_passes.balance_box_codes import balance_box_codes

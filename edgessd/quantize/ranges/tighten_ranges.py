@@ -22,8 +22,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import Values, each_image
-from edgessd.calibrate.samples import Pixels
 from edgessd.core.contract import Contract
 from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, OUTPUTS
 from edgessd.graph.tail import tail_of

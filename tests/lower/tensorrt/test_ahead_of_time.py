@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from edgessd.build.build_bundle import relaxed
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import BackendError, LoweringError
 from edgessd.graph.export import export_float_graph, export_module
@@ -87,7 +88,7 @@ def quant_graph(float_graph: FloatGraph, photos: Path) -> QuantGraph:
 
 
 def quantized(graph: FloatGraph, photos: Path, *kept_float: str) -> QuantGraph:
-    table = collect(graph, sorted(photos.iterdir())[:2], minimum=1)
+    table = collect(graph, CalibrationSet(sorted(photos.iterdir())[:2]), minimum=1)
     recipe = relaxed(load_recipe("average" if kept_float else "default"))
     if kept_float:
         exemption = Exemption(tensors=kept_float, keep_float=True)

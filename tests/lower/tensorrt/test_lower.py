@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract
@@ -39,7 +40,7 @@ Quantize = Callable[..., QuantGraph]
 
 @pytest.fixture(scope="module")
 def table(small_graph: FloatGraph, photos: Path) -> CalibrationTable:
-    return collect(small_graph, sorted(photos.iterdir()))
+    return collect(small_graph, CalibrationSet(photos.iterdir()))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.core.contract import Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.errors import LoweringError
@@ -29,7 +30,7 @@ def quant_graph(float_graph, images, scheme="affine"):
     from edgessd.quantize.ptq import quantize
     from edgessd.quantize.recipe import load_recipe
 
-    table = collect(float_graph, images)
+    table = collect(float_graph, CalibrationSet(images))
     return quantize(float_graph, table, scheme=scheme, recipe=load_recipe("default"))
 
 

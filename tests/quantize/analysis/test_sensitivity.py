@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
@@ -28,7 +29,7 @@ def images(photos: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def table(small_graph: FloatGraph, images: list[Path]) -> CalibrationTable:
-    return collect(small_graph, images)
+    return collect(small_graph, CalibrationSet(images))
 
 
 def measure(graph: FloatGraph, table, images, scheme="affine", exemptions=()) -> Sensitivity:
@@ -37,7 +38,7 @@ def measure(graph: FloatGraph, table, images, scheme="affine", exemptions=()) ->
     )
     quantized = quantize(graph, table, scheme=scheme, recipe=recipe)
     model, contract = absorb_preprocess(graph.model, graph.contract)
-    samples = draw_samples(images, contract, count=1)
+    samples = draw_samples(CalibrationSet(images), contract, count=1)
     steps: list[tuple[int, int]] = []
     found = measure_sensitivity(
         checked(model, after="absorb_preprocess"),

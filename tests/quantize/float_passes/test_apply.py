@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import collect_channels
-from edgessd.calibrate.samples import Pixels, network_input, no_samples
+from edgessd.calibrate.samples import network_input, no_samples
 from edgessd.core.anchors import anchor_boxes
 from edgessd.core.contract import Scoring
 from edgessd.core.decode import decode_boxes

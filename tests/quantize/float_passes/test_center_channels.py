@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import ChannelStatistics, collect_channels
-from edgessd.calibrate.samples import Pixels, network_input
+from edgessd.calibrate.samples import network_input
 from edgessd.core.network_tensors import INPUT
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.bundle.quality import CalibrationAudit
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import ConfigError, GraphError
 from edgessd.core.network_tensors import INPUT
@@ -79,7 +80,7 @@ def graphs(
     for index in range(16):
         image = random.integers(0, 256, (8, 12, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{index:02}.png"), cv2.resize(image, (97, 64)))
-    table = collect(small_graph, sorted(folder.iterdir()))
+    table = collect(small_graph, CalibrationSet(folder.iterdir()))
     return {name: quantize(small_graph, table, scheme=name, recipe=RECIPE) for name in SCHEMES}
 
 

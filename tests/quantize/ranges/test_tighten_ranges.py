@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
@@ -57,7 +58,7 @@ def test_a_channel_that_nobody_reads_does_not_set_the_scale(
         weight[:, 0] = 0
         set_initializer(model, reader.input[1], weight)
     graph = FloatGraph(model=model, contract=small_graph.contract)
-    table = collect(graph, photos)
+    table = collect(graph, CalibrationSet(photos))
     plain = quantize(graph, table, scheme="affine", recipe=replace(recipe, tighten_ranges=False))
     tight = quantize(graph, table, scheme="affine", recipe=recipe)
     assert _scale(tight, CUT) < 0.75 * _scale(plain, CUT)
@@ -98,7 +99,7 @@ def test_a_tensor_without_influence_keeps_its_range() -> None:
 def test_a_table_without_images_is_refused(
     small_graph: FloatGraph, photos: list[Path], recipe: Recipe
 ) -> None:
-    table = collect(small_graph, photos)
+    table = collect(small_graph, CalibrationSet(photos))
     bare = dataclasses.replace(table, samples=table.samples[:0])
     with pytest.raises(CalibrationError, match="has none"):
         quantize(small_graph, bare, scheme="affine", recipe=recipe)

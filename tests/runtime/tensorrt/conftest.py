@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import BackendError
 from edgessd.core.tensors import TensorSpec
@@ -44,7 +45,7 @@ def no_gpu() -> None:
 def table(small_graph: FloatGraph, photos: Path) -> CalibrationTable:
     from edgessd.calibrate.collect import collect
 
-    return collect(small_graph, sorted(photos.iterdir()))
+    return collect(small_graph, CalibrationSet(photos.iterdir()))
 
 
 @pytest.fixture(scope="session")
