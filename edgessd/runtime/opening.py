@@ -157,7 +157,7 @@ def require_engine_support(target: str) -> None:
     Raises:
         BackendError: TensorRT, its Python binding, CUDA or the GPU is missing.
     """
-    from edgessd.runtime.tensorrt.gpu import identify_gpu
+    from edgessd.runtime.tensorrt.open_cuda import identify_gpu
     from edgessd.runtime.tensorrt.provider import find_provider, require_binding
 
     options = load_target(target).tensorrt

@@ -266,7 +266,7 @@ class TestTensorRt(BackendContract):
         from edgessd.build.build_bundle import BuildRequest, build_bundle
         from edgessd.build.calibration_images import images_in
         from edgessd.quantize.recipe import load_recipe
-        from edgessd.runtime.tensorrt.gpu import identify_gpu
+        from edgessd.runtime.tensorrt.open_cuda import identify_gpu
         from edgessd.target.load import load_target
 
         target = load_target(self.target)

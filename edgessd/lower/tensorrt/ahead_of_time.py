@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 from edgessd.core.errors import BackendError
 from edgessd.lower.tensorrt.lower import TensorRtGraphs
-from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
+from edgessd.runtime.tensorrt.compile import compile_engine
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider, find_provider
 

@@ -8,8 +8,9 @@ from typing import Any
 from edgessd.core.errors import BackendError
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.backend import Tensor, require_tensor
-from edgessd.runtime.tensorrt.cuda_memory import open_cuda, shares_pages
+from edgessd.runtime.tensorrt.cuda_memory import shares_pages
 from edgessd.runtime.tensorrt.engine import LoadedEngine
+from edgessd.runtime.tensorrt.open_cuda import open_cuda
 from edgessd.runtime.tensorrt.plan import matching_provider, read_plan, require_gpu
 from edgessd.runtime.tensorrt.provider import find_provider
 from edgessd.runtime.tensorrt.runs import IN_FLIGHT, Runs

@@ -20,7 +20,7 @@ import msgspec
 from edgessd.core.errors import BackendError, EdgessdError
 from edgessd.core.files import cache_directory, sha256_of
 from edgessd.core.tensors import TensorSpec
-from edgessd.runtime.tensorrt.compile import CompiledEngine
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.layer_report import LayerReport
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.version import __version__

@@ -7,14 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.errors import BackendError
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.tensorrt.gpu import GpuIdentity
 
 Handle = Any
 """A stream, an event or an executable graph, opaque to everything above the library."""
-
-LIBRARIES = ("pycuda", "cuda-python")
 
 
 class Cuda(Protocol):
@@ -127,35 +124,3 @@ def shares_pages(gpu: GpuIdentity) -> bool:
     Tegra", memory selection: https://docs.nvidia.com/cuda/cuda-for-tegra-appnote/).
     """
     return gpu.unified and gpu.capability >= (7, 2)
-
-
-def open_cuda(library: str | None = None) -> Cuda:
-    """The library that is there: pycuda if it is installed, else cuda-python.
-
-    Args:
-        library: `pycuda` or `cuda-python`; None chooses.
-
-    Raises:
-        BackendError: Neither is installed, there is no driver, or no GPU.
-    """
-    from edgessd.runtime.tensorrt import cuda_pycuda, cuda_python
-
-    modules: dict[str, Any] = {"pycuda": cuda_pycuda, "cuda-python": cuda_python}
-    if library is not None and library not in modules:
-        raise BackendError(
-            f"There is no CUDA library {library!r}", expected=" or ".join(modules), found=library
-        )
-    problems = []
-    for name in (library,) if library else LIBRARIES:
-        opened: Cuda | None
-        opened, problem = modules[name].open_library()
-        if opened is not None:
-            return opened
-        problems.append(f"{name}: {problem}")
-    raise BackendError(
-        "No library for CUDA memory is usable here",
-        expected="pycuda or cuda-python",
-        found="; ".join(problems),
-        fix="Install one whose first number is this machine's CUDA version (JetPack 6: 12, JetPack 7: "
-        '13), e.g. python -m pip install "cuda-python==12.*"',
-    )

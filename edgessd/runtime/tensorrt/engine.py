@@ -9,7 +9,7 @@ from edgessd.core.errors import BackendError
 from edgessd.core.files import write_atomically
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.tensorrt.build_log import EngineLog, collecting, logger_of
-from edgessd.runtime.tensorrt.compile import DATA_TYPES
+from edgessd.runtime.tensorrt.compiled_engine import DATA_TYPES
 from edgessd.runtime.tensorrt.plan import Plan
 from edgessd.runtime.tensorrt.provider import Provider, require_binding
 

@@ -12,9 +12,11 @@ from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError, BundleError, TargetError
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey, default_cache
-from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
-from edgessd.runtime.tensorrt.gpu import GpuIdentity, identify_gpu
+from edgessd.runtime.tensorrt.compile import compile_engine
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
+from edgessd.runtime.tensorrt.gpu import GpuIdentity
 from edgessd.runtime.tensorrt.layer_report import LayerReport
+from edgessd.runtime.tensorrt.open_cuda import identify_gpu
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider, find_provider
 from edgessd.target.detect import l4t_release

@@ -34,14 +34,3 @@ class GpuIdentity:
         since 7.0, and 6.1 of the generations before; not 5.3 (Nano) and 6.2 (TX2).
         """
         return self.capability >= (7, 0) or self.capability == (6, 1)
-
-
-def identify_gpu() -> GpuIdentity:
-    """The first GPU of this machine, asked through pycuda or cuda-python.
-
-    Raises:
-        BackendError: No library, no driver, or no GPU.
-    """
-    from edgessd.runtime.tensorrt.cuda_memory import open_cuda
-
-    return open_cuda().gpu()

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from edgessd.core.errors import BackendError, LoweringError
 from edgessd.core.tensors import TensorSpec
-from edgessd.runtime.tensorrt.compile import CompiledEngine, build_failure, dla_notes
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine, build_failure, dla_notes
 from edgessd.runtime.tensorrt.layer_report import LayerReport, read_layer_report
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider

@@ -24,7 +24,8 @@ from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, load_recipe
-from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
+from edgessd.runtime.tensorrt.compile import compile_engine
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider, find_provider
 from edgessd.target.spec import PostprocessMode

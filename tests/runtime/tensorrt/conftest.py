@@ -32,7 +32,7 @@ def rtx() -> Provider:
 @pytest.fixture(scope="session")
 def no_gpu() -> None:
     """For refusals that only a machine without a GPU gives."""
-    from edgessd.runtime.tensorrt.gpu import identify_gpu
+    from edgessd.runtime.tensorrt.open_cuda import identify_gpu
 
     try:
         gpu = identify_gpu()

@@ -24,7 +24,7 @@ from edgessd.runtime.tensorrt.cache import (
     read_record,
     record_path,
 )
-from edgessd.runtime.tensorrt.compile import CompiledEngine
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.layer_report import LayerReport
 from edgessd.runtime.tensorrt.options import EngineOptions
 
@@ -176,7 +176,7 @@ import sys, time
 from pathlib import Path
 import msgspec
 from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey
-from edgessd.runtime.tensorrt.compile import CompiledEngine
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 
 key = msgspec.json.decode(sys.argv[2], type=EngineKey)
 def compile_it():

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from edgessd.core.errors import BackendError, ConfigError, LoweringError
-from edgessd.runtime.tensorrt.compile import build_failure, compile_engine, dla_notes
+from edgessd.runtime.tensorrt.compile import compile_engine
+from edgessd.runtime.tensorrt.compiled_engine import build_failure, dla_notes
 from edgessd.runtime.tensorrt.layer_report import LayerReport
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider

@@ -17,8 +17,9 @@ from edgessd.core.errors import BackendError
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.tensorrt import cuda_pycuda, cuda_python
 from edgessd.runtime.tensorrt.cuda_errors import cuda_error, driver_too_old
-from edgessd.runtime.tensorrt.cuda_memory import Cuda, TensorBuffer, open_cuda, shares_pages
-from edgessd.runtime.tensorrt.gpu import GpuIdentity, identify_gpu
+from edgessd.runtime.tensorrt.cuda_memory import Cuda, TensorBuffer, shares_pages
+from edgessd.runtime.tensorrt.gpu import GpuIdentity
+from edgessd.runtime.tensorrt.open_cuda import identify_gpu, open_cuda
 
 MIB = 1 << 20
 

@@ -15,7 +15,8 @@ from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.catalog import open_engine
 from edgessd.runtime.tensorrt import finish as finish_module
 from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey
-from edgessd.runtime.tensorrt.compile import CompiledEngine, compile_engine
+from edgessd.runtime.tensorrt.compile import compile_engine
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.finish import finish_bundle
 from edgessd.runtime.tensorrt.gpu import GpuIdentity
 from edgessd.runtime.tensorrt.options import EngineOptions
