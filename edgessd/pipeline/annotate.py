@@ -1,4 +1,4 @@
-"""Boxes and labels drawn on a frame."""
+"""Draw boxes, labels, lines and zones on a frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def annotate(
 ) -> NDArray[np.uint8]:
     """Draw detections, and lines and zones with their counts, on a copy of a BGR image.
 
-    Weak boxes are drawn first, so that they never cover strong ones.
+    Boxes of low score are drawn first, so that they never cover those of high score.
     """
     canvas: NDArray[np.uint8] = image.copy()
     for region in regions:
@@ -47,12 +47,12 @@ def annotate(
 
 
 def draw_status(canvas: NDArray[np.uint8], text: str) -> None:
-    """Write one line of status into the top left corner, in place."""
+    """Write one line of status into the top left corner of `canvas`, in place."""
     draw_caption(canvas, text, (0, 0), BLACK)
 
 
 def _draw_region(canvas: NDArray[np.uint8], region: RegionState) -> None:
-    """A line with an arrow inwards, or a zone that is filled while somebody is in it."""
+    """Draw a line with an arrow that points inwards, or a zone, which is filled while it is occupied."""
     import cv2
 
     points = np.array([[round(x), round(y)] for x, y in region.points], np.int32)
@@ -75,11 +75,11 @@ def _draw_region(canvas: NDArray[np.uint8], region: RegionState) -> None:
 
 
 def _caption_region(canvas: NDArray[np.uint8], region: RegionState) -> None:
-    """Name and counts at the upper end, over the boxes: that is what one looks for."""
+    """Write the name and counts at the upper end of a region, on top of all boxes."""
     entered, left = sum(region.entered.values()), sum(region.left.values())
     if region.kind == "zone":
         inside = sum(region.inside.values())
-        text = f"{region.name}: {inside} inside, {entered} came, {left} left"
+        text = f"{region.name}: {inside} inside, {entered} entered, {left} left"
         corner = min(region.points, key=sum)
     else:
         text = f"{region.name}: {entered} in, {left} out"

@@ -1,8 +1,9 @@
-"""ByteTrack (Zhang et al., ECCV 2022, arXiv:2110.06864), as the library trackforge has it.
+"""ByteTrack (Zhang et al., ECCV 2022, arXiv:2110.06864), implemented by the library trackforge.
 
-Strong detections start and continue tracks, weak ones only continue them: an object that is half hidden
-for a moment keeps its number. Motion is a Kalman filter's, association is by overlap, no appearance model
-runs. What is added here: duplicates start no track, and the rate of the frames is measured.
+Detections of high score start and continue tracks, those of low score only continue them: an object that is
+half hidden for a moment keeps its number. A Kalman filter predicts motion, and boxes are matched by overlap;
+there is no appearance model. This module adds two things: duplicates start no track, and the frame rate is
+measured.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
 NO_TRACK = -1
 
-# A second box on one object would start a second track. Detectors with a loose NMS give such pairs, a part
-# in a whole among them, and per-class NMS lets a car be a truck as well.
+# A second box on one object would start a second track. A detector with a high NMS threshold gives such
+# pairs, also of a part and its whole; with NMS per class, one object may have boxes of two classes.
 _SAME_CLASS_IOU = 0.5
 _ANY_CLASS_IOU = 0.8
 _PART_IOU, _PART_INSIDE = 0.3, 0.9
 
-# Highest 1 - IoU at which a track continues: 0.8 and 0.5 are the paper's.
+# Maximum 1 - IoU at which a track continues: 0.8 and 0.5 in the paper.
 _MATCH = 0.8
 _WEAK_MATCH = 0.5
 
@@ -38,7 +39,7 @@ class ByteTracker:
     """Numbers the detections of one stream.
 
     Args:
-        settings: From the regions file, or the defaults.
+        settings: Settings of the regions file, or the defaults.
 
     Raises:
         BackendError: trackforge isn't installed.
@@ -59,18 +60,18 @@ class ByteTracker:
         self._first: tuple[float, list[Any]] | None = None
 
     def update(self, detections: Detections, seconds: float) -> NDArray[np.int64]:
-        """Follow every object into this frame.
+        """Match the detections of the next frame to the tracks.
 
         Args:
-            detections: Of the frame.
-            seconds: A clock that never goes back, since any moment.
+            detections: The n detections of the frame.
+            seconds: Time of the frame on a clock that never goes back.
 
         Returns:
-            (n,) the tracker's own number of each detection's object, `NO_TRACK` where it has none.
+            (n,) int64: the tracker's own number of each detection's object, or `NO_TRACK`.
         """
         numbers = np.full(len(detections), NO_TRACK, np.int64)
         scores = detections.scores.copy()
-        scores[_doubles(detections)] *= 0.5 * self._settings.start_score
+        scores[_duplicates(detections)] *= 0.5 * self._settings.start_score
         given = [
             ([x1, y1, x2 - x1, y2 - y1], score, class_id)
             for (x1, y1, x2, y2), score, class_id in zip(
@@ -88,22 +89,25 @@ class ByteTracker:
         return numbers
 
     def _start(self, given: list[Any], seconds: float) -> bool:
-        """Make the tracker once two frames tell how many there are a second."""
+        """Make the tracker at the second frame, which gives the frame rate; return False before."""
         if self._first is None:
             self._first = seconds, given
             return False
         since, first = self._first
         fps = min(_MOST_FPS, 1 / max(seconds - since, 1e-9))
         start = self._settings.start_score
-        # A frame too many does no harm: who is gone is told by the clock, in `pipeline.tracking`.
+        # One frame too many does no harm: `pipeline.tracking` decides by the clock which object is gone.
         buffer = round(self._settings.lost_seconds * fps) + 1
         self._tracker = self._make(start, buffer, _MATCH, start, _WEAK_MATCH)
         self._tracker.update(first)
         return True
 
 
-def _doubles(detections: Detections) -> NDArray[np.bool_]:
-    """Which detections show what a better one shows. They count as weak: they may continue a track."""
+def _duplicates(detections: Detections) -> NDArray[np.bool_]:
+    """Return a mask of the detections that show the same object as one of higher score.
+
+    They are treated as detections of low score: they may continue a track.
+    """
     boxes = detections.boxes
     ious = iou_matrix(boxes, boxes)
     sizes = areas(boxes)

@@ -119,7 +119,7 @@ class Controls:
         unknown = sorted(names - set(self.labels))
         if unknown:
             raise ConfigError(
-                "The detector doesn't know " + ", ".join(map(repr, unknown)),
+                "The detector has no class " + ", ".join(map(repr, unknown)),
                 expected="some of " + ", ".join(self.labels),
             )
         return names

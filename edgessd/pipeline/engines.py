@@ -1,4 +1,4 @@
-"""How many engines run side by side, and on how many threads each."""
+"""Open the number of engines that suits the source, and share the threads among them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def open_detectors(
     threads: int | None = None,
     engines: int | None = None,
 ) -> tuple[Detector, ...]:
-    """Open what suits the source, unless `engines` says otherwise.
+    """Open one engine or several.
 
-    A live source gets one engine on all threads: each frame is through soonest. The frames of a file
-    get one engine a thread: none then waits for another within an operator, and more frames a second
-    come out of the same cores. An accelerator is one engine in either case.
+    A live source gets one engine with all threads, which gives the shortest delay. A file gets one engine
+    per thread: no thread then waits for another within an operator, so the same cores give more frames per
+    second. An accelerator is always one engine.
 
     Args:
-        open_one: Opens the model on so many threads; None stands for the target's own number.
-        live: Whether frames come at their own pace.
-        threads: In all.
-        engines: Number of engines.
+        open_one: Opens the model with a number of threads; None means the target's default.
+        live: True for a live source.
+        threads: Number of threads of all engines together; None for the target's default.
+        engines: Number of engines; None for the number described above.
 
     Raises:
-        BundleError, BackendError: From `open_one`; what was opened before is closed.
+        BundleError, BackendError: Raised by `open_one`. Engines opened before are closed.
     """
     with ExitStack() as undo:
 
@@ -41,7 +41,7 @@ def open_detectors(
 
         if engines is None:
             first = opened(threads)
-            # Only backends that run on the CPU state threads.
+            # Only backends that run on the CPU state a number of threads.
             on_cpu = int(first.details.get("threads", 1))
             if live or on_cpu == 1:
                 undo.pop_all()
@@ -55,7 +55,7 @@ def open_detectors(
 
 
 def _share(threads: int | None, engines: int) -> int:
-    """Threads of each engine: an equal share, one at least."""
+    """Return the number of threads of each engine: equal shares, at least one."""
     from edgessd.runtime.catalog import default_threads
 
     return max(1, (threads or default_threads()) // engines)

@@ -1,4 +1,4 @@
-"""What happens in front of a camera: tracks that come and go, and lines and zones that they cross."""
+"""Events of tracked objects, and the state of lines and zones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something that a tracked object did.
+    """Event of a tracked object.
 
     Attributes:
-        kind: What it did.
-        region: Name of the line or zone, None for `appeared` and `gone`.
-        direction: Of a crossed line, None otherwise.
+        kind: Kind of the event.
+        region: Name of the line or zone; None for `appeared` and `gone`.
+        direction: Direction across a line; None for other kinds.
         label: Class of the object.
-        track_id: Its number, never used again in this run.
-        score: Of the detection in this frame; of the last one for `gone`.
-        box: xyxy in pixels of the frame, likewise.
-        timestamp: Of the frame.
+        track_id: Number of the object, unique in this run.
+        score: Score of the detection in this frame, in [0, 1]; for `gone`, of the last detection.
+        box: Box of that detection: xyxy in pixels of the frame.
+        timestamp: Timestamp of the frame.
         stream: Number of the source.
     """
 
@@ -39,15 +39,15 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegionState:
-    """A line or zone, and its counts by label since the start.
+    """State of a line or zone, with its counts by label since the start.
 
     Attributes:
-        name: From the regions file.
-        kind: Two points make a line, three or more a zone.
+        name: Name in the regions file.
+        kind: A line has two points, a zone three or more.
         points: (x, y) in pixels of the frame.
-        inside: Objects in a zone now.
-        entered: Objects that came into a zone, or crossed a line inwards.
-        left: Objects that left a zone, or crossed a line outwards.
+        inside: Number of objects in a zone at present; empty for a line.
+        entered: Number of objects that entered a zone, or crossed a line inwards.
+        left: Number of objects that left a zone, or crossed a line outwards.
     """
 
     name: str

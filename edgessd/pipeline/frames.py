@@ -1,4 +1,4 @@
-"""One picture on its way through the pipeline."""
+"""Frame: a captured picture with its source, number and time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ class Frame:
 
     Attributes:
         image: (height, width, 3) uint8 BGR.
-        source: Name of where it comes from: a path, or `camera 0`.
-        index: Counts from 0, dropped frames included.
-        timestamp: Seconds. Unix time of capture for a camera and for images, the position in the
-            file for a video.
-        captured_at: `time.perf_counter()` at capture, for how old a result is: when the driver had the
-            picture where it tells, else when it was read.
-        stream: Number of the source among those that the pipeline reads.
+        source: Name of the source: a path, or `camera 0`.
+        index: Number of the frame in its source, from 0; dropped frames are counted.
+        timestamp: Seconds: Unix time of capture for cameras and images, position in the file for videos.
+        captured_at: `time.perf_counter()` at capture, from which the age of a result is computed. It is the
+            driver's time of capture if the driver states one, otherwise the time of reading.
+        stream: Number of the source in the pipeline, from 0.
     """
 
     image: Image
@@ -34,10 +33,10 @@ class Frame:
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """Width in pixels."""
         return int(self.image.shape[1])
 
     @property
     def height(self) -> int:
-        """Pixels."""
+        """Height in pixels."""
         return int(self.image.shape[0])

@@ -1,8 +1,8 @@
-"""Tells systemd while frames flow, and the log once a minute how they do.
+"""Notify systemd while results come, and write the status to the log at an interval.
 
-The watchdog must catch what no error tells of: an engine that hangs in its driver, threads that wait for
-each other. A camera that is away isn't such a case: it is being reconnected, and a restart would only lose
-what the outputs hold.
+The watchdog catches faults that raise no error: an engine that hangs in its driver, threads that wait for
+each other. An unreachable camera isn't such a fault: it is being opened again, and a restart would lose
+what the sinks hold.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LONGEST_PAUSE = 5.0
 
 
 class Heartbeat:
-    """A thread beside a running pipeline; use it as a context manager inside the pipeline's own.
+    """Watches a running pipeline on a thread. Use it as a context manager inside the pipeline's own.
 
     Args:
-        pipeline: Whose frames are counted.
-        notifier: To whom they are told; None where nobody asks.
-        log_seconds: Between two lines in the log; None for none.
+        pipeline: Pipeline whose frames are counted.
+        notifier: Connection to systemd; None outside a service.
+        log_seconds: Seconds between two status lines in the log; None for no such lines.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Heartbeat:
         logged = time.monotonic()
         while not self._ended.wait(pause):
             status = self._pipeline.status()
-            moved, before = status.frames != before, status.frames
+            progressed, before = status.frames != before, status.frames
             if self._notifier is not None:
-                if moved or not all(stream.connected for stream in status.streams):
+                if progressed or not all(stream.connected for stream in status.streams):
                     self._notifier.alive()
                 self._notifier.status(_line(status))
             due = self._log_seconds is not None and time.monotonic() - logged >= self._log_seconds
@@ -75,23 +75,23 @@ class Heartbeat:
                 _log.info("%s", _line(status), extra={"edgessd": _fields(status)})
 
     def _pause(self) -> float:
-        """Often enough that one beat may come late."""
-        wanted = [_LONGEST_PAUSE]
+        """Return the seconds between two beats: a third of the watchdog's, so that one may come late."""
+        pauses = [_LONGEST_PAUSE]
         if self._notifier is not None and self._notifier.watchdog_seconds is not None:
-            wanted.append(self._notifier.watchdog_seconds / 3)
+            pauses.append(self._notifier.watchdog_seconds / 3)
         if self._log_seconds is not None:
-            wanted.append(self._log_seconds)
-        return min(wanted)
+            pauses.append(self._log_seconds)
+        return min(pauses)
 
 
 def _line(status: PipelineStatus) -> str:
-    words = [f"{status.fps:.1f} FPS", f"{status.stages['delay'].p95_ms:.0f} ms from capture (p95)"]
-    words.append(f"{status.frames} frames")
+    parts = [f"{status.fps:.1f} FPS", f"{status.stages['delay'].p95_ms:.0f} ms from capture (p95)"]
+    parts.append(f"{status.frames} frames")
     if dropped := sum(stream.dropped for stream in status.streams):
-        words.append(f"{dropped} dropped")
-    words += [f"{stream.name} is away" for stream in status.streams if not stream.connected]
-    words += [f"{sink.name} has failed" for sink in status.sinks if sink.failed is not None]
-    return ", ".join(words)
+        parts.append(f"{dropped} dropped")
+    parts += [f"{stream.name} is unreachable" for stream in status.streams if not stream.connected]
+    parts += [f"{sink.name} has failed" for sink in status.sinks if sink.failed is not None]
+    return ", ".join(parts)
 
 
 def _fields(status: PipelineStatus) -> dict[str, object]:

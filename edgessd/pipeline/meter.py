@@ -1,4 +1,4 @@
-"""Times of a pipeline's stages, in milliseconds, and what they add up to."""
+"""Meter of the frame rate and of the stages' durations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Columns of a meter's table, one row a frame. The first four are keys of `edgessd run --json`, of
+# Columns of a meter's table, which has one row per frame. The first four are keys of `edgessd run --json`, of
 # `edgessd bench --json` and labels of the Prometheus metrics, whose readers know preprocessing as
 # "prepare" and postprocessing as "finish".
 _COLUMNS = ("prepare", "infer", "finish", "delay", "finished_at")
@@ -16,7 +16,7 @@ _LATELY = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latency:
-    """Percentiles of a stage's duration in milliseconds, over `count` calls."""
+    """Percentiles and mean of a stage's duration in milliseconds, over `count` frames."""
 
     p50_ms: float
     p95_ms: float
@@ -26,7 +26,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Iterable[float]) -> Latency:
-        """Summarise durations in seconds; all zeros where there are none."""
+        """Summarize durations in seconds. Without durations all values are 0."""
         values = np.fromiter(seconds, np.float64) * 1e3
         if not len(values):
             return cls(p50_ms=0.0, p95_ms=0.0, p99_ms=0.0, mean_ms=0.0, count=0)
@@ -38,7 +38,7 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSeconds:
-    """How long one frame spent in each stage, in seconds."""
+    """Durations of one frame's stages, in seconds."""
 
     preprocess: float
     infer: float
@@ -46,15 +46,15 @@ class StageSeconds:
 
     @property
     def total(self) -> float:
-        """From the picture in memory to its detections, waiting left out."""
+        """Sum of the stages, without the time between them."""
         return self.preprocess + self.infer + self.postprocess
 
 
 class Meter:
-    """Keeps the times of the newest frames; memory stays flat however long it runs.
+    """Keeps the times of the last frames. Its memory is constant.
 
     Args:
-        window: Frames that the percentiles look back on.
+        window: Number of frames over which percentiles are computed.
     """
 
     def __init__(self, window: int = 10_000) -> None:
@@ -65,9 +65,9 @@ class Meter:
         """Record one frame.
 
         Args:
-            seconds: Time in each stage.
-            finished_at: `time.perf_counter()` when it was done.
-            delay: Seconds since its capture.
+            seconds: Duration of each stage.
+            finished_at: `time.perf_counter()` when its result was ready.
+            delay: Seconds from capture to result.
         """
         row = (seconds.preprocess, seconds.infer, seconds.postprocess, delay, finished_at)
         self._table[self.frames % len(self._table)] = row
@@ -75,16 +75,16 @@ class Meter:
 
     @property
     def fps(self) -> float:
-        """Frames a second over the window, whatever held the pipeline up included."""
+        """Frames per second over the window; pauses count."""
         return self._rate(len(self._table))
 
     @property
     def fps_lately(self) -> float:
-        """Frames a second over the last few frames."""
+        """Frames per second over the last 30 frames."""
         return self._rate(_LATELY)
 
     def latencies(self) -> dict[str, Latency]:
-        """Percentiles of each stage, of their `total`, and of the `delay` from capture to result."""
+        """Return the latency of each stage, of their `total`, and of the `delay` from capture to result."""
         rows = self._table[: min(self.frames, len(self._table))].copy()
         columns = dict(zip(_COLUMNS, rows.T, strict=True))
         del columns["finished_at"]
@@ -92,7 +92,7 @@ class Meter:
         return {stage: Latency.of(column) for stage, column in columns.items()}
 
     def _rate(self, count: int) -> float:
-        """Frames a second from the oldest to the newest of the last `count`."""
+        """Return the frames per second over the last `count` frames."""
         known = min(self.frames, len(self._table), count)
         if known < 2:
             return 0.0

@@ -1,4 +1,4 @@
-"""The camera path: frames in, detections out to every sink."""
+"""The pipeline: reads frames, detects objects and writes the results to the sinks."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
 class Pipeline:
     """Runs a detector over one source or several and hands each result to the sinks.
 
-    Reading, preprocessing, inference, postprocessing, and every sink overlap, see `pipeline.stages`.
-    Iterating begins and drives it, and yields each `Result` after the sinks were handed it. Use it as a
-    context manager: leaving it drains and closes sinks and sources, also after an error or Ctrl-C, so
-    that a recording is always playable.
+    Reading, preprocessing, inference, postprocessing and every sink overlap, see `pipeline.stages`. The
+    iteration starts and drives the pipeline; it yields each `Result` after handing it to the sinks. Use the
+    pipeline as a context manager: at its end the sinks write what waits, then sinks and sources are closed,
+    also after an error or Ctrl-C. So a recording can always be played.
 
     Args:
-        sources: What `open_source` takes as text (`film.mp4`, `rtsp://…`, `camera:0`), or opened
-            sources; one, or a sequence of them.
-        detectors: A bundle, .tflite or .onnx, or opened detectors. Several, of the same model, share
-            the frames: one for each Edge TPU, say. Detectors opened here are closed here.
-        sinks: Where results go, in order.
-        tracking: Makes the tracking of each stream, or the tracking of each stream in the order of the
-            sources, None for a stream without. None is no tracking at all.
+        sources: One source or a sequence of them. Each is an opened source or a text that `open_source`
+            accepts, such as `film.mp4`, `rtsp://…` or `camera:0`.
+        detectors: Path of a bundle, .tflite or .onnx, or opened detectors. Several detectors of the same
+            model share the frames, for example one for each Edge TPU. Detectors opened here are closed here.
+        sinks: Outputs, which get each result in this order.
+        tracking: Function that makes the tracking of each stream, or a sequence with the tracking of each
+            stream in the order of the sources, None for a stream without. None for no tracking at all.
 
     Attributes:
-        sources: As opened.
-        detector: The first.
-        controls: Threshold and classes, which may change while it runs.
-        meter: Times of all streams' frames.
-        meters: Times of each stream's.
+        sources: Opened sources.
+        detector: First detector.
+        controls: Threshold and classes, which may be changed while the pipeline runs.
+        meter: Times of the frames of all streams.
+        meters: Times of the frames of each stream.
 
     Raises:
-        SourceError: A source that can't be opened.
-        BundleError, BackendError: A model that can't.
+        SourceError: A source can't be opened.
+        BundleError, BackendError: The model can't be opened.
 
     Example:
         >>> with Pipeline("film.mp4", "dist/codes-host") as pipeline:  # doctest: +SKIP
@@ -94,30 +94,30 @@ class Pipeline:
 
     @property
     def engines(self) -> int:
-        """How many share the frames."""
+        """Number of engines that share the frames."""
         return len(self._detectors)
 
     @property
     def live(self) -> bool:
-        """Whether any source sets its own pace."""
+        """True if any source is live."""
         return self._streams.live
 
     @property
     def dropped(self) -> int:
-        """Frames of live sources that came while the detector was busy."""
+        """Number of frames of live sources dropped because the detector was busy."""
         return sum(self._streams.dropped(stream) for stream in range(len(self.sources)))
 
     def add_sink(self, sink: Sink) -> None:
-        """Hand every further result to this sink too, and close it at the end."""
+        """Write all further results to this sink too, and close it at the end."""
         self._workers.append(SinkWorker(sink, live=self.live))
 
     def stop(self) -> None:
-        """End after the frame in hand. Safe to call from a signal handler."""
+        """End the iteration after the present frame. Safe to call from a signal handler."""
         self._stopped = True
         self._streams.end()
 
     def status(self) -> PipelineStatus:
-        """How it is doing now. Any thread may ask."""
+        """Return the present status. Any thread may call it."""
         return PipelineStatus(
             uptime_seconds=time.perf_counter() - self._started,
             frames=self.meter.frames,
@@ -131,7 +131,7 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # In reverse: first nothing more comes in, then each stage ends, and sinks write what they have.
+        # In reverse order: first the input ends, then each stage, then the sinks write what they have.
         with self._closing as closing:
             for worker in self._workers:
                 closing.callback(worker.close)
@@ -202,7 +202,7 @@ class Pipeline:
 
     def _stream_status(self, number: int) -> StreamStatus:
         source, meter = self.sources[number], self.meters[number]
-        # Typed apart from `source`, whose name and kind it doesn't promise.
+        # Typed as object: a Source doesn't promise to be Reconnecting.
         link: object = source
         reconnecting = link if isinstance(link, Reconnecting) else None
         return StreamStatus(
@@ -237,7 +237,7 @@ def _tracking_of_each(
 def _opened_sources(
     sources: str | Source | Sequence[str | Source], undo: ExitStack
 ) -> tuple[Source, ...]:
-    """Sources as given, opened where they are text; those already opened are closed if one refuses."""
+    """Open the sources given as text. If one can't be opened, `undo` closes all of them."""
     from edgessd.pipeline.sources.catalog import open_source
 
     given = (sources,) if isinstance(sources, str) or not isinstance(sources, Sequence) else sources
@@ -251,7 +251,7 @@ def _opened_sources(
 def _opened_detectors(
     detectors: str | Path | Detector | Sequence[Detector], undo: ExitStack, *, live: bool
 ) -> tuple[Detector, ...]:
-    """Detectors as given, or opened as `pipeline.engines` has it."""
+    """Return the detectors given, or open them as `pipeline.engines` decides."""
     from edgessd.runtime.detector import Detector
 
     if isinstance(detectors, Detector):

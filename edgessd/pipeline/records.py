@@ -1,4 +1,4 @@
-"""Results as JSON has them: what `--jsonl`, MQTT, webhooks, snapshots and the live page tell.
+"""Results as JSON objects, for `--jsonl`, MQTT, webhooks, snapshots and the live page.
 
 `record.schema.json` beside this file is the JSON Schema of `json_record`.
 """
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def json_record(result: Result) -> dict[str, Any]:
-    """A frame and all that was found in it.
+    """Return the record of one frame.
 
     `box` is [x1, y1, x2, y2] in pixels of the original frame. `timestamp` is Unix time in seconds for
-    cameras and images, the position in seconds for a video file. `track_id` is null without `--track` and
-    for what isn't a track yet.
+    cameras and images, the position in seconds for a video file. `track_id` is None without `--track` and
+    for a detection that isn't a track yet.
     """
     frame = result.frame
     found = zip(result.detections.named(), track_ids_of(result.detections), strict=True)
@@ -46,7 +46,7 @@ def json_record(result: Result) -> dict[str, Any]:
 
 
 def event_record(event: Event) -> dict[str, Any]:
-    """Something that a tracked object did."""
+    """Return the record of an event."""
     return {
         "kind": event.kind,
         "region": event.region,
@@ -61,7 +61,7 @@ def event_record(event: Event) -> dict[str, Any]:
 
 
 def region_record(region: RegionState) -> dict[str, Any]:
-    """A line or zone with its counts by label."""
+    """Return the record of a line or zone, with its counts by label."""
     return {
         "name": region.name,
         "kind": region.kind,

@@ -1,7 +1,7 @@
-"""Counting who crosses a line and who is in a zone, one region of one stream.
+"""Counters of one line or zone of one stream.
 
-A tracked object is a point: the middle of its box's lower edge unless the file says otherwise. It has
-crossed a border once it is more than a margin beyond it, so one that trembles on the border counts once.
+A tracked object is one point: the middle of its box's lower edge by default. It has crossed a border once it
+is more than a margin beyond it, so that an object that trembles on the border is counted once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Direction = Literal["in", "out"]
 
 
 class Crossing(NamedTuple):
-    """What an object did at a region."""
+    """Event of an object at a region, as in `Event`."""
 
     kind: EventKind
     region: str | None
@@ -28,7 +28,7 @@ class Crossing(NamedTuple):
 
 
 def point_of(box: Box, where: str) -> Point:
-    """The point of an xyxy box that regions look at."""
+    """Return the point of an xyxy box that stands for the object."""
     left, top, right, bottom = box
     return (left + right) / 2, {"bottom": bottom, "center": (top + bottom) / 2, "top": top}[where]
 
@@ -49,14 +49,14 @@ class LineCounter:
     def see(
         self, track: int, label: str, box: Box, points: Sequence[Point], margin: float
     ) -> list[Crossing]:
-        """Look at where a track is now.
+        """Take the present box of a track.
 
         Args:
-            track: Its number.
-            label: Its class.
-            box: xyxy.
-            points: The line's ends in the same pixels.
-            margin: Pixels.
+            track: Number of the track.
+            label: Class of the object.
+            box: xyxy in pixels.
+            points: Both ends of the line in the same pixels.
+            margin: Width of the band on each side of the line, in pixels.
         """
         if self.spec.classes is not None and label not in self.spec.classes:
             return []
@@ -65,7 +65,7 @@ class LineCounter:
         side = _side(point, start, end)
         if abs(side) <= margin:
             return []
-        # The last point outside the band around the line: on the way through it no side is taken.
+        # The last point outside the band around the line. Inside the band an object is on neither side.
         last = self._last.get(track)
         self._last[track] = point
         if last is None or (_side(last, start, end) > 0) == (side > 0):
@@ -77,12 +77,12 @@ class LineCounter:
         return [Crossing("line_crossed", self.spec.name, direction, label)]
 
     def forget(self, track: int) -> list[Crossing]:
-        """A track is gone."""
+        """Remove a track that is gone."""
         self._last.pop(track, None)
         return []
 
     def state(self, points: Sequence[Point]) -> RegionState:
-        """Counts so far."""
+        """Return the counts since the start."""
         return RegionState(
             name=self.spec.name,
             kind="line",
@@ -94,9 +94,9 @@ class LineCounter:
 
 
 class ZoneCounter:
-    """Counts who enters and leaves one zone. Always: inside = entered - left.
+    """Counts objects that enter and leave one zone. Always inside = entered - left.
 
-    Who appears inside has entered, and who is gone while inside has left.
+    An object that appears inside the zone has entered it. One that is gone while inside has left it.
 
     Args:
         spec: The zone.
@@ -104,8 +104,8 @@ class ZoneCounter:
 
     def __init__(self, spec: ZoneSpec) -> None:
         self.spec = spec
-        # With the label it entered as: what leaves must be what came, even if its class is seen
-        # differently by then.
+        # Label at entry by track: an object leaves with the label that it entered with, even if its class
+        # has changed since.
         self._inside: dict[int, str] = {}
         self._entered: Counter[str] = Counter()
         self._left: Counter[str] = Counter()
@@ -113,7 +113,7 @@ class ZoneCounter:
     def see(
         self, track: int, label: str, box: Box, points: Sequence[Point], margin: float
     ) -> list[Crossing]:
-        """Look at where a track is now, see `LineCounter.see`."""
+        """Take the present box of a track, see `LineCounter.see`."""
         known = track in self._inside
         if not known and self.spec.classes is not None and label not in self.spec.classes:
             return []
@@ -127,7 +127,7 @@ class ZoneCounter:
         return []
 
     def forget(self, track: int) -> list[Crossing]:
-        """A track is gone, and with that out of the zone."""
+        """Remove a track that is gone; if it was inside, it has left the zone."""
         label = self._inside.pop(track, None)
         if label is None:
             return []
@@ -135,7 +135,7 @@ class ZoneCounter:
         return [Crossing("zone_left", self.spec.name, None, label)]
 
     def state(self, points: Sequence[Point]) -> RegionState:
-        """Counts so far."""
+        """Return the counts since the start."""
         return RegionState(
             name=self.spec.name,
             kind="zone",
@@ -147,13 +147,16 @@ class ZoneCounter:
 
 
 def _side(point: Point, start: Point, end: Point) -> float:
-    """Pixels to the right hand of who looks from start to end; y grows downwards, so right is positive."""
+    """Return the signed distance in pixels from a line.
+
+    It is positive to the right of a person who looks from start to end, as y grows downwards.
+    """
     dx, dy = end[0] - start[0], end[1] - start[1]
     return (dx * (point[1] - start[1]) - dy * (point[0] - start[0])) / math.hypot(dx, dy)
 
 
 def _passes_between(before: Point, after: Point, start: Point, end: Point) -> bool:
-    """Whether the way from `before` to `after`, on both sides of the line, meets it between its ends."""
+    """Check that the path from `before` to `after`, on opposite sides, meets the line between its ends."""
     first, second = _side(before, start, end), _side(after, start, end)
     share = first / (first - second)
     x = before[0] + share * (after[0] - before[0])
@@ -164,7 +167,7 @@ def _passes_between(before: Point, after: Point, start: Point, end: Point) -> bo
 
 
 def _depth(point: Point, polygon: Sequence[Point]) -> float:
-    """Pixels inside a polygon, negative outside: the distance to its nearest edge."""
+    """Return the distance in pixels to the nearest edge of a polygon; it is negative outside."""
     x, y = point
     inside, nearest = False, math.inf
     for (x1, y1), (x2, y2) in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
@@ -175,7 +178,7 @@ def _depth(point: Point, polygon: Sequence[Point]) -> float:
 
 
 def _distance(point: Point, start: Point, end: Point) -> float:
-    """From a point to a line segment."""
+    """Return the distance from a point to a line segment."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = dx * dx + dy * dy
     share = ((point[0] - start[0]) * dx + (point[1] - start[1]) * dy) / length if length else 0.0

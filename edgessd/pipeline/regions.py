@@ -1,4 +1,4 @@
-"""Lines and zones from a TOML file: `run --regions FILE.toml`.
+"""Read lines and zones from a TOML file: `run --regions FILE.toml`.
 
     units = "fractions"          # of the frame's width and height (the default), or "pixels"
 
@@ -6,15 +6,15 @@
     name = "door"
     from = [0.5, 1.0]
     to = [0.5, 0.0]
-    classes = ["person"]         # all, where it is left out
+    classes = ["person"]         # all classes if it is left out
 
     [[zone]]
     name = "bench"
     points = [[0.1, 0.6], [0.4, 0.6], [0.4, 1.0], [0.1, 1.0]]
 
-**Direction of a line.** Stand at `from` and look towards `to`, the picture being a map: whoever crosses
-from your left hand to your right hand goes *in*, the other way is *out*. In the example, which looks up the
-picture, in is from left to right. The drawn arrow points inwards.
+**Direction of a line.** Read the picture as a map, stand at `from` and look towards `to`. An object that
+crosses from your left to your right goes *in*; the other direction is *out*. The line of the example points
+up the picture, so *in* is from left to right. The drawn arrow points inwards.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ BoxPoint = Literal["bottom", "center", "top"]
 
 
 class LineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A line that is crossed in or out; it ends where it ends: who walks around it isn't counted.
+    """A line segment that objects cross. An object that passes beyond its ends isn't counted.
 
     Attributes:
-        name: Unique in the file.
-        start, end: `from` and `to` in the file, in the file's units.
-        classes: Labels that count, None for all.
-        point: Of the box: the middle of its lower edge (feet, wheels), its centre, or its upper edge.
+        name: Name, unique in the file.
+        start, end: Keys `from` and `to` of the file, in the file's units.
+        classes: Labels to count; None for all.
+        point: Point of the box that must cross: middle of the lower edge (feet, wheels), center, or middle
+            of the upper edge.
         stream: Number of the source that has the line, from 0; None for every source.
     """
 
@@ -62,7 +63,12 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ZoneSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A polygon that objects enter and leave; `points` in order around it, otherwise as a line."""
+    """A polygon that objects enter and leave.
+
+    Attributes:
+        points: Corners in order around the polygon, in the file's units.
+        name, classes, point, stream: See `LineSpec`.
+    """
 
     name: str
     points: tuple[Point, ...]
@@ -72,12 +78,13 @@ class ZoneSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class TrackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How objects are followed; the table `[tracking]` of the file.
+    """Settings of the tracking: the table `[tracking]` of the file.
 
     Attributes:
-        start_score: A detection of at least this score starts a track; weaker ones only continue one.
-        lost_seconds: An object that isn't seen for so long is gone; if it comes back it is a new one.
-        confirm_frames: Frames that an object must be seen in before it gets its number.
+        start_score: Minimum score of a detection that starts a track. Lower scores only continue tracks.
+        lost_seconds: Seconds without a detection after which an object is gone. If it comes back, it is a
+            new object.
+        confirm_frames: Number of frames in which an object must be detected before it gets its number.
     """
 
     start_score: float = 0.5
@@ -99,14 +106,14 @@ class TrackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Regions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A regions file.
+    """Contents of a regions file.
 
     Attributes:
-        units: Of all points: fractions of the frame, or its pixels.
-        margin: Fraction of the frame's diagonal that an object must be beyond a border before it
-            counts as crossed, so that one that trembles on it isn't counted twice.
-        line, zone: The regions.
-        tracking: How objects are followed.
+        units: Unit of all points: fractions of the frame, or pixels of the frame.
+        margin: Distance beyond a border at which an object has crossed it, as a fraction of the frame's
+            diagonal. It keeps an object that trembles on the border from being counted twice.
+        line, zone: Lines and zones.
+        tracking: Settings of the tracking.
     """
 
     units: Literal["fractions", "pixels"] = "fractions"
@@ -134,16 +141,16 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return (*self.line, *self.zone)
 
     def require_labels(self, labels: Sequence[str]) -> None:
-        """Refuse classes that the detector never finds: they would count nothing, for ever.
+        """Refuse classes that the detector doesn't have, because their counts would always be 0.
 
         Raises:
-            ConfigError: A class that isn't among `labels`.
+            ConfigError: A class isn't among `labels`.
         """
         for region in self.all:
             unknown = sorted(set(region.classes or ()) - set(labels))
             if unknown:
                 raise ConfigError(
-                    f"The region {region.name!r} counts classes that the detector doesn't know",
+                    f"The region {region.name!r} counts classes that the detector doesn't have",
                     expected="some of " + ", ".join(labels),
                     found=", ".join(unknown),
                 )
@@ -151,7 +158,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def pixels(
         self, region: LineSpec | ZoneSpec, width: int, height: int
     ) -> tuple[tuple[float, float], ...]:
-        """A region's points in pixels of a frame of that size."""
+        """Return a region's points in pixels of a frame of `width` x `height`."""
         if self.units == "pixels":
             return region.points
         return tuple((x * width, y * height) for x, y in region.points)
@@ -161,7 +168,7 @@ def read_regions(path: Path) -> Regions:
     """Read a regions file.
 
     Raises:
-        ConfigError: It isn't there, isn't TOML, has an unknown key, or says something impossible.
+        ConfigError: The file is missing, isn't TOML, or has an unknown key or an invalid value.
     """
     try:
         return parse_regions(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -183,7 +190,7 @@ def read_regions(path: Path) -> Regions:
 
 
 def parse_regions(table: Mapping[str, object]) -> Regions:
-    """Regions from a parsed TOML document."""
+    """Check a parsed TOML document and return its regions."""
     regions = msgspec.convert(table, Regions)
     if not regions.all:
         raise ConfigError(
@@ -210,14 +217,14 @@ def _check_points(region: LineSpec | ZoneSpec, units: str) -> None:
             f"The region {region.name!r} lies outside the frame",
             expected="fractions from 0 to 1",
             found=", ".join(f"{value:g}" for value in values if not 0 <= value <= 1),
-            fix='If these are pixels, say units = "pixels" at the top of the file.',
+            fix='If these are pixels, write units = "pixels" at the top of the file.',
         )
     if min(values) < 0:
         raise ConfigError(f"The region {region.name!r} lies outside the frame", found="below 0")
 
 
 def _area(points: Sequence[Point]) -> float:
-    """Of a polygon, by the shoelace formula."""
+    """Return the area of a polygon by the shoelace formula."""
     following = (*points[1:], points[0])
     doubled = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, following, strict=True))
     return abs(doubled) / 2

@@ -1,4 +1,4 @@
-"""What comes out of the pipeline for each frame."""
+"""Result of one frame."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edgessd.pipeline.meter import StageSeconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """One frame and what was found in it.
+    """One frame and its detections.
 
     Attributes:
-        frame: The picture as captured.
-        detections: In its pixels; with track ids where tracking is on.
-        seconds: Time in each stage.
-        delay: Seconds from capture to here: how old the boxes are.
-        events: What happened in this frame, where tracking is on.
-        regions: Lines and zones with their counts so far.
+        frame: The captured frame.
+        detections: Detections with boxes in pixels of the frame, and track ids if tracking is on.
+        seconds: Duration of each stage.
+        delay: Seconds from capture to result: the age of the boxes.
+        events: Events of this frame; () without tracking.
+        regions: Lines and zones with their counts; () without regions.
     """
 
     frame: Frame

@@ -1,11 +1,11 @@
-"""Overlapping stages: one frame is preprocessed while the engine runs another and a third is postprocessed.
+"""Overlapping stages: while the engine runs one frame, the next is preprocessed and the last postprocessed.
 
-    Streams ─▶ preprocess ─▶ engine ─▶ postprocess and track ─▶ sinks, and whoever iterates
+    Streams ─▶ preprocess ─▶ engine ─▶ postprocess and track ─▶ sinks, then the caller's loop
 
-Each arrow is a bounded hand-over, so a slow stage holds up those before it and memory stays flat. A live
-source is preprocessed on the engine's own thread, at the moment the engine is free: a frame that was
-preprocessed ahead would only wait and grow old. Several engines (more than one Edge TPU, or one engine a
-core) share the frames, and their results come out in the frames' order.
+Each arrow is a bounded queue, so a slow stage holds up the stages before it and memory stays constant. A
+frame of a live source is preprocessed on the engine's thread once the engine is free: preprocessed earlier,
+it would only wait and grow old. Several engines (more than one Edge TPU, or one engine per core) share the
+frames; their results come out in the order of the frames.
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessed:
-    """A frame as the engine wants it."""
+    """A frame and its input tensor.
+
+    Attributes:
+        ticket: Position of the frame in the order in which frames were taken.
+        frame: The frame.
+        tensor: Input of the engine.
+        transform: From pixels of the frame to pixels of the tensor.
+        seconds: Duration of the preprocessing.
+    """
 
     ticket: int
     frame: Frame
@@ -44,7 +52,15 @@ class Preprocessed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inferred:
-    """What the engine made of a frame; the outputs are the receiver's own."""
+    """A frame and the engine's outputs for it.
+
+    Attributes:
+        frame: The frame.
+        outputs: Output tensors by name. Copies, which the receiver owns.
+        transform: From pixels of the frame to pixels of the input tensor.
+        preprocess_seconds: Duration of the preprocessing.
+        infer_seconds: Duration of the inference.
+    """
 
     frame: Frame
     outputs: dict[str, Tensor]
@@ -57,11 +73,11 @@ Numbered = tuple[int, Inferred]
 
 
 class Stages:
-    """Frames in, `Inferred` out, each stage on a thread of its own.
+    """Preprocesses and infers frames, each stage on a thread of its own. Iterating yields `Inferred`.
 
     Args:
-        streams: Where frames come from; their errors come out of the iteration.
-        detectors: Preprocess and infer; several of the same model share the work.
+        streams: Source of the frames. Its errors are raised in the iteration.
+        detectors: Detectors of one model, which share the frames.
     """
 
     def __init__(self, streams: Streams, detectors: Sequence[Detector]) -> None:
@@ -71,8 +87,8 @@ class Stages:
         self._working = len(detectors)
         self._error: Exception | None = None
         self._leaving = threading.Lock()
-        # One buffer waits, each engine may still read its own, and one is being filled. Results leave
-        # in order, so no engine gets further ahead of another than that.
+        # One buffer waits, each engine may still read its own, and one is being filled. Results leave in
+        # order, so no engine gets further ahead of another.
         self._buffers = len(detectors) + 2
         self._threads = [
             _thread(f"edgessd-engine {number}", self._infer_each, detector)
@@ -84,7 +100,7 @@ class Stages:
             )
 
     def start(self) -> None:
-        """Begin to take frames."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
@@ -93,12 +109,12 @@ class Stages:
             yield inferred
 
     def close(self) -> None:
-        """Stop and wait for the frame that the engine is at. The streams must have been ended before."""
+        """Stop the threads after their present frame. The streams must have ended before."""
         self._preprocessed.end()
         self._inferred.end()
         for thread in self._threads:
             if thread.ident is not None:
-                # An accelerator that hangs in its driver must not keep the program from ending.
+                # If an accelerator hangs in its driver, the program must still end.
                 thread.join(timeout=5)
 
     def _preprocess_ahead(self, detector: Detector) -> None:
@@ -110,7 +126,7 @@ class Stages:
                 buffers.append(preprocessed.tensor)
                 if not self._preprocessed.put(preprocessed):
                     return
-        except Exception as error:  # noqa: BLE001  # whatever it is, `take` raises it again
+        except Exception as error:  # noqa: BLE001 - raised again by `take`
             self._preprocessed.end(error)
         else:
             self._preprocessed.end()
@@ -130,24 +146,24 @@ class Stages:
             self._work(self._preprocessed.take, lambda preprocessed: _infer(preprocessed, detector))
 
     def _work(self, take: Callable[[], T | None], infer: Callable[[T], Numbered]) -> None:
-        """What one engine does, until there is nothing more. The last one to leave passes the end on.
+        """Run one engine until its input ends. The last engine to end also ends the output.
 
-        An error of the source waits until the other engines' frames are through. One of an engine can't:
-        its frame's turn would never come.
+        An error of the source is passed on after the frames of all engines. An error of an engine is passed
+        on at once: the results after its frame can't leave in order any more.
         """
         error: Exception | None = None
         while True:
             try:
                 item = take()
-            except Exception as of_the_source:  # noqa: BLE001  # raised again in the caller's thread
-                error = of_the_source
+            except Exception as source_error:  # noqa: BLE001 - raised again in the caller's thread
+                error = source_error
                 break
             if item is None:
                 break
             try:
                 ticket, inferred = infer(item)
-            except Exception as of_the_engine:  # noqa: BLE001  # raised again in the caller's thread
-                self._inferred.end(of_the_engine)
+            except Exception as engine_error:  # noqa: BLE001 - raised again in the caller's thread
+                self._inferred.end(engine_error)
                 break
             if not self._inferred.put(inferred, ticket=ticket):
                 break
@@ -159,7 +175,7 @@ class Stages:
 
 
 class _Overlap:
-    """An engine that takes a frame while it is still at another."""
+    """Keeps several frames in flight in an engine that accepts a frame while it runs another."""
 
     def __init__(self, engine: Overlapping, frames: BoundedQueue[Preprocessed]) -> None:
         self._engine = engine
@@ -167,7 +183,7 @@ class _Overlap:
         self._waiting: deque[tuple[Preprocessed, float]] = deque()
 
     def submit_next(self) -> tuple[Preprocessed, float] | None:
-        """Submit every frame that is ready, and give the oldest that is under way; None at the end."""
+        """Submit the frames that are ready and return the oldest frame in flight; None at the end."""
         while len(self._waiting) < self._engine.in_flight:
             preprocessed = self._frames.take(timeout=0 if self._waiting else None)
             if preprocessed is None:
@@ -177,7 +193,7 @@ class _Overlap:
         return self._waiting.popleft() if self._waiting else None
 
     def collect(self, oldest: tuple[Preprocessed, float]) -> Numbered:
-        """Wait for the oldest frame's outputs."""
+        """Wait for the outputs of the oldest frame."""
         preprocessed, start = oldest
         return _numbered(preprocessed, self._engine.collect(), since=start)
 
@@ -202,7 +218,7 @@ def _infer(preprocessed: Preprocessed, detector: Detector) -> Numbered:
 def _numbered(preprocessed: Preprocessed, outputs: dict[str, Tensor], *, since: float) -> Numbered:
     return preprocessed.ticket, Inferred(
         frame=preprocessed.frame,
-        # The backend may write its next outputs into the same memory while these are decoded.
+        # The backend may write its next outputs to the same memory while these are decoded.
         outputs={name: output.copy() for name, output in outputs.items()},
         transform=preprocessed.transform,
         preprocess_seconds=preprocessed.seconds,

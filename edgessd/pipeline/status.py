@@ -1,4 +1,4 @@
-"""How a pipeline is doing, at one moment: what `--latency`, `/metrics` and the live page show."""
+"""Status of a pipeline, which `--latency`, `/metrics` and the live page show."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from edgessd.pipeline.meter import Latency
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamStatus:
-    """One source.
+    """Status of one source.
 
     Attributes:
-        name: For people.
-        live: Whether it sets its own pace.
-        connected: False while a camera that broke off is being opened again.
-        frames: Results so far.
-        dropped: Frames of a live source that came while the engine was busy.
-        skipped: Pictures that could not be decoded.
-        reconnects: Times that the connection was made anew.
-        fps: Results a second, lately.
-        delay: From capture to result.
+        name: Name of the source.
+        live: True if frames come at the source's own pace.
+        connected: False while a live source is being opened again.
+        frames: Number of results.
+        dropped: Number of frames of a live source dropped because the engine was busy.
+        skipped: Number of pictures that could not be decoded.
+        reconnects: Number of times that the source was opened again.
+        fps: Results per second over the last frames.
+        delay: Time from capture to result.
     """
 
     name: str
@@ -36,13 +36,13 @@ class StreamStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SinkStatus:
-    """One output.
+    """Status of one sink.
 
     Attributes:
-        name: For people.
-        written: Results that it took.
-        lost: Results that came while it was busy and had to make room.
-        failed: Why it ended early, None while it works.
+        name: Name of the sink.
+        written: Number of results written.
+        lost: Number of results dropped because the sink was busy.
+        failed: Reason why the sink ended early; None while it works.
     """
 
     name: str
@@ -53,15 +53,15 @@ class SinkStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineStatus:
-    """The whole pipeline.
+    """Status of the whole pipeline.
 
     Attributes:
-        uptime_seconds: Since it was made.
-        frames: Results of all streams.
-        fps: Results a second, lately.
+        uptime_seconds: Seconds since the pipeline started.
+        frames: Number of results of all streams.
+        fps: Results per second over the last frames.
         stages: Latency of `prepare`, `infer`, `finish`, of their `total`, and the `delay` from capture.
-        streams: In the order they were given.
-        sinks: In the order they were added.
+        streams: Sources, in the order given.
+        sinks: Sinks, in the order added.
     """
 
     uptime_seconds: float

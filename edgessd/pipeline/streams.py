@@ -1,8 +1,8 @@
-"""Frames of one source or several, each read on a thread of its own, taken in turn.
+"""Frames of one or several sources, each source read on a thread of its own.
 
-A live source never waits: a frame that nobody took in time is replaced by the next, and counted. A file
-waits: none of its frames is lost. A fast source doesn't starve a slow one: whoever has a frame ready is
-served before another is served twice.
+A live source never waits: if its frame isn't taken in time, the next frame replaces it, and the drop is
+counted. A file waits: none of its frames is dropped. Sources are served in turn: every source that has a
+frame ready is served before another is served twice.
 """
 
 from __future__ import annotations
@@ -22,19 +22,24 @@ _log = logging.getLogger(__name__)
 
 
 class Taken(NamedTuple):
-    """A frame, and its place in the order in which frames were taken."""
+    """A frame that was taken.
+
+    Attributes:
+        ticket: Position in the order in which frames were taken, from 0.
+        frame: The frame.
+    """
 
     ticket: int
     frame: Frame
 
 
 class Streams:
-    """Reads ahead on every source.
+    """Reads every source ahead.
 
     Args:
-        sources: Read from `start` until they end or `close` is called. Of several, one that fails is
-            left out and the others go on; its error comes at the end.
-        depth: Frames of a file that are read ahead.
+        sources: Read from `start` until they end or `close` is called. If one of several fails, the others
+            continue; its error is raised at the end.
+        depth: Number of frames of a file to read ahead.
     """
 
     def __init__(self, sources: Sequence[Source], *, depth: int = 2) -> None:
@@ -54,19 +59,19 @@ class Streams:
         ]
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def dropped(self, stream: int) -> int:
-        """Frames of a live source that were replaced before anyone took them."""
+        """Return how many frames of a live source were replaced before they were taken."""
         return self._queues[stream].dropped
 
     def take(self) -> Taken | None:
-        """The next frame, None after the last. Several threads may take.
+        """Wait for the next frame; None after the last. Several threads may call it.
 
         Raises:
-            Exception: What a source failed with, once there is no frame left.
+            Exception: First error of a source, once no frame is left.
         """
         with self._changed:
             while (frame := self._next()) is None and not self._all_ended():
@@ -81,28 +86,29 @@ class Streams:
             return Taken(self._tickets - 1, frame)
 
     def end(self) -> None:
-        """Give no further frame. Safe in a signal handler: the condition's lock is re-entrant."""
+        """Discard all frames and end. Safe in a signal handler: the condition's lock is re-entrant."""
         with self._changed:
             self._ended = True
             for queue in self._queues:
                 queue.cancel()
 
     def close(self) -> None:
-        """Stop reading, wait for the threads, free the sources."""
+        """Stop reading, wait for the threads and close the sources."""
         self.end()
         for source in self.sources:
-            waiting: object = source
-            if isinstance(waiting, Interruptible):
-                waiting.interrupt()
+            # Typed as object: a Source doesn't promise to be Interruptible.
+            candidate: object = source
+            if isinstance(candidate, Interruptible):
+                candidate.interrupt()
         for thread in self._threads:
             if thread.ident is not None:
-                # A camera that hangs in the driver must not keep the program from ending.
+                # If a camera hangs in its driver, the program must still end.
                 thread.join(timeout=5)
         for source in self.sources:
             source.close()
 
     def _next(self) -> Frame | None:
-        """The oldest frame of the first stream that has one, beginning after the one served last."""
+        """Return the oldest frame of the next stream that has one, counting from the one served last."""
         count = len(self._queues)
         for stream in chain(range(self._turn, count), range(self._turn)):
             if (frame := self._queues[stream].take(timeout=0)) is not None:
@@ -114,7 +120,7 @@ class Streams:
         return all(queue.ended for queue in self._queues)
 
     def _queue_for(self, source: Source, depth: int) -> BoundedQueue[Frame]:
-        """Make the queue of one source: the newest frame of a live one, `depth` frames of a file."""
+        """Make the queue of a source. It holds the newest frame of a live source, `depth` frames of a file."""
         return BoundedQueue(
             1 if source.live else depth, drop_oldest=source.live, condition=self._changed
         )
@@ -130,7 +136,7 @@ class Streams:
                 self._error = self._error or error
             if len(self.sources) > 1:
                 _log.warning(
-                    "%s ended, the others go on. %s",
+                    "%s ended, the other sources continue. %s",
                     source.name,
                     error,
                     extra={"edgessd": {"event": "source_failed", "source": source.name}},

@@ -1,4 +1,4 @@
-"""Objects keep their number from frame to frame, and lines and zones count them."""
+"""Tracking of one stream: objects keep their number over frames, and lines and zones count them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from edgessd.pipeline.regions import LineSpec, Regions
 
 
 class Tracking:
-    """Follows the objects of one stream.
+    """Tracks the objects of one stream.
 
-    Numbers count from 1, are given once an object was seen in `confirm_frames` frames, and are never used
-    again. A detection without one has `NO_TRACK` (-1): it was too weak to start a track, was seen for the
-    first time, or shows what a better detection shows.
+    Objects are numbered from 1, once they were detected in `confirm_frames` frames. No number is used twice.
+    A detection without a number has `NO_TRACK` (-1): its score is too low to start a track, its object is
+    new, or another detection of higher score shows the same object.
 
     Args:
-        regions: Lines, zones and settings; None only numbers.
+        regions: Lines, zones and settings; None for tracking without regions.
 
     Raises:
         BackendError: The tracking library isn't installed.
@@ -49,10 +49,10 @@ class Tracking:
     def update(
         self, frame: Frame, detections: Detections
     ) -> tuple[Detections, tuple[Event, ...], tuple[RegionState, ...]]:
-        """Take the next frame of the stream.
+        """Track the objects into the next frame of the stream.
 
         Returns:
-            The detections with `track_ids`, what happened in this frame, and all regions.
+            The detections with `track_ids`, the events of this frame, and the state of all regions.
         """
         self._advance(frame.timestamp)
         self._place_regions(frame)
@@ -75,7 +75,7 @@ class Tracking:
         return replace(detections, track_ids=ids), tuple(events), tuple(states)
 
     def _advance(self, timestamp: float) -> None:
-        """The clock stands where a film starts anew or the machine's time was set back."""
+        """Advance the clock; it stops where a video restarts or the machine's time was set back."""
         if self._timestamp is not None:
             self._clock += max(0.0, timestamp - self._timestamp)
         self._timestamp = timestamp
@@ -94,7 +94,7 @@ class Tracking:
             ]
 
     def _see(self, number: int, detections: Detections, index: int) -> _Track:
-        # What the library finds again after it was gone by the clock is a new object.
+        # If the library finds an object again that was gone by the clock, it is a new object.
         track = self._tracks.setdefault(number, _Track(labels=detections.labels))
         x1, y1, x2, y2 = detections.boxes[index].tolist()
         track.box = (x1, y1, x2, y2)
@@ -105,7 +105,7 @@ class Tracking:
         return track
 
     def _count(self, track: _Track, frame: Frame) -> list[Event]:
-        """Show a track to the regions, with the places where it was before it had its number."""
+        """Count a track at the regions, with its boxes from before it had its number."""
         assert track.id is not None
         margin = self._regions.margin * math.hypot(*self._size)
         crossings: list[Crossing] = []
@@ -135,9 +135,13 @@ class _Track:
     """One object.
 
     Attributes:
-        id: Its public number, once it has one.
-        votes: Summed scores of each class: a car that is a truck for a frame stays a car.
-        waiting: Boxes that the regions haven't seen.
+        labels: Classes of the detector.
+        id: Number of the object; None until it is confirmed.
+        box: Last box: xyxy in pixels.
+        score: Score of the last box.
+        seen_at: Time of the last box on the tracking's clock, in seconds.
+        votes: Sum of the scores by class id. A single frame with another class changes nothing.
+        waiting: Boxes that the regions haven't counted yet.
     """
 
     labels: tuple[str, ...]
@@ -150,7 +154,7 @@ class _Track:
 
     @property
     def label(self) -> str:
-        """The class that it was seen as most."""
+        """Class with the largest sum of scores."""
         return self.labels[max(self.votes, key=lambda class_id: self.votes[class_id])]
 
 
@@ -174,7 +178,7 @@ def _crossing_event(crossing: Crossing, track: _Track, frame: Frame) -> Event:
 
 
 def track_ids_of(detections: Detections) -> list[int | None]:
-    """Each detection's track number as data formats want it: None where it has none."""
+    """Return the track number of each detection, with None instead of `NO_TRACK`."""
     ids: NDArray[np.int64] | None = detections.track_ids
     if ids is None:
         return [None] * len(detections)
