@@ -120,7 +120,7 @@ class Streams:
         return all(queue.ended for queue in self._queues)
 
     def _queue_for(self, source: Source, depth: int) -> BoundedQueue[Frame]:
-        """Make the queue of a source. It holds the newest frame of a live source, `depth` frames of a file."""
+        """Make the queue of a source: the newest frame of a live source, `depth` frames of a file."""
         return BoundedQueue(
             1 if source.live else depth, drop_oldest=source.live, condition=self._changed
         )

@@ -1,4 +1,4 @@
-"""Drawing: inside the image at every size, on a copy, strongest on top."""
+"""Drawing on a copy of the image, at every size, with the highest score on top."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_every_image_size_can_be_drawn_on(size: tuple[int, int]) -> None:
 def test_box_edge_has_the_class_color() -> None:
     image = np.zeros((200, 300, 3), np.uint8)
     canvas = annotate(image, one((50, 60, 250, 180)))
-    # Anti-aliasing may mix a little of the dark outline in.
+    # Anti-aliasing may mix in a little of the dark outline.
     np.testing.assert_allclose(canvas[180, 150].astype(int), class_color(0), atol=25)
     assert tuple(canvas[120, 150]) == (0, 0, 0)
 
 
-def test_nothing_found_leaves_the_picture_alone() -> None:
+def test_an_image_without_detections_stays_unchanged() -> None:
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     assert (annotate(image, Detections.empty(("a",))) == image).all()
 
@@ -56,10 +56,10 @@ def region(kind: str, points: tuple[tuple[float, float], ...], **counts: int) ->
     )
 
 
-def test_a_line_has_an_arrow_to_where_in_is() -> None:
+def test_the_arrow_of_a_line_points_inwards() -> None:
     image = np.zeros((400, 600, 3), np.uint8)
     nothing = Detections.empty(("a",))
-    # It looks up the picture, so in is to the right.
+    # The line points up the picture, so its inward side is on the right.
     canvas = annotate(image, nothing, [region("line", ((300, 400), (300, 0)))])
     assert canvas[200, 300].any()
     assert canvas[200, 310].any()
@@ -69,7 +69,7 @@ def test_a_line_has_an_arrow_to_where_in_is() -> None:
     assert not turned[200, 310].any()
 
 
-def test_a_zone_is_filled_while_somebody_is_in_it() -> None:
+def test_a_zone_is_filled_while_it_is_occupied() -> None:
     image = np.zeros((400, 600, 3), np.uint8)
     corners = ((100.0, 100.0), (500.0, 100.0), (500.0, 300.0), (100.0, 300.0))
     nothing = Detections.empty(("a",))
@@ -82,7 +82,7 @@ def test_a_zone_is_filled_while_somebody_is_in_it() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (3840, 2160)])
-def test_regions_fit_every_image_size(size: tuple[int, int]) -> None:
+def test_regions_can_be_drawn_at_every_image_size(size: tuple[int, int]) -> None:
     width, height = size
     image = np.full((height, width, 3), 128, np.uint8)
     points = ((0.0, 0.0), (float(width), 0.0), (0.0, float(height)))
@@ -91,7 +91,7 @@ def test_regions_fit_every_image_size(size: tuple[int, int]) -> None:
     assert (image == 128).all()
 
 
-def test_a_number_is_written_only_where_there_is_one() -> None:
+def test_only_tracked_detections_get_a_number() -> None:
     image = np.zeros((200, 300, 3), np.uint8)
     plain = one((50, 60, 250, 180))
     numbered = replace(plain, track_ids=np.array([7]))

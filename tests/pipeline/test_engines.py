@@ -1,4 +1,4 @@
-"""How many engines a source gets."""
+"""Number of engines and threads for each kind of source."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edgessd.runtime.detector import Detector
         (True, 1, 2, [1, 1]),
     ],
 )
-def test_threads_are_shared_out(
+def test_threads_are_shared_among_the_engines(
     tiny_bundles: dict[str, Bundle],
     live: bool,
     threads: int,
@@ -54,7 +54,7 @@ def test_one_engine_keeps_the_threads_of_its_target(tiny_bundles: dict[str, Bund
     assert asked == [None]
 
 
-def test_those_already_open_are_closed_when_one_refuses(tiny_bundles: dict[str, Bundle]) -> None:
+def test_open_engines_are_closed_if_one_fails_to_open(tiny_bundles: dict[str, Bundle]) -> None:
     opened: list[Detector] = []
 
     def open_one(count: int | None) -> Detector:
@@ -70,7 +70,7 @@ def test_those_already_open_are_closed_when_one_refuses(tiny_bundles: dict[str, 
             detector.infer(detector.preprocess(np.zeros((9, 9, 3), np.uint8))[0])
 
 
-def test_a_pipeline_opens_text_and_path_by_itself(
+def test_a_pipeline_opens_sources_and_bundles_from_text_and_path(
     tiny_bundles: dict[str, Bundle], photos: Path
 ) -> None:
     with Pipeline(str(photos), tiny_bundles["host"].directory) as pipeline:

@@ -1,4 +1,4 @@
-"""What systemd hears, on a real datagram socket, and what the log says once a minute."""
+"""Notifications to systemd on a real datagram socket, and status lines in the log."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.status import PipelineStatus
 from edgessd.runtime.starter import starter_bundle
 
+pytestmark = pytest.mark.realtime
+
 
 class Manager:
-    """The other end of `$NOTIFY_SOCKET`, which reads what comes as it comes."""
+    """The other end of `$NOTIFY_SOCKET`, which reads each message as it comes."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -37,7 +39,7 @@ class Manager:
             self._heard.append(message.decode())
 
     def heard(self) -> list[str]:
-        """What has come since the last call."""
+        """Return the messages since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
@@ -58,7 +60,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 
 class Frozen:
-    """A pipeline that stands still, as one whose engine hangs: its last status, for ever."""
+    """A pipeline whose status never changes, as if its engine hung."""
 
     controls: Controls
 
@@ -88,7 +90,7 @@ def environment(manager: Manager, **more: str) -> dict[str, str]:
     return {"NOTIFY_SOCKET": manager.address, **more}
 
 
-def test_ready_alive_while_frames_flow_and_stopping(manager: Manager) -> None:
+def test_ready_then_alive_while_frames_flow_then_stopping(manager: Manager) -> None:
     notifier = Notifier.from_environment(environment(manager, WATCHDOG_USEC="600000"))
     assert notifier is not None
     with Pipeline("pattern:320x240@20", starter_bundle()) as pipeline:
@@ -102,11 +104,11 @@ def test_ready_alive_while_frames_flow_and_stopping(manager: Manager) -> None:
     heard = manager.heard()
     assert heard[0] == "READY=1"
     until(lambda: (heard.extend(manager.heard()), heard[-1] == "STOPPING=1")[1])
-    assert heard.count("WATCHDOG=1") >= 3  # at least as often as twice within the 0.6 s asked for
+    assert heard.count("WATCHDOG=1") >= 3  # at least twice within the watchdog's 0.6 s
     assert any(text.startswith("STATUS=") and "FPS" in text for text in heard)
 
 
-def test_a_pipeline_that_stands_still_isnt_said_to_be_alive(
+def test_a_pipeline_without_progress_is_not_reported_alive(
     manager: Manager, last_status: PipelineStatus
 ) -> None:
     notifier = Notifier.from_environment(environment(manager, WATCHDOG_USEC="300000"))
@@ -119,7 +121,7 @@ def test_a_pipeline_that_stands_still_isnt_said_to_be_alive(
     assert "WATCHDOG=1" not in heard
 
 
-def test_a_camera_that_is_away_is_no_reason_to_restart(
+def test_an_unreachable_camera_is_no_reason_to_restart(
     manager: Manager, last_status: PipelineStatus
 ) -> None:
     away = replace(last_status, streams=(replace(last_status.streams[0], connected=False),))
@@ -130,14 +132,14 @@ def test_a_camera_that_is_away_is_no_reason_to_restart(
         time.sleep(0.6)
         heard = manager.heard()
     assert "WATCHDOG=1" in heard
-    assert any("pattern:320x240@20 is away" in text for text in heard)
+    assert any("pattern:320x240@20 is unreachable" in text for text in heard)
 
 
 @pytest.mark.parametrize(
     "variables",
     [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "relative"}, {"NOTIFY_SOCKET": "vsock:2:1"}],
 )
-def test_elsewhere_nobody_is_notified(variables: dict[str, str]) -> None:
+def test_outside_a_service_there_is_no_notifier(variables: dict[str, str]) -> None:
     assert Notifier.from_environment(variables) is None
 
 
@@ -152,7 +154,7 @@ def test_elsewhere_nobody_is_notified(variables: dict[str, str]) -> None:
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_the_watchdog_is_this_process_own(
+def test_only_a_watchdog_of_this_process_counts(
     manager: Manager, variables: dict[str, str], seconds: float | None
 ) -> None:
     notifier = Notifier.from_environment(environment(manager, **variables))
@@ -161,9 +163,7 @@ def test_the_watchdog_is_this_process_own(
     notifier.close()
 
 
-def test_a_manager_that_has_gone_is_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_manager_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     notifier = Notifier(str(tmp_path / "nobody"))
     notifier.ready()
     notifier.alive()
@@ -171,20 +171,20 @@ def test_a_manager_that_has_gone_is_said_once(
     assert [record.edgessd["event"] for record in caplog.records] == ["notify_failed"]  # type: ignore[attr-defined]
 
 
-def test_a_manager_that_reads_nothing_holds_up_nothing(
+def test_a_manager_that_does_not_read_holds_up_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(tmp_path / "deaf"))
         notifier = Notifier(str(tmp_path / "deaf"))
         start = time.monotonic()
-        while not caplog.records:  # until the queue is full, which Linux lets grow to 10 or 512
+        while not caplog.records:  # until the socket's queue is full: 10 or 512 messages on Linux
             notifier.alive()
         assert time.monotonic() - start < 10
         notifier.close()
 
 
-def test_the_log_says_now_and_then_how_it_goes(
+def test_the_log_gets_a_status_line_at_an_interval(
     last_status: PipelineStatus, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO), Heartbeat(Frozen(last_status), log_seconds=0.1):
@@ -196,6 +196,6 @@ def test_the_log_says_now_and_then_how_it_goes(
     assert record.edgessd["streams"][0]["source"] == "pattern:320x240@20"  # type: ignore[attr-defined]
 
 
-def test_where_nobody_asks_no_thread_is_started(last_status: PipelineStatus) -> None:
+def test_without_notifier_and_log_no_thread_is_started(last_status: PipelineStatus) -> None:
     with Heartbeat(Frozen(last_status)):
         assert "edgessd-heartbeat" not in [thread.name for thread in threading.enumerate()]

@@ -1,4 +1,4 @@
-"""Lines and zones: read strictly, counted once, in the direction that is documented."""
+"""Regions files are read strictly; lines and zones count once, in the documented direction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SQUARE = [[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]]
 
 
 def at(x: float, y: float) -> tuple[float, float, float, float]:
-    """A box that stands on a point."""
+    """Return a box whose lower edge has its middle at a point."""
     return x - 10, y - 40, x + 10, y
 
 
@@ -37,7 +37,7 @@ UP = ((100.0, 200.0), (100.0, 0.0))
 ZONE = ((50.0, 50.0), (150.0, 50.0), (150.0, 150.0), (50.0, 150.0))
 
 
-def test_a_file_is_read_and_placed_on_a_frame(tmp_path: Path) -> None:
+def test_fractions_become_pixels_of_the_frame(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text(
         '[tracking]\nlost_seconds = 5\n[[line]]\nname = "door"\nfrom = [0.5, 1]\nto = [0.5, 0]\n'
@@ -50,7 +50,7 @@ def test_a_file_is_read_and_placed_on_a_frame(tmp_path: Path) -> None:
     assert regions.pixels(bench, 640, 480) == ((0, 0), (640, 0), (640, 240))
 
 
-def test_pixels_stay_pixels() -> None:
+def test_pixels_are_kept() -> None:
     regions = parse_regions(
         {"units": "pixels", "line": [{"name": "a", "from": [10, 20], "to": [30, 40]}]}
     )
@@ -73,7 +73,7 @@ def test_pixels_stay_pixels() -> None:
         ({"units": "inches", "line": [DOOR]}, "inches"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_place(
+def test_an_invalid_file_is_refused_with_the_faulty_key(
     table: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     import tomli_w
@@ -86,7 +86,7 @@ def test_what_makes_no_sense_is_refused_with_its_place(
     assert "r.toml" in refused.value.paragraph()
 
 
-def test_a_file_that_is_not_there_or_not_toml(tmp_path: Path) -> None:
+def test_a_missing_file_and_one_that_is_no_toml_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml can't be read"):
         read_regions(tmp_path / "absent.toml")
     (tmp_path / "r.toml").write_text("[[line]\n")
@@ -101,13 +101,13 @@ def test_a_class_that_the_detector_lacks_is_refused() -> None:
         regions.require_labels(("person", "car"))
 
 
-def test_in_is_from_the_left_hand_to_the_right_of_who_looks_along_the_line(
+def test_in_is_from_left_to_right_seen_along_the_line(
     line: LineCounter,
 ) -> None:
-    # Looking up the picture, the right hand is at larger x.
+    # Seen up the picture, right is at larger x.
     assert walk(line, UP, (80, 100), (120, 100)) == [("line_crossed", "in")]
     assert walk(line, UP, (80, 100)) == [("line_crossed", "out")]
-    # Looking to the right along a horizontal line, the right hand is below: larger y.
+    # Seen to the right along a horizontal line, right is below, at larger y.
     across = ((0.0, 100.0), (200.0, 100.0))
     other = LineCounter(LineSpec(name="b", start=(0, 0), end=(1, 1)))
     assert walk(other, across, (50, 80), (50, 120)) == [("line_crossed", "in")]
@@ -115,21 +115,21 @@ def test_in_is_from_the_left_hand_to_the_right_of_who_looks_along_the_line(
     assert (state.entered, state.left, state.inside) == ({"person": 1}, {"person": 1}, {})
 
 
-def test_trembling_on_the_line_counts_once(line: LineCounter) -> None:
+def test_an_object_that_trembles_on_the_line_counts_once(line: LineCounter) -> None:
     steps = [(90, 100), (98, 100), (103, 100), (97, 100), (104, 100), (96, 100), (107, 100)]
     assert walk(line, UP, *steps) == [("line_crossed", "in")]
 
 
-def test_who_turns_round_on_the_line_has_not_crossed(line: LineCounter) -> None:
+def test_an_object_that_turns_back_on_the_line_has_not_crossed(line: LineCounter) -> None:
     assert walk(line, UP, (90, 100), (102, 100), (90, 100)) == []
 
 
-def test_who_walks_around_the_end_has_not_crossed(line: LineCounter) -> None:
+def test_an_object_that_passes_beyond_the_end_has_not_crossed(line: LineCounter) -> None:
     assert walk(line, UP, (80, 190), (80, 230), (120, 230), (120, 190)) == []
     assert walk(line, UP, (120, 190), (80, 190)) == [("line_crossed", "out")]
 
 
-def test_a_fast_one_is_seen_even_if_no_frame_has_it_near_the_line(line: LineCounter) -> None:
+def test_a_fast_object_counts_even_if_no_frame_shows_it_near_the_line(line: LineCounter) -> None:
     assert walk(line, UP, (-300, 20), (500, 180)) == [("line_crossed", "in")]
 
 
@@ -146,7 +146,7 @@ def test_the_chosen_point_of_the_box_counts(where: Any, crosses: bool) -> None:
     assert bool(walk(counter, across, (50, 90), (50, 130))) == crosses
 
 
-def test_a_zone_knows_who_is_in_it_and_keeps_its_books() -> None:
+def test_inside_equals_entered_minus_left() -> None:
     zone = ZoneCounter(ZoneSpec(name="z", points=()))
     assert walk(zone, ZONE, (20, 100), (100, 100)) == [("zone_entered", None)]
     assert zone.state(ZONE).inside == {"person": 1}
@@ -155,10 +155,10 @@ def test_a_zone_knows_who_is_in_it_and_keeps_its_books() -> None:
     assert (zone.state(ZONE).inside, zone.state(ZONE).left) == ({}, {"person": 1})
 
 
-def test_who_is_gone_inside_a_zone_has_left_it_as_what_it_entered() -> None:
+def test_an_object_gone_inside_a_zone_leaves_with_the_label_of_its_entry() -> None:
     zone = ZoneCounter(ZoneSpec(name="z", points=(), classes=("car",)))
     zone.see(7, "car", at(100, 100), ZONE, 5)
-    # Seen as a truck from now on, it still is the car that came.
+    # Classified as a truck from now on, it is still the car that entered.
     assert zone.see(7, "truck", at(100, 110), ZONE, 5) == []
     (left,) = zone.forget(7)
     assert (left.kind, left.label) == ("zone_left", "car")
@@ -175,6 +175,6 @@ def test_a_zone_may_be_concave() -> None:
     assert walk(zone, hook, (120, 25)) == [("zone_entered", None)]
 
 
-def test_regions_of_one_stream_are_its_own() -> None:
+def test_a_region_may_belong_to_one_stream() -> None:
     regions = Regions(line=(LineSpec(name="a", start=(0, 0), end=(1, 1), stream=1),))
     assert regions.all[0].stream == 1

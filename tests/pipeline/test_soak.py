@@ -1,4 +1,4 @@
-"""Days in a minute: memory must not grow with the number of frames."""
+"""Endurance: memory must not grow with the number of frames."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def detectors(tiny_bundles: dict[str, Bundle]) -> Iterator[list[Detector]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_memory_stays_flat_over_a_hundred_thousand_frames(
+def test_memory_stays_constant_over_a_hundred_thousand_frames(
     detectors: list[Detector], photos: Path, tmp_path: Path
 ) -> None:
     images = [cv2.imread(str(path)) for path in sorted(photos.glob("*.png"))]

@@ -1,4 +1,4 @@
-"""Overlapping stages: every frame in order, the same detections, errors and endings come through."""
+"""Overlapping stages: frames stay in order, detections stay equal, errors and the end are passed on."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from edgessd.pipeline.result import Result
 from edgessd.runtime.backend import Overlapping, Tensor
 from edgessd.runtime.detector import Detector
 
+pytestmark = pytest.mark.realtime
+
 
 class PhotoSource:
-    """Decoded pictures as frames, at a pace if it is live, breaking off at the end if asked."""
+    """Gives decoded pictures as frames, with an optional pause between them and an optional last error."""
 
     length = None
 
@@ -55,7 +57,7 @@ class PhotoSource:
 
 
 class QueuedEngine:
-    """A real engine on a device of its own kind: a thread that works off what was submitted."""
+    """Runs a real engine on a thread of its own, as an accelerator with a queue does."""
 
     in_flight = 2
 
@@ -69,6 +71,7 @@ class QueuedEngine:
 
     def submit(self, tensor: Tensor) -> None:
         owned = tensor.copy()
+        time.sleep(0.005)  # a transfer to the device, during which the next frame is preprocessed
         self._runs.append(self._thread.submit(self._run, owned))
         self.most_in_flight = max(self.most_in_flight, len(self._runs))
 
@@ -95,12 +98,12 @@ def pictures(photos: Path) -> list[Image]:
 @pytest.fixture
 def detector(tiny_bundles: dict[str, Bundle]) -> Iterator[Detector]:
     with Detector(tiny_bundles["host"].directory, threads=1) as opened:
-        opened.score_threshold = 0.02  # untrained: it finds next to nothing above
+        opened.score_threshold = 0.02  # an untrained detector has hardly a higher score
         yield opened
 
 
 def count_calls(detector: Detector) -> list[float]:
-    """When the engine was run, from now on."""
+    """Record the times at which the engine runs from now on."""
     calls: list[float] = []
     infer = detector.backend.infer
 
@@ -146,7 +149,7 @@ def test_several_engines_share_the_frames_and_keep_their_order(
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_an_error_of_one_engine_of_two_ends_all(
+def test_an_error_of_one_of_two_engines_ends_the_pipeline(
     pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector, live: bool
 ) -> None:
     second = Detector(tiny_bundles["host"].directory, threads=1)
@@ -159,7 +162,7 @@ def test_an_error_of_one_engine_of_two_ends_all(
         list(pipeline)
 
 
-def test_an_error_of_the_source_waits_for_every_engine(
+def test_an_error_of_the_source_comes_after_the_frames_of_every_engine(
     pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector
 ) -> None:
     source = PhotoSource(pictures[:9], fails=True)
@@ -173,7 +176,7 @@ def test_an_error_of_the_source_waits_for_every_engine(
             next(results)
 
 
-def test_an_engine_that_overlaps_gets_a_frame_during_another(
+def test_an_overlapping_engine_gets_a_frame_while_it_runs_another(
     pictures: list[Image], detector: Detector
 ) -> None:
     engine = QueuedEngine(detector.backend)
@@ -184,9 +187,7 @@ def test_an_engine_that_overlaps_gets_a_frame_during_another(
     assert engine.most_in_flight == 2
 
 
-def test_a_live_frame_is_not_held_back_for_the_next(
-    pictures: list[Image], detector: Detector
-) -> None:
+def test_a_live_frame_does_not_wait_for_the_next(pictures: list[Image], detector: Detector) -> None:
     period = 0.15
     with Pipeline(PhotoSource(pictures[:6], live=True, period=period), detector) as pipeline:
         ages = [time.perf_counter() - result.frame.captured_at for result in pipeline]
@@ -225,7 +226,7 @@ def test_leaving_early_ends_every_thread(
     assert not set(threading.enumerate()) - before
 
 
-def test_stop_ends_after_the_frame_in_hand(pictures: list[Image], detector: Detector) -> None:
+def test_stop_ends_after_the_present_frame(pictures: list[Image], detector: Detector) -> None:
     seen = 0
     with Pipeline(PhotoSource(pictures * 20), detector) as pipeline:
         for _ in pipeline:

@@ -1,4 +1,4 @@
-"""Reading ahead: files lose nothing, live sources keep the newest, every source gets its turn."""
+"""Reading ahead: files lose no frame, live sources keep the newest, sources are served in turn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.streams import Streams
 
+pytestmark = pytest.mark.realtime
+
 
 class CountingSource:
-    """Gives numbered frames; optionally at a pace, or until it breaks."""
+    """Gives numbered frames, with an optional pause between them and an optional error at the end."""
 
     fps = None
     length = None
@@ -73,16 +75,16 @@ def test_file_loses_no_frame_to_a_slow_reader() -> None:
     assert source.closed
 
 
-def test_file_is_read_no_further_ahead_than_asked() -> None:
+def test_file_is_read_ahead_by_depth_frames() -> None:
     source = CountingSource(1000)
     streams = started([source], depth=3)
     time.sleep(0.2)
-    # Three wait in the queue and one in the reading thread's hand.
+    # Three frames wait in the queue; the reading thread holds one more.
     assert source.given <= 4
     streams.close()
 
 
-def test_live_source_keeps_the_newest_frame_and_counts_the_lost() -> None:
+def test_live_source_keeps_the_newest_frame_and_counts_the_dropped() -> None:
     streams = started([CountingSource(200, live=True, period=0.001)])
     seen = []
     for frame in frames_of(streams):
@@ -94,7 +96,7 @@ def test_live_source_keeps_the_newest_frame_and_counts_the_lost() -> None:
     assert streams.dropped(0) == 200 - len(seen) > 0
 
 
-def test_error_of_the_source_reaches_the_reader_after_its_frames() -> None:
+def test_error_of_the_source_is_raised_after_its_frames() -> None:
     streams = started([CountingSource(3, fails=True)])
     frames = frames_of(streams)
     assert [next(frames).index for _ in range(3)] == [0, 1, 2]
@@ -103,7 +105,7 @@ def test_error_of_the_source_reaches_the_reader_after_its_frames() -> None:
     streams.close()
 
 
-def test_end_wakes_a_waiting_reader() -> None:
+def test_end_wakes_a_waiting_take() -> None:
     streams = started([CountingSource(2, live=True, period=30)])
     threading.Timer(0.1, streams.end).start()
     start = time.perf_counter()
@@ -131,7 +133,9 @@ def test_a_fast_source_does_not_starve_a_slow_one() -> None:
 def test_two_files_are_read_to_their_ends() -> None:
     sources = [CountingSource(30), CountingSource(7)]
     streams = started(sources)
-    while min(source.given for source in sources) < 3:  # two of each wait, the third is in hand
+    while (
+        min(source.given for source in sources) < 3
+    ):  # two of each wait, the thread holds the third
         time.sleep(0.001)
     seen = [(frame.stream, frame.index) for frame in frames_of(streams)]
     streams.close()
@@ -139,7 +143,7 @@ def test_two_files_are_read_to_their_ends() -> None:
     assert {stream for stream, _ in seen[:6]} == {0, 1}
 
 
-def test_the_others_go_on_when_one_fails_and_its_error_comes_last(
+def test_the_others_continue_if_one_fails_and_its_error_comes_last(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     streams = started([CountingSource(5, fails=True), CountingSource(40, period=0.001)])
@@ -149,5 +153,5 @@ def test_the_others_go_on_when_one_fails_and_its_error_comes_last(
         next(frames)
     streams.close()
     assert [record.message for record in caplog.records] == [
-        "counting ended, the others go on. the cable moved."
+        "counting ended, the other sources continue. the cable moved."
     ]

@@ -1,4 +1,4 @@
-"""Objects keep their numbers: drawn ones exactly, people in a real film in the slow test."""
+"""Track numbers and counts, with constructed boxes and with people in a real video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Found = tuple[float, float, str, float]
 
 
 def detections(*found: Found) -> Detections:
-    """Boxes of 40x80 at (x, y), with label and score, best first."""
+    """Make detections with boxes of 40x80 pixels at (x, y), each with a label and a score."""
     ordered = sorted(found, key=lambda each: -each[3])
     return Detections(
         boxes=np.array([[x, y, x + 40, y + 80] for x, y, _, _ in ordered], np.float32).reshape(
@@ -35,7 +35,7 @@ def detections(*found: Found) -> Detections:
 
 
 class Camera:
-    """Shows frames to a tracking, ten a second."""
+    """Gives frames to a tracking, ten per second."""
 
     def __init__(self, regions: Regions | None = None, fps: float = 10, stream: int = 0) -> None:
         self.tracking = Tracking(regions)
@@ -64,19 +64,19 @@ class Camera:
         return [event.kind for event in self.events]
 
 
-def test_two_that_pass_each_other_keep_their_numbers() -> None:
+def test_two_objects_that_pass_each_other_keep_their_numbers() -> None:
     camera = Camera()
     seen = [
         camera.show((20 + 8 * i, 20, "person", 0.9), (260 - 8 * i, 130, "person", 0.8))
         for i in range(25)
     ]
-    # The first frame only tells the rate, the next two confirm.
+    # The first frame only gives the rate, the next two confirm the object.
     assert seen == [[None, None]] * 2 + [[1, 2]] * 23
     assert camera.kinds() == ["appeared", "appeared"]
     assert {event.track_id for event in camera.events} == {1, 2}
 
 
-def test_who_is_hidden_for_a_moment_keeps_the_number() -> None:
+def test_an_object_hidden_for_a_moment_keeps_its_number() -> None:
     camera = Camera()
     for i in range(10):
         camera.show((20 + 4 * i, 50, "person", 0.9))
@@ -86,7 +86,7 @@ def test_who_is_hidden_for_a_moment_keeps_the_number() -> None:
 
 
 @pytest.mark.parametrize("fps", [5, 60])
-def test_who_is_away_too_long_is_gone_and_comes_back_as_another(fps: float) -> None:
+def test_an_object_absent_for_too_long_comes_back_with_another_number(fps: float) -> None:
     camera = Camera(Regions(tracking=TrackSettings(lost_seconds=1.0)), fps=fps)
     for _ in range(5):
         camera.show((50, 50, "person", 0.9))
@@ -99,7 +99,7 @@ def test_who_is_away_too_long_is_gone_and_comes_back_as_another(fps: float) -> N
     assert camera.show((50, 50, "person", 0.9)) == [2]
 
 
-def test_a_weak_detection_continues_a_track_and_starts_none() -> None:
+def test_a_detection_of_low_score_continues_a_track_and_starts_none() -> None:
     camera = Camera()
     for _ in range(3):
         camera.show((50, 50, "person", 0.9), (200, 50, "person", 0.35))
@@ -107,7 +107,7 @@ def test_a_weak_detection_continues_a_track_and_starts_none() -> None:
     assert camera.kinds() == ["appeared"]
 
 
-def test_a_single_frame_is_nobody() -> None:
+def test_a_detection_in_a_single_frame_gets_no_number() -> None:
     camera = Camera()
     for _ in range(3):
         camera.show()
@@ -120,7 +120,7 @@ def test_a_single_frame_is_nobody() -> None:
 def test_two_boxes_on_one_object_are_one_track() -> None:
     camera = Camera()
     for i in range(10):
-        # The same car as a truck, and a part of it as a car.
+        # The same car classified as a truck, and a part of it as a car.
         ids = camera.show(
             (50 + 3 * i, 50, "car", 0.9),
             (52 + 3 * i, 51, "truck", 0.8),
@@ -130,7 +130,7 @@ def test_two_boxes_on_one_object_are_one_track() -> None:
     assert camera.kinds() == ["appeared"]
 
 
-def test_a_class_that_flickers_is_counted_as_what_it_mostly_is() -> None:
+def test_an_object_whose_class_flickers_is_counted_as_its_main_class() -> None:
     regions = parse_regions({"line": [{"name": "door", "from": [0.5, 1], "to": [0.5, 0]}]})
     camera = Camera(regions)
     for i in range(30):
@@ -143,7 +143,7 @@ def test_a_class_that_flickers_is_counted_as_what_it_mostly_is() -> None:
     assert camera.regions[0].points == ((160, 240), (160, 0))
 
 
-def test_a_crossing_before_the_number_was_given_is_not_lost() -> None:
+def test_a_crossing_before_the_object_has_its_number_is_counted() -> None:
     regions = parse_regions({"line": [{"name": "door", "from": [0.5, 1], "to": [0.5, 0]}]})
     camera = Camera(regions)
     camera.show()
@@ -153,7 +153,7 @@ def test_a_crossing_before_the_number_was_given_is_not_lost() -> None:
     assert camera.kinds() == ["appeared", "line_crossed"]
 
 
-def test_gone_inside_a_zone_leaves_it() -> None:
+def test_an_object_gone_inside_a_zone_leaves_it() -> None:
     zone = {"name": "all", "points": [[0, 0], [1, 0], [1, 1], [0, 1]]}
     camera = Camera(parse_regions({"zone": [zone]}))
     for _ in range(5):
@@ -175,7 +175,7 @@ def test_a_region_of_another_stream_is_left_out() -> None:
     assert [region.name for region in there.regions] == ["door"]
 
 
-def test_a_clock_that_is_set_back_loses_nobody() -> None:
+def test_tracks_survive_a_clock_that_is_set_back() -> None:
     camera = Camera()
     for _ in range(5):
         camera.show((50, 50, "person", 0.9))
@@ -183,14 +183,14 @@ def test_a_clock_that_is_set_back_loses_nobody() -> None:
     assert camera.show((50, 50, "person", 0.9)) == [1]
 
 
-def test_memory_holds_nobody_who_is_gone() -> None:
+def test_tracks_that_are_gone_leave_no_memory_behind() -> None:
     camera = Camera()
     for i in range(400):
         camera.show((10 + (i * 97) % 260, (i * 61) % 150, "person", 0.9))
     assert len(camera.tracking._tracks) < 60
 
 
-def test_what_has_no_number_is_marked_so() -> None:
+def test_detections_without_a_number_are_marked() -> None:
     camera = Camera()
     frame = Frame(
         image=np.zeros((9, 9, 3), np.uint8), source="", index=0, timestamp=0, captured_at=0
@@ -200,14 +200,14 @@ def test_what_has_no_number_is_marked_so() -> None:
     assert tracked.track_ids.tolist() == [NO_TRACK]
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "trackforge", None)
     with pytest.raises(BackendError, match=r"edgessd\[track\]"):
         Tracking()
 
 
 @pytest.mark.slow
-def test_people_who_walk_by_one_by_one_are_six_and_cross_once_each(shared: Path) -> None:
+def test_six_people_who_walk_by_get_six_numbers_and_cross_once_each(shared: Path) -> None:
     film = shared / "data/video/one-by-one-person-detection.mp4"
     model = shared / "data/google_ssd_mobilenet_v1_coco"
     line = {"name": "door", "from": [0.65, 1.0], "to": [0.65, 0.0], "classes": ["person"]}
