@@ -18,6 +18,7 @@ import msgspec
 
 from edgessd.core.contract import Preprocess, Triple
 from edgessd.core.errors import BackendError
+from edgessd.core.network_tensors import DETECTION_OP
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.flatbuffer_view import (
     DamagedBufferError,
@@ -25,7 +26,7 @@ from edgessd.runtime.flatbuffer_view import (
     flexbuffer_numbers,
     root_table,
 )
-from edgessd.runtime.postprocess_op import OP_NAME, OpOutputs, outputs_by_name
+from edgessd.runtime.postprocess_op import OpOutputs, outputs_by_name
 
 _METADATA_NAME = "TFLITE_METADATA"
 _NORMALIZATION = 1  # ProcessUnitOptions.NormalizationOptions
@@ -96,7 +97,7 @@ def _find_op(model: Table) -> Table | None:
     codes = [code.text(1) for code in model.tables(1)]  # OperatorCode.custom_code
     subgraphs = model.tables(2)
     operators = subgraphs[0].tables(3) if subgraphs else []
-    found = [op for op in operators if codes[int(op.number(0, "I"))] == OP_NAME]
+    found = [op for op in operators if codes[int(op.number(0, "I"))] == DETECTION_OP]
     return found[-1] if found else None
 
 
@@ -112,7 +113,7 @@ def _find_outputs(model: Table, op: Table | None, outputs: tuple[TensorSpec, ...
     if roles is None:
         raise BackendError(
             "This .tflite isn't a detector that edgessd can run",
-            expected=f"one that ends in {OP_NAME}, or a bundle made by `edgessd build`",
+            expected=f"one that ends in {DETECTION_OP}, or a bundle made by `edgessd build`",
             found="outputs " + ", ".join(f"{o.name} {o.shape}" for o in outputs),
         )
     return roles

@@ -17,12 +17,11 @@ from edgessd.core.boxes import areas
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError
+from edgessd.core.network_tensors import DETECTION_OUTPUTS, DETECTION_SIGNATURE
 from edgessd.core.nms import nms_per_class
 from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.backend import Tensor
-
-OP_NAME = "TFLite_Detection_PostProcess"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,9 +46,9 @@ class OpOutputs:
 # The names under which exporters are known to leave the op's outputs, in the op's order: TensorFlow 1,
 # an object-detection signature, TensorFlow 2's signature and its tensors, TFLite Metadata's writers.
 _KNOWN_NAMES = (
-    (OP_NAME, f"{OP_NAME}:1", f"{OP_NAME}:2", f"{OP_NAME}:3"),
+    DETECTION_OUTPUTS,
     ("detection_boxes", "detection_classes", "detection_scores", "num_detections"),
-    ("output_3", "output_2", "output_1", "output_0"),
+    DETECTION_SIGNATURE,
     tuple(f"StatefulPartitionedCall:{number}" for number in (3, 2, 1, 0)),
     ("location", "category", "score", "number of detections"),
 )

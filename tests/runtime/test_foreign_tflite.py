@@ -10,20 +10,21 @@ import pytest
 from edgessd.core.contract import Nms
 from edgessd.core.errors import BackendError
 from edgessd.core.images import read_image
+from edgessd.core.network_tensors import DETECTION_OP
 from edgessd.core.preprocess import ImageTransform, fill_tensor
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.foreign_tflite import distinct_labels, read_foreign_model, read_labels
-from edgessd.runtime.postprocess_op import OP_NAME, OpOutputs, OpPostprocessor, outputs_by_name
+from edgessd.runtime.postprocess_op import OpOutputs, OpPostprocessor, outputs_by_name
 
 NAME = "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29"
 PLAIN_OUTPUTS = tuple(
     TensorSpec(name=name, shape=shape, dtype="float32")
     for name, shape in (
-        (OP_NAME, (1, 10, 4)),
-        (f"{OP_NAME}:1", (1, 10)),
-        (f"{OP_NAME}:2", (1, 10)),
-        (f"{OP_NAME}:3", (1,)),
+        (DETECTION_OP, (1, 10, 4)),
+        (f"{DETECTION_OP}:1", (1, 10)),
+        (f"{DETECTION_OP}:2", (1, 10)),
+        (f"{DETECTION_OP}:3", (1,)),
     )
 )
 
@@ -111,7 +112,7 @@ def test_a_classifier_is_refused(tiny_bundles, tmp_path: Path) -> None:
     """A raw SSD head outside its bundle is as unreadable as any other network."""
     path = tmp_path / "head.tflite"
     path.write_bytes(tiny_bundles["host"].engine_path.read_bytes())
-    with pytest.raises(BackendError, match=rf"isn't a detector.*{OP_NAME}"):
+    with pytest.raises(BackendError, match=rf"isn't a detector.*{DETECTION_OP}"):
         Detector(path)
 
 
@@ -125,7 +126,7 @@ def test_a_classifier_is_refused(tiny_bundles, tmp_path: Path) -> None:
 def test_an_op_that_litert_lacks_is_named(google: Path, tmp_path: Path, op: str, fix: str) -> None:
     path = tmp_path / "other.tflite"
     content = (google / f"{NAME}_no_metadata.tflite").read_bytes()
-    name = OP_NAME.encode()
+    name = DETECTION_OP.encode()
     path.write_bytes(content.replace(name, op.encode().ljust(len(name), b"\0")))
     with pytest.raises(BackendError, match=rf"LiteRT refuses.*{op}.*{fix}"):
         Detector(path)
@@ -165,7 +166,10 @@ def test_the_op_itself_tells_its_outputs_apart_whatever_their_names(google: Path
         path, image_spec("uint8", Affine(scale=1 / 128, zero_point=128)), PLAIN_OUTPUTS[::-1]
     )
     assert model.outputs == OpOutputs(
-        boxes=OP_NAME, classes=f"{OP_NAME}:1", scores=f"{OP_NAME}:2", count=f"{OP_NAME}:3"
+        boxes=DETECTION_OP,
+        classes=f"{DETECTION_OP}:1",
+        scores=f"{DETECTION_OP}:2",
+        count=f"{DETECTION_OP}:3",
     )
 
 

@@ -13,13 +13,13 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgessd.core.contract import Contract
+from edgessd.core.network_tensors import DETECTION_OUTPUTS, detection_specs
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.view import copy_of, replace_nodes
 from edgessd.lower.tensorrt.candidates import Candidates, best_candidates
 from edgessd.lower.tensorrt.nms_layer import suppress_by_layer
 from edgessd.lower.tensorrt.nms_operators import suppress_by_operators
 from edgessd.lower.tensorrt.op_writer import OpWriter
-from edgessd.lower.tflite.postprocess import OUTPUT_NAMES
 
 Suppression = Literal["layer", "operators"]
 
@@ -43,18 +43,12 @@ def append_detection(
     Raises:
         LoweringError: More detections are wanted than TensorRT can sort.
     """
-    writer = OpWriter(public=OUTPUT_NAMES)
+    writer = OpWriter(public=DETECTION_OUTPUTS)
     found = best_candidates(writer, contract, limit=limit)
     suppress = suppress_by_layer if suppression == "layer" else suppress_by_operators
     places, scores = suppress(writer, found)
     _look_up(writer, found, places, scores)
-    count = found.detections
-    specs = tuple(
-        TensorSpec(name=name, shape=shape, dtype="float32")
-        for name, shape in zip(
-            OUTPUT_NAMES, ((1, count, 4), (1, count), (1, count), (1,)), strict=True
-        )
-    )
+    specs = detection_specs(found.detections)
     model = copy_of(model)
     del model.graph.output[:]
     model.graph.output.extend(
@@ -68,7 +62,7 @@ def append_detection(
 def _look_up(writer: OpWriter, found: Candidates, places: str, scores: str) -> None:
     """The outputs, from tables with an empty entry behind the last candidate."""
     total, count = found.labels * found.count, found.detections
-    boxes_name, classes_name, scores_name, count_name = OUTPUT_NAMES
+    boxes_name, classes_name, scores_name, count_name = DETECTION_OUTPUTS
     flat = writer.reshape(found.boxes, "flat_boxes", (total, 4))
     empty = writer.constant("no_box", [(0, 0, 0, 0)], np.float32)
     table = writer.op("Concat", [flat, empty], "box_table", axis=0)

@@ -10,13 +10,20 @@ import onnx
 
 from edgessd.core.contract import Contract
 from edgessd.core.errors import LoweringError
-from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, INPUT, image_spec, output_shapes
+from edgessd.core.network_tensors import (
+    BOX_CODES,
+    CLASS_SCORES,
+    DETECTION_SIGNATURE,
+    INPUT,
+    image_spec,
+    output_shapes,
+)
 from edgessd.core.tensors import Affine, Layout, TensorSpec
 from edgessd.lower.tflite.column_pairs import PAIR_COLUMNS, pair_columns
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.graph_reader import DEPTHWISE, REQUANTIZE, read_network
 from edgessd.lower.tflite.ir import Activation, QuantNetwork, QuantNode
-from edgessd.lower.tflite.postprocess import SIGNATURE_NAMES, add_postprocess, reorder_box_codes
+from edgessd.lower.tflite.postprocess import add_postprocess, reorder_box_codes
 from edgessd.target.spec import PostprocessMode
 
 if TYPE_CHECKING:
@@ -132,7 +139,7 @@ def _with_postprocess(
         description=DESCRIPTION,
         inputs={image.name: 0},
         outputs=indices,
-        signature_outputs=dict(zip(SIGNATURE_NAMES, indices, strict=True)),
+        signature_outputs=dict(zip(DETECTION_SIGNATURE, indices, strict=True)),
     )
     return LoweredModel(content=content, inputs=(image,), outputs=specs)
 

@@ -17,15 +17,11 @@ import numpy as np
 from edgessd.core.anchors import anchor_boxes
 from edgessd.core.contract import Contract
 from edgessd.core.errors import LoweringError
+from edgessd.core.network_tensors import DETECTION_OP, detection_specs
 from edgessd.core.tensors import TensorSpec
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.ir import Activation, Constant, QuantNetwork, QuantNode
 
-OP_NAME = "TFLite_Detection_PostProcess"
-# The names under which TensorFlow's object-detection models give them, which clients look for.
-OUTPUT_NAMES = (OP_NAME, f"{OP_NAME}:1", f"{OP_NAME}:2", f"{OP_NAME}:3")
-# A client that finds a signature reads these names, in this meaning (TensorFlow 2's export).
-SIGNATURE_NAMES = ("output_3", "output_2", "output_1", "output_0")
 # (tx, ty, tw, th) to (ty, tx, th, tw)
 _YXHW = (1, 0, 3, 2)
 
@@ -106,16 +102,10 @@ def add_postprocess(
         builder.operator("SOFTMAX", 1, [scores], [probabilities], ("SoftmaxOptions", {"beta": 1.0}))
     centres = anchor_boxes(contract.anchors)[:, _YXHW]
     anchors = builder.constant("anchors", np.ascontiguousarray(centres, np.float32))
-    found = contract.nms.max_detections
-    specs = tuple(
-        TensorSpec(name=name, shape=shape, dtype="float32")
-        for name, shape in zip(
-            OUTPUT_NAMES, ((1, found, 4), (1, found), (1, found), (1,)), strict=True
-        )
-    )
+    specs = detection_specs(contract.nms.max_detections)
     outputs = tuple(builder.tensor(spec.name, spec.shape, spec.dtype) for spec in specs)
     inputs = [boxes, probabilities, anchors]
-    builder.custom_operator(OP_NAME, inputs, outputs, attributes(contract))
+    builder.custom_operator(DETECTION_OP, inputs, outputs, attributes(contract))
     return outputs, specs
 
 

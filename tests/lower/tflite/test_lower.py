@@ -17,9 +17,9 @@ from edgessd.core.contract import Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.errors import LoweringError
 from edgessd.core.images import read_image
+from edgessd.core.network_tensors import DETECTION_OP
 from edgessd.core.preprocess import preprocess_image
 from edgessd.lower.tflite.lower import lower_to_tflite
-from edgessd.lower.tflite.postprocess import OP_NAME
 
 # Lowest op version that takes int8, by tensorflow/lite/tools/versioning/op_version.cc.
 INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "ADD": 2, "CONCATENATION": 2, "RESHAPE": 1}
@@ -231,7 +231,10 @@ def test_op_engine_is_found_by_the_ways_of_other_clients(small):
     interpreter.allocate_tensors()
     most = small.contract.nms.max_detections
     details = interpreter.get_output_details()
-    assert [d["name"] for d in details] == [OP_NAME, *(f"{OP_NAME}:{n}" for n in (1, 2, 3))]
+    assert [d["name"] for d in details] == [
+        DETECTION_OP,
+        *(f"{DETECTION_OP}:{n}" for n in (1, 2, 3)),
+    ]
     assert [tuple(d["shape"]) for d in details] == [(1, most, 4), (1, most), (1, most), (1,)]
     (signature,) = interpreter._get_full_signature_list().values()
     by_name = {name: interpreter.get_tensor(i).shape for name, i in signature["outputs"].items()}
@@ -255,7 +258,7 @@ def test_op_attributes_are_read_by_edgessds_own_reader(small, tmp_path):
     labels.write_text("\n".join(small.contract.labels))
     model = read_foreign_model(path, lowered.inputs[0], lowered.outputs, labels_file=labels)
     assert model.labels == small.contract.labels
-    assert (model.outputs.boxes, model.outputs.count) == (OP_NAME, f"{OP_NAME}:3")
+    assert (model.outputs.boxes, model.outputs.count) == (DETECTION_OP, f"{DETECTION_OP}:3")
 
 
 @pytest.mark.parametrize("fault", ["relu", "shared head", "channels", "no conv"])
