@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,38 +28,6 @@ def shared() -> Path:
             f"no real data at {folder}; set EDGESSD_SHARED to a folder that has data/ and weights/"
         )
     return folder
-
-
-class Finished(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def edgessd_command(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Finished]:
-    """Runs the `edgessd` command in this process, as its console script does."""
-
-    def run(*arguments: object) -> Finished:
-        from edgessd.cli.app import main
-
-        monkeypatch.setattr("sys.argv", ["edgessd", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capfd.readouterr()
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        else:
-            code = 0
-        out, err = capfd.readouterr()
-        return Finished(code, out, err)
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import edgessd
 
 from edgessd.build.calibration_images import images_in
 from edgessd.build.max_drop import DropSearch, _halve, float_share
@@ -84,18 +85,14 @@ def test_an_integer_engine_is_refused_with_the_reason(search: DropSearch) -> Non
     assert affine.within(1.0).kept == ()
 
 
-def test_build_says_what_it_kept(
-    tiny_checkpoint: Path, photos: Path, tmp_path: Path, edgessd_command
-) -> None:
+def test_build_says_what_it_kept(tiny_checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     words = ("build", "--no-gate", "--checkpoint", tiny_checkpoint, "--calibration", photos)
-    ended = edgessd_command(
+    ended = edgessd(
         *words, "--target", "jetson", "--out", tmp_path / "jetson", "--max-drop", "0.9", "--json"
     )
-    assert ended.code == 0, ended.err
     assert "all of it in int8 loses 0." in json.loads(ended.out)["advice"][0]
-    refused = edgessd_command(
-        *words, "--target", "host", "--out", tmp_path / "host", "--max-drop", "0.0001"
+    refused = edgessd(
+        *words, "--target", "host", "--out", tmp_path / "host", "--max-drop", "0.0001", code=1
     )
-    assert refused.code == 1
     assert "none of their operators mixes int8 with float" in " ".join(refused.err.split())
     assert not (tmp_path / "host").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from command_line import edgessd
 
 from edgessd.bundle.manifest import FORMAT_VERSION
 from edgessd.bundle.quality import Accuracy
@@ -53,7 +54,7 @@ def test_a_damaged_bundle_gets_none(bundle: Path) -> None:
         add_accuracy(bundle, FIRST)
 
 
-def test_eval_records_what_it_measured(bundle: Path, tmp_path: Path, edgessd_command) -> None:
+def test_eval_records_what_it_measured(bundle: Path, tmp_path: Path) -> None:
     import cv2
     import numpy as np
 
@@ -71,8 +72,7 @@ def test_eval_records_what_it_measured(bundle: Path, tmp_path: Path, edgessd_com
         cv2.imwrite(str(root / f"images/test/{number}.png"), picture)
         (root / f"labels/test/{number}.txt").write_text(f"{number} 0.5 0.5 0.4 0.4\n")
     chosen = evaluation_set(root, ("cat", "dog", "bird"), None)
-    ended = edgessd_command("eval", bundle, "--data", root, "--record", "--json")
-    assert ended.code == 0, ended.err
+    edgessd("eval", bundle, "--data", root, "--record", "--json")
     (entry,) = open_bundle(bundle).manifest.accuracy
     assert (entry.data, entry.split, entry.images, entry.boxes) == ("pets", chosen.split, 2, 2)
     assert (entry.score_threshold, entry.iou_threshold, entry.max_candidates) == (0.01, 0.45, 400)
@@ -80,9 +80,6 @@ def test_eval_records_what_it_measured(bundle: Path, tmp_path: Path, edgessd_com
     assert 0 <= entry.AP <= entry.AP50 <= 1
 
 
-def test_a_checkpoint_has_no_manifest_to_record_in(
-    tiny_checkpoint: Path, tmp_path: Path, edgessd_command
-) -> None:
-    ended = edgessd_command("eval", tiny_checkpoint, "--data", tmp_path, "--record")
-    assert ended.code == 1
+def test_a_checkpoint_has_no_manifest_to_record_in(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    ended = edgessd("eval", tiny_checkpoint, "--data", tmp_path, "--record", code=1)
     assert "isn't a bundle" in " ".join(ended.err.split())

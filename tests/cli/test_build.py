@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import edgessd
 
 from edgessd.bundle.store import Bundle, open_bundle
 from edgessd.cli.build import checkpoint_name, choose_checkpoint
-
-Command = Callable[..., "object"]
 
 # The tiny detector is untrained: what it finds isn't worth holding an engine to.
 BUILD = ("build", "--no-gate", "--target")
@@ -25,14 +23,11 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_builds_and_says_what_it_built(
-    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
-) -> None:
-    ended = edgessd_command(
+def test_builds_and_says_what_it_built(work: Path, tiny_checkpoint: Path, photos: Path) -> None:
+    ended = edgessd(
         *BUILD, "raspberry-pi", "--checkpoint", tiny_checkpoint,
         "--calibration", photos, "--json",
     )  # fmt: skip
-    assert ended.code == 0, ended.err
     said = json.loads(ended.out)
     assert said["bundle"] == "dist/tiny-raspberry-pi"
     assert said["engine"] == "dist/tiny-raspberry-pi/engine.tflite"
@@ -57,13 +52,12 @@ def test_builds_and_says_what_it_built(
 
 
 def test_an_unfinished_bundle_is_said_to_be_one(
-    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+    work: Path, tiny_checkpoint: Path, photos: Path
 ) -> None:
-    ended = edgessd_command(
+    ended = edgessd(
         *BUILD, "jetson", "--checkpoint", tiny_checkpoint, "--name", "pets",
         "--calibration", photos, "--calibration-images", "15", "--force-small", "--json",
     )  # fmt: skip
-    assert ended.code == 0, ended.err
     said = json.loads(ended.out)
     assert (said["needs_finish"], said["target"]) == (True, "jetson-orin-nano")
     assert said["advice"][0].startswith("backbone.stem.conv: 3 channels in and 16 out")
@@ -77,81 +71,61 @@ def test_an_unfinished_bundle_is_said_to_be_one(
 
 
 def test_people_are_told_how_a_jetson_bundle_goes_on(
-    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+    work: Path, tiny_checkpoint: Path, photos: Path
 ) -> None:
-    ended = edgessd_command(
-        *BUILD, "jetson", "--checkpoint", tiny_checkpoint, "--calibration", photos
-    )
-    assert ended.code == 0, ended.err
+    ended = edgessd(*BUILD, "jetson", "--checkpoint", tiny_checkpoint, "--calibration", photos)
     assert "the target is jetson-orin-nano" in ended.err
     assert "Next, on the device: edgessd build --finish tiny-jetson" in ended.err
 
 
-def test_a_nano_refuses_int8_and_gets_fp16(
-    work: Path, tiny_checkpoint: Path, edgessd_command: Command
-) -> None:
+def test_a_nano_refuses_int8_and_gets_fp16(work: Path, tiny_checkpoint: Path) -> None:
     words = (*BUILD, "jetson-nano", "--checkpoint", tiny_checkpoint)
-    refused = edgessd_command(*words, "--precision", "int8")
-    assert refused.code == 1
+    refused = edgessd(*words, "--precision", "int8", code=1)
     assert "offers no INT8 on its Maxwell GPU" in " ".join(refused.err.split())
     assert not (work / "dist").exists()
-    ended = edgessd_command(*words, "--json")
-    assert ended.code == 0, ended.err
+    ended = edgessd(*words, "--json")
     said = json.loads(ended.out)
     assert (said["scheme"], said["engine"]) == ("float", "dist/tiny-jetson-nano/engine.onnx")
 
 
-def test_precision_is_for_tensorrt_alone(
-    work: Path, tiny_checkpoint: Path, edgessd_command: Command
-) -> None:
-    ended = edgessd_command(*BUILD, "host", "--checkpoint", tiny_checkpoint, "--precision", "fp16")
-    assert ended.code == 1
+def test_precision_is_for_tensorrt_alone(work: Path, tiny_checkpoint: Path) -> None:
+    ended = edgessd(*BUILD, "host", "--checkpoint", tiny_checkpoint, "--precision", "fp16", code=1)
     assert "The engine of host can't be fp16" in " ".join(ended.err.split())
 
 
 @pytest.mark.parametrize("postprocess", ["raw", "op"])
 def test_an_rtx_engine_is_compiled_without_a_gpu(
-    work: Path, tiny_checkpoint: Path, photos: Path, postprocess: str, edgessd_command: Command
+    work: Path, tiny_checkpoint: Path, photos: Path, postprocess: str
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    ended = edgessd_command(
+    ended = edgessd(
         *BUILD, "rtx", "--checkpoint", tiny_checkpoint, "--calibration", photos,
         "--postprocess", postprocess, "--json",
     )  # fmt: skip
-    assert ended.code == 0, ended.err
     said = json.loads(ended.out)
     assert said["needs_finish"] is False
     manifest = open_bundle(work / said["bundle"]).manifest
     assert manifest.engine.format == "tensorrt"
     assert manifest.provenance.tools["tensorrt_rtx"].startswith("1.")
     # The engine needs a GPU; the graph it was compiled from runs anywhere.
-    refused = edgessd_command("run", "--model", said["bundle"], "--source", photos)
-    assert refused.code == 1
+    refused = edgessd("run", "--model", said["bundle"], "--source", photos, code=1)
     assert "--backend onnxruntime" in refused.err
     words = ("run", "--model", said["bundle"], "--source", photos, "--backend", "onnxruntime")
-    assert edgessd_command(*words).code == 0
+    edgessd(*words)
 
 
-def test_finishing_takes_a_bundle_and_a_gpu(
-    work: Path, tiny_bundles: dict[str, Bundle], edgessd_command: Command
-) -> None:
-    nothing = edgessd_command("build", "--finish", tiny_bundles["host"].directory)
-    assert nothing.code == 1
+def test_finishing_takes_a_bundle_and_a_gpu(work: Path, tiny_bundles: dict[str, Bundle]) -> None:
+    nothing = edgessd("build", "--finish", tiny_bundles["host"].directory, code=1)
     assert "which TensorRT doesn't run" in " ".join(nothing.err.split())
-    elsewhere = edgessd_command("build", "--finish", tiny_bundles["jetson-orin-nano"].directory)
-    assert elsewhere.code == 1
+    elsewhere = edgessd("build", "--finish", tiny_bundles["jetson-orin-nano"].directory, code=1)
     assert "TensorRT isn't usable from this Python" in " ".join(elsewhere.err.split())
-    both = edgessd_command("build", "--finish", tiny_bundles["host"].directory, "--target", "host")
-    assert both.code == 2
+    edgessd("build", "--finish", tiny_bundles["host"].directory, "--target", "host", code=2)
 
 
 def test_people_see_stages_and_what_is_not_done(
-    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+    work: Path, tiny_checkpoint: Path, photos: Path
 ) -> None:
-    ended = edgessd_command(
-        *BUILD, "coral", "--checkpoint", tiny_checkpoint, "--calibration", photos
-    )
-    assert ended.code == 0, ended.err
+    ended = edgessd(*BUILD, "coral", "--checkpoint", tiny_checkpoint, "--calibration", photos)
     assert ended.out == ""
     assert "calibrate" in ended.err
     assert "Not done: The .tflite is fully integer but not compiled for the Edge TPU" in ended.err
@@ -159,15 +133,14 @@ def test_people_see_stages_and_what_is_not_done(
 
 
 def test_four_images_are_refused_with_the_reason(
-    work: Path, tiny_checkpoint: Path, photos: Path, edgessd_command: Command
+    work: Path, tiny_checkpoint: Path, photos: Path
 ) -> None:
     few = work / "few"
     few.mkdir()
     for path in sorted(photos.iterdir())[:4]:
         shutil.copy(path, few)
     arguments = (*BUILD, "host", "--checkpoint", tiny_checkpoint, "--calibration", few)
-    ended = edgessd_command(*arguments)
-    assert ended.code == 1
+    ended = edgessd(*arguments, code=1)
     assert "too few calibration images" in ended.err
     assert "Found 4 images" in ended.err
     assert "--force-small" in ended.err
@@ -191,7 +164,6 @@ def test_refusals_are_one_paragraph(
     work: Path,
     tiny_checkpoint: Path,
     photos: Path,
-    edgessd_command: Command,
     arguments: tuple[str, ...],
     reason: str,
 ) -> None:
@@ -202,8 +174,7 @@ def test_refusals_are_one_paragraph(
         arguments += ("--checkpoint", str(tiny_checkpoint))
     if "--calibration" not in arguments:
         arguments += ("--calibration", str(photos))
-    ended = edgessd_command("build", *arguments)
-    assert ended.code == 1
+    ended = edgessd("build", *arguments, code=1)
     assert reason in " ".join(ended.err.split())
     assert "Traceback" not in ended.err
     assert (work / "thesis" / "chapter.tex").exists()
@@ -225,13 +196,10 @@ def test_names_come_from_the_run(tmp_path: Path) -> None:
     assert checkpoint_name(tmp_path / "codes.pt", is_starter=True) == "codes"
 
 
-def test_without_starter_the_way_out_is_named(
-    work: Path, edgessd_command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_starter_the_way_out_is_named(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgessd.runtime import starter
 
     monkeypatch.setattr(starter, "resource_directory", lambda name: work / "nowhere")
-    ended = edgessd_command(*BUILD, "host")
-    assert ended.code == 1
+    ended = edgessd(*BUILD, "host", code=1)
     assert "isn't part of this installation" in ended.err
-    assert "--checkpoint for build" in ended.err
+    assert "--checkpoint for build" in ended.paragraph

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from command_line import edgessd
 
 from edgessd.bench.report.comparison_page import heat, shade
 from edgessd.bundle.store import Bundle
@@ -24,14 +25,13 @@ def few(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_tflite_is_run_on_both_kinds_of_kernels(
-    tiny_checkpoint: Path, tiny_bundles: Bundles, few: Path, tmp_path: Path, edgessd_command
+    tiny_checkpoint: Path, tiny_bundles: Bundles, few: Path, tmp_path: Path
 ) -> None:
     host, jetson = (str(tiny_bundles[n].directory) for n in ("host", "jetson-orin-nano"))
     page = tmp_path / "page.html"
-    ended = edgessd_command(
+    ended = edgessd(
         "compare", tiny_checkpoint, host, jetson, "--data", few, "--report", page, "--json"
     )
-    assert ended.code == 0, ended.err
     artifacts = json.loads(ended.out)["artifacts"]
     assert list(artifacts) == [host, jetson, f"{host} without XNNPACK"]
     assert artifacts[host]["engine"]["delegate"] == "XNNPACK"
@@ -55,14 +55,9 @@ def test_a_tflite_is_run_on_both_kinds_of_kernels(
     assert "broken.jpg" in ended.err
 
 
-def test_kernels_and_layers_can_be_left_out(
-    tiny_bundles: Bundles, few: Path, edgessd_command
-) -> None:
+def test_kernels_and_layers_can_be_left_out(tiny_bundles: Bundles, few: Path) -> None:
     host, floats = (str(tiny_bundles[name].directory) for name in ("host", "host-float"))
-    ended = edgessd_command(
-        "compare", floats, host, "--data", few, "--no-kernels", "--no-layers", "--json"
-    )
-    assert ended.code == 0, ended.err
+    ended = edgessd("compare", floats, host, "--data", few, "--no-kernels", "--no-layers", "--json")
     artifacts = json.loads(ended.out)["artifacts"]
     assert list(artifacts) == [host]
     assert "layers" not in artifacts[host]

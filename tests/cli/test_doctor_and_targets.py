@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
+from command_line import edgessd
 
 from edgessd.core.errors import BackendError
 
-Command = Callable[..., "object"]
 
-
-def test_doctor_in_json(edgessd_command: Command) -> None:
-    ended = edgessd_command("doctor", "--json")
-    assert ended.code == 0
+def test_doctor_in_json() -> None:
+    ended = edgessd("doctor", "--json")
     said = json.loads(ended.out)
     assert said["machine"]["cores"] >= 1
     checks = {check["name"]: check for check in said["checks"]}
@@ -23,38 +20,34 @@ def test_doctor_in_json(edgessd_command: Command) -> None:
     assert said["missing"] == [name for name, c in checks.items() if c["state"] == "missing"]
 
 
-def test_doctor_for_people(edgessd_command: Command) -> None:
-    ended = edgessd_command("doctor")
-    assert ended.code == 0
+def test_doctor_for_people() -> None:
+    ended = edgessd("doctor")
     assert "Target: " in ended.out
     assert "onnxruntime" in ended.out
 
 
-def test_doctor_names_the_command_that_mends_a_backend(
-    edgessd_command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_names_the_command_that_mends_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgessd.runtime import tflite_backend
 
     def refuse() -> str:
         raise BackendError("LiteRT isn't usable", found="no wheel", fix="Install it: pip install x")
 
     monkeypatch.setattr(tflite_backend, "library_version", refuse)
-    said = json.loads(edgessd_command("doctor", "--json").out)
+    said = json.loads(edgessd("doctor", "--json").out)
     (check,) = (check for check in said["checks"] if check["name"] == "Backend litert")
     assert (check["found"], check["fix"]) == ("no wheel", "pip install x")
     assert check["state"] == ("missing" if said["machine"]["target"] != "jetson" else "note")
 
 
-def test_targets_in_json(edgessd_command: Command) -> None:
-    said = json.loads(edgessd_command("targets", "--json").out)
+def test_targets_in_json() -> None:
+    said = json.loads(edgessd("targets", "--json").out)
     targets = {target["name"]: target for target in said["targets"]}
     assert targets["coral"]["engine"]["format"] == "tflite"
     assert targets["raspberry-pi-5"]["device"]["soc"] == "Broadcom BCM2712"
 
 
-def test_targets_for_people(edgessd_command: Command) -> None:
-    ended = edgessd_command("targets")
-    assert ended.code == 0
+def test_targets_for_people() -> None:
+    ended = edgessd("targets")
     assert "raspberry-pi-5" in ended.out
     # One line each for android and coral, one for two boards with the same JetPack, one for the Xaviers.
     assert ended.out.count("not done yet") == 4

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
-
-from edgessd.cli.app import make_app
-from edgessd.core.errors import EdgessdError
-
-
-def run(*arguments: str | Path) -> Result:
-    """Run a command; a refusal comes out as the error it is."""
-    result = CliRunner().invoke(make_app(), [str(argument) for argument in arguments])
-    if isinstance(result.exception, EdgessdError):
-        raise result.exception
-    return result
+from command_line import edgessd
 
 
 @pytest.fixture(scope="module")
 def voc_checkpoint(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("voc") / "voc.pt"
     source = shared / "weights" / "ssdlite_mobilenet_v2_voc"
-    assert run("import", "folded", source, "--out", path).exit_code == 0
+    edgessd("import", "folded", source, "--out", path)
     return path
 
 
@@ -44,11 +34,10 @@ def some_of_voc(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_voc_detector_has_its_known_accuracy(shared: Path, voc_checkpoint: Path) -> None:
-    result = run(
+    result = edgessd(
         "eval", voc_checkpoint, "--data", shared / "data/voc100", "--threads", "1", "--json"
     )
-    assert result.exit_code == 0, result.output
-    record = json.loads(result.stdout)
+    record = result.json
     assert record["AP"] == pytest.approx(0.522, abs=0.002)
     assert record["AP50"] == pytest.approx(0.775, abs=0.002)
     assert (record["images"], record["skipped"], record["split"]) == (100, [], "all")
@@ -66,16 +55,15 @@ def test_eval_writes_a_folder_and_says_what_it_rests_on(
     broken.write_bytes(content[: len(content) // 2])
     (some_of_voc / "Annotations" / "2007_000000.xml").write_text(annotation)
     try:
-        result = run(
+        result = edgessd(
             *("eval", voc_checkpoint, "--data", some_of_voc),
             *("--threads", "1", "--out", tmp_path / "out"),
         )
     finally:
         broken.unlink()
         (some_of_voc / "Annotations" / "2007_000000.xml").unlink()
-    assert result.exit_code == 0, result.output
-    assert result.stdout == ""
-    said = " ".join(result.stderr.split())
+    assert result.out == ""
+    said = " ".join(result.err.split())
     assert "COCO AP over 6 images" in said
     assert "2007_000000.jpg" in said
     assert "1 images skipped" in said
@@ -88,8 +76,8 @@ def test_eval_writes_a_folder_and_says_what_it_rests_on(
 
 
 def test_eval_names_classes_the_model_does_not_know(shared: Path, voc_checkpoint: Path) -> None:
-    with pytest.raises(EdgessdError, match=r"RBC.*Expected only aeroplane, bicycle"):
-        run("eval", voc_checkpoint, "--data", shared / "data" / "bccd")
+    refused = edgessd("eval", voc_checkpoint, "--data", shared / "data" / "bccd", code=1)
+    assert re.search(r"RBC.*Expected only aeroplane, bicycle", refused.paragraph)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +89,7 @@ def test_eval_names_classes_the_model_does_not_know(shared: Path, voc_checkpoint
     ],
 )
 def test_what_is_not_there_is_refused(arguments, reason: str) -> None:
-    with pytest.raises(EdgessdError, match=reason):
-        run(*arguments)
+    assert reason in edgessd(*arguments, code=1).paragraph
 
 
 def test_compare_checkpoint_and_its_float_graph(
@@ -114,11 +101,10 @@ def test_compare_checkpoint_and_its_float_graph(
 
     graph = tmp_path / "voc.onnx"
     save_graph(export_float_graph(load_checkpoint(voc_checkpoint)), graph)
-    result = run(
+    result = edgessd(
         *("compare", voc_checkpoint, graph, "--data", some_of_voc, "--threads", "1", "--json")
     )
-    assert result.exit_code == 0, result.output
-    record = json.loads(result.stdout)
+    record = result.json
     parity = record["artifacts"][str(graph)]
     assert record["images"] == record["labelled_images"] == 6
     # Rounding of float32 alone: nothing that AP could see.
@@ -126,10 +112,10 @@ def test_compare_checkpoint_and_its_float_graph(
     assert parity["AP"] == pytest.approx(record["reference"]["AP"], abs=1e-3)
     assert parity["max_class_drift"] == pytest.approx(0, abs=1e-3)
     assert parity["raw_within_1_lsb"] is None
-    unlabelled = run(
+    unlabelled = edgessd(
         *("compare", voc_checkpoint, graph, "--data", some_of_voc / "JPEGImages", "--threads", "1")
     )
-    assert "6 images, 0 with labels" in " ".join(unlabelled.stderr.split())
+    assert "6 images, 0 with labels" in " ".join(unlabelled.err.split())
 
 
 def test_a_model_that_decodes_by_itself_is_measured_with_its_own_settings(shared: Path) -> None:

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "edgessd", "run", *map(str, words)]
+from command_line import edgessd, start_edgessd
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -35,12 +32,9 @@ def test_every_line_on_stderr_is_json(tmp_path: Path) -> None:
         "--port",
         0,
     )
-    done = subprocess.run(
-        command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    said = lines(done.stderr)
+    done = edgessd("run", *words, cwd=tmp_path, own_process=True)
+    assert done.out == ""
+    said = lines(done.err)
     assert [line["event"] for line in said] == ["live_page", "finished"]
     assert said[0]["urls"][0].startswith("http://127.0.0.1:")
     assert said[1]["frames"] == 5
@@ -53,11 +47,8 @@ def test_every_line_on_stderr_is_json(tmp_path: Path) -> None:
 
 def test_a_refusal_is_a_line_too(tmp_path: Path) -> None:
     words = ("--source", "absent.mp4", "--log", "json")
-    done = subprocess.run(
-        command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 1
-    (line,) = lines(done.stderr)
+    done = edgessd("run", *words, cwd=tmp_path, code=1, own_process=True)
+    (line,) = lines(done.err)
     assert (line["event"], line["level"]) == ("refused", "error")
     assert "absent.mp4" in json.dumps(line)
     assert line["fix"]
@@ -80,7 +71,7 @@ def test_a_crash_is_a_line_with_its_traceback(tmp_path: Path) -> None:
 
 def test_sigterm_drains_the_outputs_and_ends_with_0(tmp_path: Path) -> None:
     words = ("--source", "pattern:320x240@20", "--jsonl", "out.jsonl", "--log", "json")
-    process = subprocess.Popen(command(*words), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = start_edgessd("run", *words, cwd=tmp_path)
     written = tmp_path / "out.jsonl"
     deadline = time.monotonic() + 120
     while not (written.exists() and written.stat().st_size > 2000) and time.monotonic() < deadline:
@@ -133,9 +124,7 @@ def test_elsewhere_a_line_begins_with_the_time(tmp_path: Path) -> None:
 
 def test_host_and_port_without_a_page_are_wrong_usage(tmp_path: Path) -> None:
     words = ("--source", "pattern:", "--port", 8080)
-    done = subprocess.run(command(*words), cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert "--live" in done.stderr
+    assert "--live" in edgessd("run", *words, cwd=tmp_path, code=2).err
 
 
 @pytest.mark.parametrize("token", [None, "a-token-that-nobody-guesses"])
@@ -143,22 +132,12 @@ def test_the_token_is_printed_once_unless_it_is_the_users_own(
     tmp_path: Path, token: str | None
 ) -> None:
     words = ("--source", "pattern:320x240", "--max-frames", 3, "--live", "--host", "0.0.0.0")
-    environment = {k: v for k, v in os.environ.items() if k != "EDGESSD_LIVE_TOKEN"}
-    if token:
-        environment["EDGESSD_LIVE_TOKEN"] = token
-    done = subprocess.run(
-        command(*words, "--port", 0),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    pages = [line for line in done.stderr.splitlines() if line.startswith("Live page:")]
+    environment = {"EDGESSD_LIVE_TOKEN": token} if token else {}
+    done = edgessd("run", *words, "--port", 0, cwd=tmp_path, env=environment, own_process=True)
+    pages = [line for line in done.err.splitlines() if line.startswith("Live page:")]
     assert pages
     if token:
-        assert token not in done.stderr
+        assert token not in done.err
         assert "EDGESSD_LIVE_TOKEN" in pages[0]
     else:
         assert all("/?token=" in page for page in pages)

@@ -12,21 +12,9 @@ from pathlib import Path
 
 import cv2
 import pytest
+from command_line import edgessd, start_edgessd
 
 from edgessd.pipeline.sources.camera import list_cameras
-
-
-def edgessd(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "edgessd", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +31,7 @@ def film(shared: Path) -> Path:
 def test_video_to_recording_and_json_lines(google: Path, film: Path, tmp_path: Path) -> None:
     words = ("--record", "out.mp4", "--jsonl", "out.jsonl", "--max-frames", 200, "--json")
     done = edgessd("run", "--model", google, "--source", film, *words, cwd=tmp_path)
-    summary = json.loads(done.stdout)
+    summary = done.json
     assert summary["frames"] == 200
     assert summary["dropped"] == 0
     assert summary["detections"]["person"] > 50
@@ -72,7 +60,7 @@ def test_json_lines_on_stdout_are_nothing_but_json(
     folder = shared / "data/coco128/images/val2017"
     words = ("--jsonl", "-", "--max-frames", 6)
     done = edgessd("run", "--model", google, "--source", folder, *words, cwd=tmp_path)
-    records = [json.loads(line) for line in done.stdout.splitlines()]
+    records = [json.loads(line) for line in done.out.splitlines()]
     assert len(records) == 6
     assert all(Path(record["source"]).parent == folder for record in records)
 
@@ -80,9 +68,8 @@ def test_json_lines_on_stdout_are_nothing_but_json(
 def test_interrupt_ends_cleanly_with_a_playable_recording(
     google: Path, film: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "edgessd", "run", "--model", str(google)]
-    command += ["--source", str(film), "--record", "cut.mp4", "--jsonl", "cut.jsonl"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    words = ("--source", film, "--record", "cut.mp4", "--jsonl", "cut.jsonl")
+    process = start_edgessd("run", "--model", google, *words, cwd=tmp_path)
     lines = tmp_path / "cut.jsonl"
     deadline = time.monotonic() + 120
     while not (lines.exists() and lines.stat().st_size > 2000) and time.monotonic() < deadline:
@@ -110,14 +97,14 @@ def test_a_source_that_is_not_there_is_one_paragraph(
 ) -> None:
     assert 4242 not in list_cameras()
     done = edgessd("run", "--model", google, *words, cwd=tmp_path, code=1)
-    assert expected in " ".join(done.stderr.split())
-    assert done.stderr.startswith("edgessd: ")
-    assert done.stdout == ""
+    assert expected in " ".join(done.err.split())
+    assert done.err.startswith("edgessd: ")
+    assert done.out == ""
 
 
 def test_neither_camera_nor_source_is_wrong_usage(tmp_path: Path) -> None:
     done = edgessd("run", cwd=tmp_path, code=2)
-    assert "--camera" in done.stderr
+    assert "--camera" in done.err
 
 
 def test_unwritable_recording_is_refused_before_the_film_is_through(
@@ -126,7 +113,7 @@ def test_unwritable_recording_is_refused_before_the_film_is_through(
     done = edgessd(
         "run", "--model", google, "--source", film, "--record", "a.gif", cwd=tmp_path, code=1
     )
-    assert ".mp4" in done.stderr
+    assert ".mp4" in done.err
 
 
 def test_bench_gives_the_promised_keys_and_a_report(
@@ -135,7 +122,7 @@ def test_bench_gives_the_promised_keys_and_a_report(
     source = shared / "data/coco128/images/val2017"
     words = ("--seconds", 0.2, "--source", source, "--report", "bench.html", "--json")
     done = edgessd("bench", "--model", google, *words, cwd=tmp_path)
-    figures = json.loads(done.stdout)
+    figures = done.json
     engine = figures["engine"]
     assert 0 < engine["p50_ms"] <= engine["p95_ms"] <= engine["p99_ms"]
     assert engine["runs"] >= 50

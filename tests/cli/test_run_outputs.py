@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
+from command_line import edgessd
 
 ROOT = Path(__file__).parents[2]
 REGIONS = """
@@ -26,19 +24,6 @@ name = "room"
 points = [[0.3, 0.2], [0.8, 0.2], [0.8, 1.0], [0.3, 1.0]]
 classes = ["person"]
 """
-
-
-def edgessd(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "edgessd", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +46,7 @@ def run(
     done = edgessd(
         "run", "--model", google, "--source", film, *words, *outputs, *pictures, cwd=folder
     )
-    return folder, json.loads(done.stdout)
+    return folder, done.json
 
 
 def test_the_summary_tells_who_was_there(run: tuple[Path, dict[str, Any]]) -> None:
@@ -119,7 +104,7 @@ def test_csv_on_stdout_is_nothing_but_csv(google: Path, shared: Path, tmp_path: 
     folder = shared / "data/coco128/images/val2017"
     words = ("--csv", "-", "--max-frames", 6)
     done = edgessd("run", "--model", google, "--source", folder, *words, cwd=tmp_path)
-    rows = list(csv.DictReader(done.stdout.splitlines()))
+    rows = list(csv.DictReader(done.out.splitlines()))
     assert len({row["source"] for row in rows}) > 3
     assert all(0 < float(row["score"]) <= 1 for row in rows)
 
@@ -131,13 +116,13 @@ def test_outputs_that_nobody_receives_are_said_and_the_rest_is_written(
     away = ("--mqtt", "mqtt://127.0.0.1:1", "--webhook", "http://127.0.0.1:1/hook")
     words = ("--jsonl", "o.jsonl", "--max-frames", 6, "--json", *away)
     done = edgessd("run", "--model", google, "--source", folder, *words, cwd=tmp_path, code=1)
-    summary = json.loads(done.stdout)
+    summary = done.json
     assert summary["frames"] == len((tmp_path / "o.jsonl").read_text().splitlines()) == 6
     failed = {sink["sink"]: sink["failed"] for sink in summary["sinks"]}
     assert failed["JSON lines to o.jsonl"] is None
     assert "messages never reached" in failed["MQTT 127.0.0.1:1"]
     assert "could not be posted" in failed["webhook http://127.0.0.1:1"]
-    said = " ".join(done.stderr.split())
+    said = " ".join(done.err.split())
     assert said.count("MQTT 127.0.0.1:1 can't be reached") == 1
     assert said.count("webhook http://127.0.0.1:1 can't be reached") == 1
 
@@ -158,10 +143,9 @@ def test_outputs_that_nobody_receives_are_said_and_the_rest_is_written(
     ],
 )
 def test_options_that_make_no_sense_together_are_wrong_usage(
-    edgessd_command: Callable[..., Any], photos: Path, words: tuple[str, ...], said: str
+    photos: Path, words: tuple[str, ...], said: str
 ) -> None:
-    done = edgessd_command("run", "--source", photos, "--model", "none.tflite", *words)
-    assert done.code == 2
+    done = edgessd("run", "--source", photos, "--model", "none.tflite", *words, code=2)
     assert said in done.err
 
 
@@ -179,24 +163,21 @@ def test_options_that_make_no_sense_together_are_wrong_usage(
     ],
 )
 def test_what_cannot_be_opened_is_one_paragraph_before_the_first_frame(
-    edgessd_command: Callable[..., Any],
     photos: Path,
     tiny_bundles: dict[str, Any],
     words: tuple[str, ...],
     said: str,
 ) -> None:
     model = tiny_bundles["host"].directory
-    done = edgessd_command("run", "--source", photos, "--model", model, *words)
-    assert done.code == 1
+    done = edgessd("run", "--source", photos, "--model", model, *words, code=1)
     assert said in " ".join(done.err.split())
     assert done.out == ""
 
 
 def test_a_class_that_the_detector_lacks_is_refused_in_a_region(
-    edgessd_command: Callable[..., Any], photos: Path, tiny_bundles: dict[str, Any], tmp_path: Path
+    photos: Path, tiny_bundles: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "r.toml").write_text(REGIONS)
     words = ("--model", tiny_bundles["host"].directory, "--regions", tmp_path / "r.toml")
-    done = edgessd_command("run", "--source", photos, *words)
-    assert done.code == 1
+    done = edgessd("run", "--source", photos, *words, code=1)
     assert "cat, dog, bird" in " ".join(done.err.split())

@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 import typing
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import edgessd
 
 from edgessd.cli.run import command as run
 from edgessd.cli.service import command as service
@@ -20,8 +20,6 @@ from edgessd.cli.service.command import plan_service
 from edgessd.cli.service.unit import Service, environment_file, hide_secrets, quoted
 from edgessd.core.errors import ConfigError
 from edgessd.runtime.starter import starter_bundle
-
-Command = Callable[..., typing.Any]
 
 
 @pytest.fixture(autouse=True)
@@ -171,42 +169,38 @@ def test_words_reach_the_program_as_they_are(word: str, in_the_unit: str) -> Non
     ],
 )
 def test_what_run_would_refuse_is_refused_before_anything_is_written(
-    edgessd_command: Command, options: tuple[str, ...], said: str
+    options: tuple[str, ...], said: str
 ) -> None:
-    done = edgessd_command("service", "install", *options, "--dry-run")
-    assert done.code == 2
+    done = edgessd("service", "install", *options, "--dry-run", code=2)
     assert said in done.err
     assert done.out == ""
 
 
-def test_refusals_say_the_way_out(edgessd_command: Command) -> None:
+def test_refusals_say_the_way_out() -> None:
     for options, said in (
         (("--user", "root"), "--user NAME"),
         (("--user", "nobody"), "--user NAME"),
         (("--name", "a b"), "--name"),
         (("--model", "absent"), "no such model"),
     ):
-        done = edgessd_command("service", "install", "--camera", 0, *options, "--dry-run")
-        assert done.code == 1
+        done = edgessd("service", "install", "--camera", 0, *options, "--dry-run", code=1)
         assert said in " ".join(done.err.split())
     with pytest.raises(ConfigError, match="line break"):
         plan("--source", "a\nb")
 
 
-def test_dry_run_prints_the_unit_and_nothing_else(edgessd_command: Command) -> None:
+def test_dry_run_prints_the_unit_and_nothing_else() -> None:
     words = ("--source", "rtsp://me:hunter2@cam/1", "--user", "daemon", "--dry-run")
-    done = edgessd_command("service", "install", *words)
-    assert done.code == 0
+    done = edgessd("service", "install", *words)
     assert done.out == plan("--source", "rtsp://me:hunter2@cam/1").unit()
     assert "EDGESSD_SECRET_1" in done.err
     assert "hunter2" not in done.out + done.err
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="this machine has systemd")
-def test_a_machine_without_systemd_is_told_what_to_do_instead(edgessd_command: Command) -> None:
+def test_a_machine_without_systemd_is_told_what_to_do_instead() -> None:
     for words in (("install", "--camera", 0, "--yes"), ("uninstall", "--yes"), ("status",)):
-        done = edgessd_command("service", *words)
-        assert done.code == 1
+        done = edgessd("service", *words, code=1)
         assert "--dry-run" in done.err
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import edgessd
 
 from edgessd.bundle.store import open_bundle
 from edgessd.core.files import sha256_of
@@ -28,25 +29,22 @@ def test_shipped_bundle_was_built_from_the_shipped_checkpoint() -> None:
     assert manifest.provenance.calibration.images == 64
 
 
-def test_run_finds_codes_in_pictures(edgessd_command) -> None:
+def test_run_finds_codes_in_pictures() -> None:
     pictures = resource_directory("calibration") / "starter"
-    done = edgessd_command("run", "--source", pictures, "--json")
-    assert done.code == 0, done.err
+    done = edgessd("run", "--source", pictures, "--json")
     summary = json.loads(done.out)
     assert summary["frames"] == 64
     assert set(summary["detections"]) == set(LABELS)
 
 
-def test_bench_measures_it(edgessd_command) -> None:
-    done = edgessd_command("bench", "--seconds", 0.1, "--json")
-    assert done.code == 0, done.err
+def test_bench_measures_it() -> None:
+    done = edgessd("bench", "--seconds", 0.1, "--json")
     assert json.loads(done.out)["engine"]["p50_ms"] > 0
 
 
 @pytest.mark.slow
-def test_build_for_a_raspberry_pi(edgessd_command, empty_folder: Path) -> None:
-    done = edgessd_command("build", "--target", "raspberry-pi", "--json")
-    assert done.code == 0, done.err
+def test_build_for_a_raspberry_pi(empty_folder: Path) -> None:
+    done = edgessd("build", "--target", "raspberry-pi", "--json")
     built = json.loads(done.out)
     assert built["bundle"] == "dist/codes-raspberry-pi"
     engine = empty_folder / built["engine"]
@@ -55,11 +53,7 @@ def test_build_for_a_raspberry_pi(edgessd_command, empty_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_starter_keeps_its_accuracy(edgessd_command) -> None:
-    done = edgessd_command(
-        "data", "synth", "scenes", "--images", 120, "--seed", 99, "--size", "384x384"
-    )
-    assert done.code == 0, done.err
-    done = edgessd_command("eval", starter_bundle(), "--data", "scenes", "--split", "all", "--json")
-    assert done.code == 0, done.err
+def test_starter_keeps_its_accuracy() -> None:
+    done = edgessd("data", "synth", "scenes", "--images", 120, "--seed", 99, "--size", "384x384")
+    done = edgessd("eval", starter_bundle(), "--data", "scenes", "--split", "all", "--json")
     assert json.loads(done.out)["AP50"] > 0.5

@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from command_line import edgessd
 
-from edgessd.cli.app import COMMANDS, make_app
+from edgessd.cli.app import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = (
@@ -36,12 +36,9 @@ def test_shown_command_has_the_options_it_is_shown_with(shown: str) -> None:
     path = [words[0]]
     if words[0] in ("data", "import", "service"):
         path.append(words[1])
-    result = CliRunner().invoke(
-        make_app(), [*path, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}
-    )
-    assert result.exit_code == 0, result.output
+    shown_help = edgessd(*path, "--help", env={"TERM": "dumb"}).out
     for option in (word for word in words if word.startswith("--")):
-        assert option in result.output, f"{' '.join(path)} has no {option}"
+        assert option in shown_help, f"{' '.join(path)} has no {option}"
 
 
 def test_readme_shows_every_command_a_newcomer_needs() -> None:
@@ -72,5 +69,5 @@ LEAVES = [
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_every_command_shows_an_example_in_its_help(words: list[str]) -> None:
-    result = CliRunner().invoke(make_app(), [*words, "--help"], env={"COLUMNS": "200"})
-    assert f"Example: edgessd {' '.join(words)}" in " ".join(result.output.split())
+    shown_help = edgessd(*words, "--help").out
+    assert f"Example: edgessd {' '.join(words)}" in " ".join(shown_help.split())

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import TWO_PROCESSES, edgessd
 from msgspec.structs import replace
 
 from edgessd.core.errors import CalibrationError, CheckpointError, ConfigError
@@ -133,26 +131,22 @@ def test_an_interrupted_training_goes_on_exactly(
     assert all(torch.equal(straight.state[name], resumed.state[name]) for name in straight.state)
 
 
-def test_from_the_command_line_to_a_bundle(
-    edgessd_command: Callable[..., object], float_run: Path, scenes: Path, tmp_path: Path
-) -> None:
+def test_from_the_command_line_to_a_bundle(float_run: Path, scenes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    ended = edgessd_command(
+    ended = edgessd(
         *("train", "--qat", "--qat-scheme", "affine", "--weights", float_run / "best.pt"),
         *("--out", run, "--epochs", 1, "--batch", 4, "--threads", 1, "--json"),
     )
-    assert ended.code == 0, ended.err
     record = json.loads(ended.out)
     assert (record["steps"], record["finished"]) == (5, True)
     config = load_config(run / "config.toml")
     # What isn't named is the float run's own.
     assert (config.data.path, config.augment.crop) == (str(scenes), 0.25)
     assert (config.optimize.lr, config.qat.scheme) == (1e-4, "affine")
-    built = edgessd_command(
+    built = edgessd(
         *("build", "--target", "android", "--checkpoint", run, "--out", tmp_path / "bundle"),
         *("--no-gate", "--json"),
     )
-    assert built.code == 0, built.err
     built_record = json.loads(built.out)
     assert "calibrate" not in built_record["stages"]
     assert built_record["recipe"] == "default, then trained"
@@ -160,11 +154,11 @@ def test_from_the_command_line_to_a_bundle(
     assert (audit["images"], audit["distinct"], audit["leaked"]) == (20, 20, 0)
     assert audit["compared_with"] == "scenes0, val"
     assert any("Only 20 different" in warning for warning in audit["warnings"])
-    refused = edgessd_command(
+    refused = edgessd(
         *("build", "--target", "jetson-orin-nano", "--checkpoint", run),
         *("--out", tmp_path / "other", "--no-gate"),
+        code=1,
     )
-    assert refused.code == 1
     assert "another quantization scheme than symmetric" in refused.err.replace("\n", " ")
 
 
@@ -177,14 +171,13 @@ def test_from_the_command_line_to_a_bundle(
     ],
 )
 def test_refusals(
-    edgessd_command: Callable[..., object],
     scenes: Path,
     tmp_path: Path,
     arguments: list[str],
     code: int,
     message: str,
 ) -> None:
-    ended = edgessd_command("train", "--data", scenes, "--out", tmp_path / "run", *arguments)
+    ended = edgessd("train", "--data", scenes, "--out", tmp_path / "run", *arguments)
     assert ended.code == code
     assert message in ended.err.replace("\n", " ")
 
@@ -232,16 +225,12 @@ def test_two_processes_train_one_rounded_network(
 ) -> None:
     """torchrun on the CPU: both share the epoch and take the schemes in the same turns."""
     run = tmp_path / "run"
-    arguments = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    arguments += ["--nproc-per-node", "2", "-m", "edgessd", "train", "--qat"]
-    arguments += ["--weights", str(float_run / "best.pt"), "--out", str(run), "--batch", "2"]
-    arguments += ["--epochs", "2", "--threads", "1", "--device", "cpu", "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    ended = subprocess.run(
-        arguments, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    record = json.loads(ended.stdout)
+    words = ("--batch", 2, "--epochs", 2, "--threads", 1, "--device", "cpu", "--json")
+    record = edgessd(
+        *("train", "--qat", "--weights", float_run / "best.pt", "--out", run, *words),
+        own_process=True,
+        launcher=TWO_PROCESSES,
+    ).json
     # 20 images, 2 processes of 2 images a step: 5 steps an epoch.
     assert (record["epochs"], record["steps"]) == (2, 10)
     state = torch.load(run / "state.pt", weights_only=True)

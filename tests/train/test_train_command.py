@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import TWO_PROCESSES, edgessd, start_edgessd
 
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.train.config import load_config
 
 TINY = ("--weights", "none", "--width", "0.1", "--input-size", "64", "--batch", "4")
-Command = Callable[..., object]
 
 
-def test_json_names_the_checkpoint_and_what_it_is_worth(
-    edgessd_command, blocks: Path, tmp_path: Path
-):
+def test_json_names_the_checkpoint_and_what_it_is_worth(blocks: Path, tmp_path: Path):
     run = tmp_path / "run"
     options = ("--epochs", 1, "--threads", 1, "--seed", 3, "--json")
-    ended = edgessd_command("train", "--data", blocks, "--out", run, *TINY, *options)
-    assert ended.code == 0, ended.err
+    ended = edgessd("train", "--data", blocks, "--out", run, *TINY, *options)
     record = json.loads(ended.out)
     assert Path(record["checkpoint"]) == run / "best.pt"
     assert load_checkpoint(run / "best.pt").contract.labels == ("square", "bar")
@@ -41,17 +34,16 @@ def test_json_names_the_checkpoint_and_what_it_is_worth(
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(
-    edgessd_command, blocks: Path, tmp_path: Path
+    blocks: Path, tmp_path: Path
 ):
     file = tmp_path / "settings.toml"
     file.write_text(
         "[optimize]\nepochs = 7\nlr = 0.5\nweight_decay = 0.25\n[machine]\nsheet_every = 0\n"
     )
-    ended = edgessd_command(
+    edgessd(
         *("train", "--data", blocks, "--out", tmp_path / "run", *TINY, "--config", file),
         *("--epochs", 1, "--lr", 0.001, "--threads", 1),
     )
-    assert ended.code == 0, ended.err
     optimize = load_config(tmp_path / "run" / "config.toml").optimize
     assert (optimize.epochs, optimize.lr, optimize.weight_decay) == (1, 0.001, 0.25)
 
@@ -68,46 +60,33 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(
     ],
 )
 def test_refusals_are_one_paragraph(
-    edgessd_command, blocks: Path, tmp_path: Path, arguments: list[str], message: str
+    blocks: Path, tmp_path: Path, arguments: list[str], message: str
 ):
     places = {"RUN": tmp_path / "run", "DATA": blocks, "NOWHERE": tmp_path / "NOWHERE"}
-    ended = edgessd_command("train", *[places.get(word, word) for word in arguments])
-    assert ended.code == 1
+    ended = edgessd("train", *[places.get(word, word) for word in arguments], code=1)
     assert message in ended.err.replace("\n", " ")
     assert "Traceback" not in ended.err
     assert ended.out == ""
 
 
-def test_a_resumed_training_takes_no_new_settings(edgessd_command, blocks: Path, tmp_path: Path):
+def test_a_resumed_training_takes_no_new_settings(blocks: Path, tmp_path: Path):
     run = tmp_path / "run"
-    edgessd_command("train", "--data", blocks, "--out", run, *TINY, "--epochs", 1, "--threads", 1)
-    ended = edgessd_command("train", "--out", run, "--resume", "--lr", 1)
-    assert ended.code == 1
+    edgessd("train", "--data", blocks, "--out", run, *TINY, "--epochs", 1, "--threads", 1)
+    ended = edgessd("train", "--out", run, "--resume", "--lr", 1, code=1)
     assert "keeps its settings" in ended.err
-    again = edgessd_command("train", "--out", run, "--resume", "--threads", 1, "--json")
-    assert again.code == 0, again.err
+    again = edgessd("train", "--out", run, "--resume", "--threads", 1, "--json")
     assert json.loads(again.out)["steps"] == 3
 
 
-def test_a_size_that_is_none_is_wrong_usage(edgessd_command, blocks: Path, tmp_path: Path):
-    ended = edgessd_command(
-        "train", "--data", blocks, "--out", tmp_path / "run", "--input-size", "big"
-    )
-    assert ended.code == 2
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+def test_a_size_that_is_none_is_wrong_usage(blocks: Path, tmp_path: Path):
+    edgessd("train", "--data", blocks, "--out", tmp_path / "run", "--input-size", "big", code=2)
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_training_to_go_on_with(blocks: Path, tmp_path: Path):
     run = tmp_path / "run"
-    arguments = [sys.executable, "-m", "edgessd", "train", "--data", str(blocks), "--out", str(run)]
-    arguments += [*TINY, "--epochs", "100000", "--threads", "1"]
-    process = subprocess.Popen(
-        arguments, env=_environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    words = ("--data", blocks, "--out", run, *TINY, "--epochs", 100000, "--threads", 1)
+    process = start_edgessd("train", *words)
     deadline = time.monotonic() + 120
     while not (run / "metrics.csv").exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()
@@ -125,15 +104,12 @@ def test_ctrl_c_leaves_a_training_to_go_on_with(blocks: Path, tmp_path: Path):
 def test_two_processes_train_one_model(blocks: Path, tmp_path: Path):
     """torchrun on the CPU: both processes share the epoch, one of them writes."""
     run = tmp_path / "run"
-    arguments = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    arguments += ["--nproc-per-node", "2", "-m", "edgessd", "train", "--data", str(blocks)]
-    arguments += ["--out", str(run), *TINY, "--batch", "2", "--epochs", "2", "--threads", "1"]
-    arguments += ["--device", "cpu", "--json"]
-    ended = subprocess.run(
-        arguments, env=_environment(), capture_output=True, text=True, timeout=240, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    record = json.loads(ended.stdout)
+    words = ("--batch", 2, "--epochs", 2, "--threads", 1, "--device", "cpu", "--json")
+    record = edgessd(
+        *("train", "--data", blocks, "--out", run, *TINY, *words),
+        own_process=True,
+        launcher=TWO_PROCESSES,
+    ).json
     # 12 images, 2 processes of 2 images a step: 3 steps an epoch.
     assert (record["epochs"], record["steps"]) == (2, 6)
     state = torch.load(run / "state.pt", weights_only=True)

@@ -273,15 +273,14 @@ def test_a_secret_that_is_not_base64_is_refused_and_not_repeated() -> None:
 
 def test_the_command_line_posts_what_it_finds_signed(
     receiver: Receiver,
-    edgessd_command: Callable[..., Any],
+    edgessd: Callable[..., Any],
     photos: Path,
     tiny_bundles: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("EDGESSD_WEBHOOK_SECRET", "between us")
     model = ("--model", tiny_bundles["host"].directory, "--threshold", 0.02)
-    done = edgessd_command("run", "--source", photos, *model, "--webhook", receiver.url)
-    assert done.code == 0, done.err
+    done = edgessd("run", "--source", photos, *model, "--webhook", receiver.url)
     assert "hidden" not in done.err
     assert [record["frame"] for record in receiver.records()] == list(range(16))
     headers, body = receiver.posts[0]

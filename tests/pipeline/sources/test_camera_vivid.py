@@ -6,13 +6,11 @@ tests in a machine that has it.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import edgessd
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
@@ -267,16 +266,7 @@ def test_a_picture_that_stands_still_is_a_camera_that_hangs(vivid: int, watched:
 
 def test_run_detects_on_a_camera(vivid: int, tmp_path: Path) -> None:
     words = ["--camera", str(vivid), "--width", "640", "--height", "360", "--fps", "10"]
-    ended = subprocess.run(
-        [sys.executable, "-m", "edgessd", "run", *words, "--max-frames", "3", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=200,
-    )
-    assert ended.returncode == 0, ended.stderr
-    summary = json.loads(ended.stdout)
+    summary = edgessd("run", *words, "--max-frames", 3, "--json", cwd=tmp_path).json
     assert (summary["frames"], summary["source"]) == (3, f"camera {vivid}")
 
 

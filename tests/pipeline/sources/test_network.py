@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import edgessd
 
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
@@ -381,14 +381,11 @@ def test_run_hides_credentials_in_all_that_it_writes(
     model = google / "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29.tflite"
     host, _ = rtsp(PICTURES, "viewer", "s3cr3t")
     url = f"rtsp://viewer:s3cr3t@{host}/film"
-    command = [sys.executable, "-m", "edgessd", "run", "--source", url, "--model", str(model)]
-    command += ["--max-frames", "5", "--jsonl", "out.jsonl", "--json", "--log", "json"]
-    ended = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    words = ("--max-frames", 5, "--jsonl", "out.jsonl", "--json", "--log", "json")
+    ended = edgessd(
+        "run", "--source", url, "--model", model, *words, cwd=tmp_path, own_process=True
+    )
     lines = (tmp_path / "out.jsonl").read_text()
     assert json.loads(lines.splitlines()[0])["source"] == f"rtsp://***@{host}/film"
-    assert json.loads(ended.stdout)["source"] == f"rtsp://***@{host}/film"
-    assert "s3cr3t" not in lines + ended.stdout + ended.stderr
+    assert ended.json["source"] == f"rtsp://***@{host}/film"
+    assert "s3cr3t" not in lines + ended.out + ended.err
