@@ -164,7 +164,7 @@ def test_convert_takes_background_when_told_to(pets: Path, tmp_path: Path) -> No
     ],
 )
 def test_refuses_odd_options(
-    edgessd: Any, pets: Path, tmp_path: Path, arguments: tuple[str, ...], word: str
+    pets: Path, tmp_path: Path, arguments: tuple[str, ...], word: str
 ) -> None:
     places = {"DIR": str(pets), "OUT": str(tmp_path / "out")}
     outcome = edgessd("data", *(places.get(word, word) for word in arguments), code=1)
