@@ -1,4 +1,4 @@
-"""Anchor settings that fit a dataset's boxes. Imports no torch."""
+"""Suggest anchor settings that fit a dataset's boxes. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgessd.data.reach import SizeReach, anchor_reach, boxes_at_input, total_sh
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.new_detector import new_detector
 
-# Reaching this much more of the boxes is worth a line in a config.
+# Settings are suggested only if they reach at least this much more of the boxes.
 _WORTH = 0.02
-# A setting with fewer anchors wins over one that reaches this much more, since anchors cost latency.
+# Settings with fewer anchors win if they reach at most this much less, because anchors cost time.
 _SLACK = 0.01
 _MOST_BOXES = 2_000
 _MIN_SCALES = (0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
@@ -27,7 +27,7 @@ _MAX_SCALES = (0.4, 0.6, 0.95)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorSettings:
-    """The part of a training's `[model]` section that decides the anchors; see `new_detector`."""
+    """Settings of a training's section `[model]` that determine the anchors; see `new_detector`."""
 
     min_scale: float = 0.2
     max_scale: float = 0.95
@@ -37,7 +37,7 @@ class AnchorSettings:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The settings that differ from the standard, as lines of a config file."""
+        """Lines of a config file for the settings that differ from the defaults."""
         lines = []
         if self.scales:
             lines.append(f"scales = [{', '.join(f'{scale:g}' for scale in self.scales)}]")
@@ -51,7 +51,7 @@ class AnchorSettings:
 
     @property
     def name(self) -> str:
-        """The settings on one line; `standard` if none differs."""
+        """Settings that differ from the defaults, on one line; `standard` if none differs."""
         return ", ".join(self.lines) or "standard"
 
 
@@ -60,10 +60,10 @@ class AnchorAdvice:
     """Settings that reach more of the boxes.
 
     Attributes:
-        settings: The settings.
-        anchors: How many anchors they make.
-        anchors_now: How many the present ones make.
-        reach: What they reach per size.
+        settings: Suggested settings.
+        anchors: Number of anchors with the suggested settings.
+        anchors_now: Number of anchors with the current settings.
+        reach: Fraction of the boxes that the suggested anchors reach, by box size.
     """
 
     settings: AnchorSettings
@@ -72,7 +72,7 @@ class AnchorAdvice:
     reach: tuple[SizeReach, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For `data check --json`."""
+        """Make the record for `data check --json`."""
         return {
             "settings": list(self.settings.lines),
             "anchors": self.anchors,
@@ -85,10 +85,10 @@ class AnchorAdvice:
 def anchors_for(
     settings: AnchorSettings, input_size: tuple[int, int], resize: str
 ) -> tuple[Preprocess, AnchorSpec]:
-    """Preprocessing and anchors of the standard detector with these settings.
+    """Make the preprocessing and anchors of the standard detector with these settings.
 
     Raises:
-        ConfigError: if they make no detector.
+        ConfigError: The settings describe no detector.
     """
     _, contract = new_detector(
         ("object",),
@@ -106,18 +106,19 @@ def anchors_for(
 def advise(
     images: Sequence[LabeledImage], settings: AnchorSettings, preprocess: Preprocess
 ) -> AnchorAdvice | None:
-    """Look for settings that reach more of the boxes.
+    """Search for settings that reach more of the boxes.
 
     Even and geometric spacing between several smallest and largest scales are tried, with and without
-    a head at stride 8. Of those that reach about as much, the one with fewest anchors is taken.
+    a head at stride 8. Among the settings that reach about the most boxes, those with the fewest
+    anchors are suggested.
 
     Args:
-        images: Their boxes are to be reached; of more than 2,000, an even sample is looked at.
-        settings: The present ones.
-        preprocess: The network's input.
+        images: Images with boxes; of more than 2,000 boxes, an evenly spaced sample is measured.
+        settings: Current settings.
+        preprocess: The contract's preprocessing.
 
     Returns:
-        None if nothing reaches at least 2% more of the boxes.
+        None if no settings reach at least 2% more of the boxes.
     """
     boxes = boxes_at_input(images, preprocess)
     if not len(boxes):

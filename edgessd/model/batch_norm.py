@@ -1,4 +1,4 @@
-"""Batch norm into convolutions and back: fold for engines, calibrate for training."""
+"""Fold batch normalization into convolutions, and undo it for training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @torch.no_grad()
 def fold_batch_norm(network: Network) -> Network:
-    """A copy in evaluation mode whose ConvUnits have a bias and no batch norm; the same function.
+    """Copy a network with its batch norms folded into the convolutions before them.
 
     With gamma, beta, mean, variance of the norm: weight' = weight * g and bias' = beta + (bias - mean)
-    * g, where g = gamma / sqrt(variance + epsilon) (section 3.2 of arXiv:1712.05877). Of an `SsdLite`
-    the copy's `config.batch_norm` is None, so it can be saved as a checkpoint.
+    * g, where g = gamma / sqrt(variance + epsilon) (section 3.2 of arXiv:1712.05877).
+
+    Returns:
+        A copy in evaluation mode that computes the same function. If the network is an `SsdLite`, the
+        copy's `config.batch_norm` is None, so that it can be saved as a checkpoint.
     """
     folded = copy.deepcopy(network).eval()
     for unit in folded.modules():
@@ -36,7 +39,7 @@ def fold_batch_norm(network: Network) -> Network:
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    # In float64: the quotient of a tiny gamma and a tiny deviation loses digits in float32.
+    # In float64, because the quotient of a tiny gamma and a tiny deviation loses digits in float32.
     gain, offset = _affine(norm)
     weight = conv.weight.double() * gain.view(-1, 1, 1, 1)
     bias = offset if conv.bias is None else offset + conv.bias.double() * gain
@@ -45,7 +48,7 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Gain and offset (C,) float64 of the line that a batch norm is in evaluation mode."""
+    """Gain and offset, (C,) float64 each: in evaluation mode a batch norm computes gain * x + offset."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
@@ -53,14 +56,15 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def unfold_state(folded: State, norm: BatchNorm) -> State:
-    """Folded convolutions as convolution and batch norm, the same function in evaluation mode.
+    """Turn the state of folded convolutions into that of convolutions with batch norm.
+
+    The function in evaluation mode stays the same. Each batch norm gets mean 0, variance 1 and a gamma
+    that cancels epsilon. These statistics don't come from data: call `calibrate_batch_norm` before
+    training, or training mode computes another function.
 
     Args:
-        folded: `X.conv.weight` and `X.conv.bias` of ConvUnits; anything else passes through.
-        norm: Of the model that will take the state.
-
-    The batch norm gets mean 0, variance 1 and a gamma that undoes epsilon. Its statistics describe
-    no data: run `calibrate_batch_norm` before training, or the first batches see a different network.
+        folded: `X.conv.weight` and `X.conv.bias` of ConvUnits; other tensors are copied.
+        norm: Batch norm settings of the model that receives the state.
     """
     state: State = {}
     for name, tensor in folded.items():
@@ -78,22 +82,21 @@ def unfold_state(folded: State, norm: BatchNorm) -> State:
 
 @torch.no_grad()
 def calibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: int = 16) -> int:
-    """Settle batch-norm statistics on real images without changing what the network computes.
+    """Estimate batch norm statistics on images, without changing the network's function.
 
-    Every batch norm gets the mean and variance that its input has over `images`, and the gamma and
-    beta that keep its evaluation-mode function: y = a x + c before and after. In training mode, on
-    batches like `images`, it then computes nearly the same, so folded weights can be fine-tuned as if
-    their batch norm had never been folded.
+    Each batch norm gets the mean and variance of its input over `images`, and the gamma and beta that
+    keep its function in evaluation mode: y = a x + c before and after. In training mode, on batches
+    like `images`, it then computes nearly the same function, so folded weights can be fine-tuned.
 
     One pass is enough for all layers because no layer's function changes.
 
     Args:
-        network: Anything that takes images alone, `model.backbone` for instance.
-        images: (B, 3, H, W) float32, normalised; 32 to 128 training images are plenty.
-        batch_size: Images a forward pass.
+        network: Module whose only argument is a batch of images, for example `model.backbone`.
+        images: (B, 3, H, W) float32, normalized; 32 to 128 training images are enough.
+        batch_size: Images per forward pass.
 
     Returns:
-        Number of layers settled.
+        Number of batch norm layers.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     moments = {norm: _Moments(norm) for norm in norms}
@@ -108,12 +111,12 @@ def calibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: int 
             hook.remove()
         network.train(was_training)
     for norm, moment in moments.items():
-        _settle(norm, *moment.mean_and_variance())
+        _set_statistics(norm, *moment.mean_and_variance())
     return len(norms)
 
 
 class _Moments:
-    """Running sum and sum of squares per channel, in float64."""
+    """Running sum and sum of squares of each channel, in float64."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         self.count = 0
@@ -131,7 +134,7 @@ class _Moments:
         return mean, (self.squares / self.count - mean * mean).clamp_min(0)
 
 
-def _settle(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+def _set_statistics(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     gain, offset = _affine(norm)
     assert norm.running_mean is not None
     assert norm.running_var is not None

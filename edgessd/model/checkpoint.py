@@ -1,8 +1,8 @@
-"""A detector as one file: network config, weights, contract and where it comes from.
+"""Checkpoint: a detector as one file, with network configuration, weights, contract and provenance.
 
 The file is a torch archive of plain values: `format`, `version`, `config` and `contract` (JSON),
-`state` (tensors), `provenance` (strings), and `trained_ranges` (JSON) where there are some. It loads with
-`weights_only=True`, so opening a checkpoint never runs code from it.
+`state` (tensors), `provenance` (strings), and optionally `trained_ranges` (JSON). It is loaded with
+`weights_only=True`, so that opening a checkpoint never runs code from it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgessd.version import __version__
 FORMAT = "edgessd-checkpoint"
 FORMAT_VERSION = 1
 
-# What torch.load raises on damaged archives, damaged pickles and refused classes.
+# Exceptions that torch.load raises for damaged archives, damaged pickles and refused classes.
 _DAMAGED = (
     pickle.UnpicklingError,
     AttributeError,
@@ -47,12 +47,11 @@ class Checkpoint:
     """A trained detector.
 
     Attributes:
-        config: The network.
+        config: Configuration of the network.
         contract: Preprocessing, anchors, box code, scoring and labels.
-        state: The network's state dict, float32 on the CPU.
-        provenance: Strings for a person: where weights and data come from.
-        trained_ranges: Activation ranges that quantization-aware training learned with the weights; None
-            for a float detector.
+        state: State dict of the network, float32 on the CPU.
+        provenance: Origin of the weights and the data, in strings for people.
+        trained_ranges: Activation ranges from quantization-aware training; None for a float detector.
     """
 
     config: ModelConfig
@@ -63,7 +62,7 @@ class Checkpoint:
 
 
 def checkpoint_of(model: SsdLite, provenance: dict[str, str] | None = None) -> Checkpoint:
-    """A snapshot of a model's weights; later training doesn't change it."""
+    """Copy a model's weights into a checkpoint, which later training doesn't change."""
     return Checkpoint(
         config=model.config,
         contract=model.contract,
@@ -73,12 +72,12 @@ def checkpoint_of(model: SsdLite, provenance: dict[str, str] | None = None) -> C
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
-    """Write a checkpoint; the file appears whole or not at all.
+    """Write a checkpoint; an interrupted write leaves the old file.
 
     Args:
-        path: The file.
-        checkpoint: What goes into it.
-        half: Keep convolution weights in float16, for half the size; they are read back as float32.
+        path: The file to write.
+        checkpoint: The detector.
+        half: Store convolution weights in float16, for half the size; they are read as float32.
     """
     content = {
         "format": FORMAT,
@@ -98,21 +97,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: No such file, truncated, another format (with the importer that fits), a
-            version from the future, or contents that contradict each other.
+        CheckpointError: The file is missing, truncated, of another format or version, or its contents
+            contradict each other. For a known format, the error names the command that imports it.
     """
     path = Path(path)
     content = read_torch_file(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} isn't an edgessd checkpoint",
-            expected=f"a file that says {FORMAT!r}",
+            expected=f"a file of the format {FORMAT!r}",
             found=recognize_file(content, path).found,
             fix=recognize_file(content, path).fix,
         )
     if content.get("version") != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} is a checkpoint of another version",
+            f"{path} is a checkpoint of another format version",
             expected=f"version {FORMAT_VERSION}",
             found=f"version {content.get('version')}",
             fix="Update edgessd, or train or import the checkpoint again with this version",
@@ -123,7 +122,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_model(checkpoint: Checkpoint) -> SsdLite:
-    """The network with the checkpoint's weights, in evaluation mode."""
+    """Make the network with the checkpoint's weights, in evaluation mode."""
     check_state(checkpoint, "The checkpoint")
     model = SsdLite(checkpoint.config, checkpoint.contract)
     model.load_state_dict(checkpoint.state)
@@ -131,10 +130,10 @@ def load_model(checkpoint: Checkpoint) -> SsdLite:
 
 
 def read_torch_file(path: Path) -> Any:
-    """What torch saved in a file, restricted to plain values and tensors.
+    """Read a file that torch saved, if it holds only plain values and tensors.
 
     Raises:
-        CheckpointError: Missing, truncated, not torch's, or holding Python objects.
+        CheckpointError: The file is missing, truncated, not torch's, or holds Python objects.
     """
     if path.is_dir():
         folder = recognize_file(None, path)
@@ -142,7 +141,11 @@ def read_torch_file(path: Path) -> Any:
             f"{path} is a folder", expected="a checkpoint file", found=folder.found, fix=folder.fix
         )
     if not path.is_file():
-        raise CheckpointError(f"There is no file {path}", fix="Check the path")
+        raise CheckpointError(
+            f"There is no file {path}",
+            expected="a checkpoint, for example best.pt in a run folder",
+            fix="Correct the path",
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
@@ -164,14 +167,14 @@ def _unreadable(path: Path) -> CheckpointError:
         return CheckpointError(
             f"{path} is truncated",
             expected="a whole torch archive",
-            found=f"{path.stat().st_size} bytes without the archive's end",
+            found=f"{path.stat().st_size} bytes without the end of the archive",
             fix="Copy or download the file again",
         )
     return CheckpointError(
         f"{path} can't be read safely",
         expected="tensors and plain values only",
         found="pickled Python objects, which could run code, or damaged contents",
-        fix="Save its state dict alone (torch.save(model.state_dict(), FILE)) and import that",
+        fix="Save only its state dict (torch.save(model.state_dict(), FILE)) and import that file",
     )
 
 
@@ -202,9 +205,14 @@ def _decode(content: dict[str, Any], path: Path) -> Checkpoint:
 
 
 def check_state(checkpoint: Checkpoint, name: str) -> None:
-    """Compare the tensors with those that the config and contract call for."""
+    """Check that the tensors are those that the configuration and contract require.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown or of another shape.
+        ConfigError: The anchors don't fit the network's feature maps.
+    """
     check_anchors(checkpoint.config, checkpoint.contract)
-    # Not build_model: drawing random weights on the meta device loads torch's compiler, for seconds.
+    # build_model would draw random weights; on the meta device that loads torch's compiler for seconds.
     with torch.device("meta"):
         wanted = SsdLite(checkpoint.config, checkpoint.contract).state_dict()
     missing = [key for key in wanted if key not in checkpoint.state]
@@ -231,12 +239,12 @@ def _some(names: list[str]) -> str:
 
 
 def _compact(state: dict[str, Tensor], *, half: bool = False) -> dict[str, Tensor]:
-    """float32, contiguous, on the CPU, and not sharing storage with anything larger."""
+    """Copy a state to contiguous float32 CPU tensors that share no storage with larger ones."""
 
     def dtype(tensor: Tensor) -> torch.dtype:
         if not tensor.is_floating_point():
             return tensor.dtype
-        # Only convolutions: the variances of batch norm leave float16's range.
+        # Only convolutions, because batch norm variances can exceed float16's range.
         return torch.float16 if half and tensor.ndim == 4 else torch.float32
 
     return {

@@ -1,6 +1,6 @@
-"""`ModelConfig`: the network of a detector as data, and the arithmetic that follows from it.
+"""Configuration of a detector's network, and the channels and sizes that follow from it.
 
-Nothing here imports torch, so that a dataset can be checked against a detector's anchors on any
+This module doesn't import torch, so that a dataset can be checked against a detector's anchors on any
 machine.
 """
 
@@ -16,11 +16,11 @@ HeadKind = Literal["separable", "pointwise"]
 
 
 class BatchNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Batch normalization after each convolution but the predictors.
+    """Batch normalization after each convolution except the predictors.
 
     Attributes:
-        epsilon: Added to the variance.
-        momentum: Share of the newest batch in the running statistics (torch's convention). SSDLite
+        epsilon: Constant that is added to the variance.
+        momentum: Weight of the newest batch in the running statistics (torch's convention). SSDLite
             is trained with small batches, so the default averages over about 30 of them.
     """
 
@@ -29,29 +29,29 @@ class BatchNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Extra(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One extra feature map: 1x1 to `squeeze` channels, depthwise 3x3 stride 2, 1x1 to `channels`."""
+    """Extra feature map: 1x1 to `squeeze` channels, depthwise 3x3 at stride 2, 1x1 to `channels`."""
 
     squeeze: int
     channels: int
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An SSDLite network; input size, anchors and labels are the `Contract`'s.
+    """Configuration of an SSDLite network. Input size, anchors and labels are in the `Contract`.
 
     Attributes:
-        backbone: The feature extractor.
-        width: Multiplies the backbone's channels, 0.35 to 1.4 in section 6 of arXiv:1801.04381.
-        channel_multiple: Channels are rounded to multiples of it: 8 as in the paper's code; 1 cuts
-            off the fraction, as checkpoints from some PyTorch projects have it.
-        padding: `same` is TensorFlow's (0 before, 1 after on even sizes at stride 2); `symmetric`
-            is PyTorch's (1 before, 1 after).
-        stride_8: Adds a head at stride 8 for small objects, on the expansion of block 6.
-        extras: Feature maps after the backbone's last one, each half the size of the one before.
-        extra_activation: What follows an extra's last 1x1: `relu6` as in TensorFlow's detectors, or
-            `none` (a linear bottleneck).
-        heads: One kind a level. `separable` is depthwise 3x3 then 1x1 (section 6.2 of the paper),
-            `pointwise` a bare 1x1.
-        batch_norm: None for a network whose batch norm is folded into its convolutions.
+        backbone: Feature extractor.
+        width: Multiplier of the backbone's channels, 0.35 to 1.4 in section 6 of arXiv:1801.04381.
+        channel_multiple: Channels are rounded to multiples of this number: 8 in the paper's code; 1
+            cuts off the fraction, as some PyTorch projects do.
+        padding: Zeros around a stride-2 convolution. `same`: 0 before and 1 after an even size, as in
+            TensorFlow. `symmetric`: 1 before and 1 after, as in PyTorch.
+        stride_8: Add a head at stride 8 for small objects, on the expansion of block 6.
+        extras: Feature maps after the backbone's last one, each half the size of the previous one.
+        extra_activation: Activation after an extra's last 1x1 convolution: `relu6` as in TensorFlow's
+            detectors, or `none` for a linear bottleneck.
+        heads: Kind of the head on each level. `separable` is depthwise 3x3, then 1x1 (section 6.2 of
+            the paper); `pointwise` is 1x1 alone.
+        batch_norm: Batch normalization; None if it is folded into the convolutions.
     """
 
     heads: tuple[HeadKind, ...]
@@ -73,30 +73,32 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
         if self.channel_multiple < 1:
             raise ConfigError(
-                "channel_multiple must be at least 1", found=f"{self.channel_multiple}"
+                "The setting 'channel_multiple' is too small",
+                expected="at least 1",
+                found=f"{self.channel_multiple}",
             )
         if len(self.heads) != self.levels:
             raise ConfigError(
                 "The heads don't fit the feature maps",
-                expected=f"{self.levels} heads, one a feature map",
+                expected=f"{self.levels} heads, one for each feature map",
                 found=f"{len(self.heads)} heads",
             )
 
     @property
     def levels(self) -> int:
-        """Number of feature maps that carry a head."""
+        """Number of feature maps with a head."""
         return 2 + int(self.stride_8) + len(self.extras)
 
     @property
     def first_stride(self) -> int:
-        """Input pixels per cell of the first head's feature map."""
+        """Stride of the first head's feature map, in input pixels per cell."""
         return 8 if self.stride_8 else 16
 
 
 def scaled_channels(channels: int, width: float, multiple: int = 8) -> int:
-    """Channels times width, rounded to a multiple and never more than 10% below the product.
+    """Multiply channels by a width and round to a multiple, at most 10% below the product.
 
-    With `multiple` 1 the fraction is cut off. Example: scaled_channels(24, 0.35) == 8.
+    If `multiple` is 1, the fraction is cut off. Example: scaled_channels(24, 0.35) == 8.
     """
     product = channels * width
     if multiple == 1:
@@ -106,17 +108,17 @@ def scaled_channels(channels: int, width: float, multiple: int = 8) -> int:
 
 
 def last_channels(width: float, multiple: int = 8) -> int:
-    """Channels of the backbone's last 1x1 convolution: 1280, growing only for widths above 1."""
+    """Channels of the backbone's last 1x1 convolution: 1280, and more for widths above 1."""
     return scaled_channels(1280, max(width, 1.0), multiple)
 
 
 def halved(size: int) -> int:
-    """A side after a 3x3 convolution of stride 2; both paddings round up."""
+    """Side of a feature map after a 3x3 convolution of stride 2; both paddings round up."""
     return (size + 1) // 2
 
 
 def feature_sizes(config: ModelConfig, width: int, height: int) -> tuple[tuple[int, int], ...]:
-    """(rows, columns) of each feature map that carries a head, for an input of width x height."""
+    """(rows, columns) of each feature map with a head, for an input of width x height pixels."""
     rows, columns = height, width
     stride = 1
     sizes: list[tuple[int, int]] = []

@@ -10,7 +10,7 @@ from edgessd.model.layers import ConvUnit
 
 
 class ExtraBlock(nn.Module):
-    """A coarser feature map: 1x1 → depthwise 3x3, stride 2 → 1x1.
+    """Extra feature map of half the size: 1x1 → depthwise 3x3 at stride 2 → 1x1.
 
     Shapes: (B, in_channels, H, W) → (B, extra.channels, ceil(H / 2), ceil(W / 2)).
     """
@@ -35,10 +35,12 @@ class ExtraBlock(nn.Module):
 
 
 class Predictor(nn.Module):
-    """One prediction for each anchor at each cell, `values` numbers wide.
+    """Predict `values` numbers for each anchor of each cell.
 
     "We replace all the regular convolutions with separable convolutions in SSD prediction layers."
-    A `pointwise` predictor leaves out the depthwise half.
+    A `pointwise` predictor has no depthwise convolution.
+
+    Shapes: (B, in_channels, H, W) → (B, H * W * anchors, values).
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Predictor(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """Box codes and class scores of one feature map with K anchors a cell.
+    """Predict box codes and class scores of one feature map with K anchors per cell.
 
     Shapes: (B, in_channels, H, W) → (B, H * W * K, 4) and (B, H * W * K, columns).
     """

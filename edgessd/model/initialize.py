@@ -1,4 +1,4 @@
-"""Weights of a network that has learned nothing yet."""
+"""Initialize the weights of a new network."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import nn
 from edgessd.core.contract import Scoring
 from edgessd.model.heads import Predictor
 
-# Share of anchors assumed to hold an object before training: scores start near what hard negative
-# mining will show them, and the first batches don't spend themselves on learning "mostly nothing".
+# Assumed fraction of anchors with an object. Initial scores near the ratio that hard negative mining
+# produces spare the first batches from learning that most anchors are background.
 FOREGROUND_PRIOR = 0.1
-SIGMOID_PRIOR = 0.01  # Without mining every anchor counts (section 4.1 of arXiv:1708.02002).
+SIGMOID_PRIOR = 0.01  # Without mining, every anchor counts (section 4.1 of arXiv:1708.02002).
 
 
 def initialize_fresh(model: nn.Module, scoring: Scoring) -> None:
-    """Kaiming-normal convolutions in the network, normal(0, 0.03) predictors, prior in their bias.
+    """Initialize convolutions by Kaiming-normal and predictors by normal(0, 0.03).
 
-    Batch norm starts as the identity. The predictors' deviation is that of TensorFlow's SSDLite
-    configurations.
+    The score predictors' bias encodes the prior. Batch norm keeps the identity. The predictors'
+    deviation is that of TensorFlow's SSDLite configurations.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

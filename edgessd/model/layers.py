@@ -1,4 +1,4 @@
-"""Convolution, batch norm, activation: the one building block of the network."""
+"""The network's building block: convolution, batch norm and activation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from edgessd.model.config import BatchNorm, ModelConfig
 
 
 class ConvUnit(nn.Module):
-    """Convolution → batch norm → ReLU6, any of the last two absent.
+    """Convolution → batch norm → ReLU6, where batch norm and ReLU6 are optional.
 
-    Without batch norm the convolution has a bias: that is the folded form, which exports, engines and
-    folded checkpoints use. The number of groups is 1, or the number of channels (depthwise).
+    Without batch norm the convolution has a bias. This is the folded form of exports, engines and folded
+    checkpoints. A depthwise convolution has as many groups as channels, any other has 1.
 
     Shapes: (B, in_channels, H, W) → (B, out_channels, ceil(H / stride), ceil(W / stride)).
     """
@@ -37,7 +37,7 @@ class ConvUnit(nn.Module):
             out_channels,
             kernel,
             stride=stride,
-            # At stride 1 SAME and symmetric padding agree.
+            # At stride 1, SAME and symmetric padding are equal.
             padding=0 if self.same_padding else kernel // 2,
             groups=in_channels if depthwise else 1,
             bias=norm is None,
@@ -53,12 +53,12 @@ class ConvUnit(nn.Module):
 
 
 def batch_norm(channels: int, config: BatchNorm) -> nn.BatchNorm2d:
-    """A batch norm layer with the config's epsilon and momentum."""
+    """Make a batch norm layer with the configuration's epsilon and momentum."""
     return nn.BatchNorm2d(channels, eps=config.epsilon, momentum=config.momentum)
 
 
 def pad_same(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
-    """Pad (B, C, H, W) with zeros as TensorFlow's SAME does; the odd one goes after.
+    """Pad (B, C, H, W) with zeros as TensorFlow's SAME does; an odd zero goes after the pixels.
 
     See "SAME" in https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2.
     """
@@ -69,7 +69,7 @@ def pad_same(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after one side of `size` pixels."""
+    """Number of zeros before and after a row or column of `size` pixels."""
     outputs = -(-size // stride)
     total = max((outputs - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2

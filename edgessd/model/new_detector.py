@@ -1,4 +1,4 @@
-"""The standard SSDLite detector for a new set of labels. Imports no torch."""
+"""Make the standard SSDLite detector for new labels. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from edgessd.model.config import (
 )
 
 MAX_LEVELS = 6
-# Squeeze and output channels of the extra feature maps at width 1.0. The paper's code and the
-# detectors trained with it agree on these.
+# Squeeze and output channels of the extra feature maps at width 1.0, as in the paper's code and the
+# detectors trained with it.
 _EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
 
 
@@ -37,25 +37,29 @@ def new_detector(
     stride_8: bool = False,
     first_anchors: Literal[3, 6] = 3,
 ) -> tuple[ModelConfig, Contract]:
-    """A network and the contract that goes with it.
+    """Make a network configuration and its contract.
 
-    Up to six feature maps, fewer where the input is so small that a map of one cell comes earlier.
-    Anchors follow section 2.2 of the SSD paper: one scale a level, evenly spaced from `min_scale` to
-    `max_scale`, ratios 1, 2, 1/2, 3, 1/3 and one larger square; three shapes on the first level.
+    The network has up to six feature maps, and fewer if the input is so small that a map has one cell
+    earlier. Anchors follow section 2.2 of the SSD paper: one scale per level, evenly spaced from
+    `min_scale` to `max_scale`, ratios 1, 2, 1/2, 3, 1/3 and one larger square; three shapes on the
+    first level.
 
     Args:
         labels: Names of the classes, without background.
-        width: Multiplies the channels of the backbone and of the extra feature maps.
+        width: Multiplier of the channels of the backbone and of the extra feature maps.
         input_size: (width, height) in pixels.
-        scoring: `softmax` adds a background column; `sigmoid` scores each class by itself.
-        resize: How images fill the input.
-        padding: Of the network's stride-2 convolutions.
-        min_scale: Side of the smallest square anchor as a fraction of the input. Lower it for small
-            objects: an object of 40 pixels in 640 wants about 0.08.
-        max_scale: Side of the square anchor on the last level.
-        scales: All levels' scales, instead of even spacing; one a level.
+        scoring: `softmax` adds a background column; `sigmoid` scores each class independently.
+        resize: `stretch` images to the input, or `letterbox` them.
+        padding: Padding of the stride-2 convolutions; see `ModelConfig`.
+        min_scale: Side of the smallest square anchor, a fraction of the input. Small objects need
+            small anchors: about 0.08 for an object of 40 pixels in 640.
+        max_scale: Side of the square anchor on the last level, a fraction of the input.
+        scales: Scale of each level, instead of even spacing.
         stride_8: Add a first head at stride 8, for small and crowded objects.
-        first_anchors: Anchors a cell on the first level: 3 as SSDLite has it, or 6 as elsewhere.
+        first_anchors: Anchors per cell on the first level: 3 as in SSDLite, or 6 as on other levels.
+
+    Raises:
+        ConfigError: The input is too small, or the scales don't fit the levels.
     """
     levels = _level_count(input_size, stride_8)
     extras = tuple(
@@ -94,7 +98,7 @@ def new_detector(
 
 
 def evenly_spaced(first: float, last: float, count: int) -> list[float]:
-    """`count` anchor scales from `first` to `last`, both included (equation 4 of the SSD paper)."""
+    """Evenly spaced anchor scales from `first` to `last` (equation 4 of the SSD paper)."""
     if count == 1:
         return [first]
     return [first + (last - first) * index / (count - 1) for index in range(count)]

@@ -1,4 +1,4 @@
-"""Detect with a torch network: images in, `Detections` out, through core's own functions."""
+"""Detect objects with a torch network, by core's preprocessing and decoding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from edgessd.core.boxes import FloatArray
@@ -15,16 +14,20 @@ from edgessd.core.contract import Contract, Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.network_tensors import INPUT, output_specs
-from edgessd.core.preprocess import ImageTransform, preprocess_image
+from edgessd.core.preprocess import ImageTransform, Pixels, preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.model.batch_norm import fold_batch_norm
 from edgessd.model.checkpoint import Checkpoint, load_model
 
-ImageArray = NDArray[np.uint8]
-
 
 class RawOutputs(NamedTuple):
-    """Raw outputs of a batch: box_codes (B, N, 4), class_scores (B, N, C), one transform an image."""
+    """Raw outputs of a batch of B images.
+
+    Attributes:
+        box_codes: (B, N, 4) float32.
+        class_scores: (B, N, C) float32, before the activation.
+        transforms: Image transform of each image.
+    """
 
     box_codes: FloatArray
     class_scores: FloatArray
@@ -32,25 +35,25 @@ class RawOutputs(NamedTuple):
 
 
 class BatchPredictor:
-    """Runs any torch network of one contract on batches of images.
+    """Run torch networks of one contract on batches of images.
 
     Args:
         contract: Contract of the networks.
-        nms: Suppression settings other than the contract's.
+        nms: Suppression settings; the contract's if absent.
     """
 
     def __init__(self, contract: Contract, *, nms: Nms | None = None) -> None:
         self.contract = contract
         size = contract.preprocess
-        # NHWC values seen as (B, 3, H, W) are channels_last, the layout in which convolutions are
-        # fastest, so the image is never transposed.
+        # An NHWC array viewed as (B, 3, H, W) is in channels_last memory, the fastest layout for
+        # convolutions, so the image is never transposed.
         self._input = TensorSpec(
             name=INPUT, shape=(1, size.height, size.width, 3), dtype="float32", layout="NHWC"
         )
         self._postprocess = Postprocessor(contract, *output_specs(contract), nms=nms)
 
-    def detect(self, network: nn.Module, images: Sequence[ImageArray]) -> list[Detections]:
-        """Detect in BGR images (H, W, 3) uint8 of any size with one pass through the network."""
+    def detect(self, network: nn.Module, images: Sequence[Pixels]) -> list[Detections]:
+        """Detect objects in BGR images, (H, W, 3) uint8 of any size, in one pass."""
         raw = self.raw(network, images)
         return [
             self._postprocess(codes[None], scores[None], transform)
@@ -58,12 +61,12 @@ class BatchPredictor:
         ]
 
     @torch.inference_mode()
-    def raw(self, network: nn.Module, images: Sequence[ImageArray]) -> RawOutputs:
+    def raw(self, network: nn.Module, images: Sequence[Pixels]) -> RawOutputs:
         """Compute raw outputs, before activation, decoding and suppression.
 
         Args:
-            network: In evaluation mode, on any device.
-            images: BGR (H, W, 3) uint8 of any size.
+            network: Network in evaluation mode, on any device.
+            images: BGR images, (H, W, 3) uint8 of any size.
         """
         inputs = [
             preprocess_image(image, self.contract.preprocess, self._input) for image in images
@@ -80,12 +83,12 @@ class BatchPredictor:
 
 
 class CheckpointPredictor:
-    """Runs a float network on the CPU with batch norm folded.
+    """Run a checkpoint's float network on the CPU with batch norm folded.
 
     Args:
         checkpoint: The detector.
-        nms: Suppression settings other than the contract's.
-        threads: Threads for torch; None leaves torch's setting alone. It is a setting of the process.
+        nms: Suppression settings; the contract's if absent.
+        threads: CPU threads of torch in this process; None keeps the current number.
 
     Example:
         predictor = CheckpointPredictor(load_checkpoint(Path("best.pt")))
@@ -105,6 +108,6 @@ class CheckpointPredictor:
     def contract(self) -> Contract:
         return self._batches.contract
 
-    def __call__(self, image: ImageArray) -> Detections:
-        """Detect in one BGR image (H, W, 3) uint8 of any size."""
+    def __call__(self, image: Pixels) -> Detections:
+        """Detect objects in one BGR image, (H, W, 3) uint8 of any size."""
         return self._batches.detect(self._network, [image])[0]

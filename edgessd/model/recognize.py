@@ -1,4 +1,4 @@
-"""What a file from another project is, and the command that brings it in."""
+"""Recognize a file of another project and name the command that imports it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Recognized(NamedTuple):
-    """What was found, and the next thing to do."""
+    """Kind of a file, and the next step for the user."""
 
     found: str
     fix: str
@@ -24,7 +24,7 @@ _BY_SUFFIX = {
 
 
 def recognize_file(content: Any, path: Path) -> Recognized:
-    """Recognise loaded contents, or by path alone when there are none (`content` None)."""
+    """Recognize a file by its contents, or by its path alone if `content` is None."""
     if path.is_dir():
         if (path / "graph.json").is_file():
             return Recognized(
@@ -40,7 +40,7 @@ def recognize_file(content: Any, path: Path) -> Recognized:
     return _BY_SUFFIX.get(
         path.suffix.lower(),
         Recognized(
-            f"{path.stat().st_size} bytes that aren't torch's",
+            f"{path.stat().st_size} bytes in no format of torch",
             "Give a file written by edgessd train or edgessd import",
         ),
     )
@@ -61,5 +61,5 @@ def _by_keys(content: dict[Any, Any], path: Path) -> Recognized:
     shown = ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
     return Recognized(
         f"a dictionary with {shown or 'nothing in it'}",
-        "See edgessd import --help for the layouts that come in",
+        "edgessd import --help lists the layouts that can be imported",
     )

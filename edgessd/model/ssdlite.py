@@ -1,4 +1,4 @@
-"""SSDLite: backbone → extra feature maps → one prediction head a map."""
+"""The SSDLite network: backbone → extra feature maps → a prediction head on each map."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edgessd.model.initialize import initialize_fresh
 
 
 class SsdLite(nn.Module):
-    """The network of an SSDLite detector; it neither preprocesses nor decodes.
+    """The network of an SSDLite detector, without preprocessing and decoding.
 
-    forward: image (B, 3, H, W) float32, normalised by `contract.preprocess`, to
+    forward: image (B, 3, H, W) float32, normalized by `contract.preprocess`, to
 
-    - box_codes (B, N, 4): raw (tx, ty, tw, th) of `contract.box_code`;
-    - class_scores (B, N, C): before their activation, column 0 the background where there is one;
+    - box_codes (B, N, 4): raw (tx, ty, tw, th) in the encoding `contract.box_code`;
+    - class_scores (B, N, C): scores before the activation; column 0 is the background if there is one.
 
-    with anchors in the order of `contract.anchors`.
+    The N anchors are in the order of `contract.anchors`.
     """
 
     def __init__(self, config: ModelConfig, contract: Contract) -> None:
@@ -52,7 +52,7 @@ class SsdLite(nn.Module):
         return torch.cat(box_codes, dim=1), torch.cat(class_scores, dim=1)
 
     def train(self, mode: bool = True) -> SsdLite:
-        """Set training mode; a backbone with frozen batch norm keeps its statistics."""
+        """Set training mode; a frozen batch norm stays in evaluation mode."""
         super().train(mode)
         if self.backbone_norm_frozen:
             for module in self.backbone.modules():
@@ -61,10 +61,10 @@ class SsdLite(nn.Module):
         return self
 
     def freeze_backbone_norm(self) -> None:
-        """Make the backbone's batch norm a fixed affine map, in training too.
+        """Make the backbone's batch norm a fixed affine map, in training as well.
 
-        For datasets so small or batches so few that batch statistics are worse than the ones that
-        came with the weights. The affine parameters stop learning as well.
+        It suits small datasets and small batches, whose statistics are worse than those that came
+        with the weights. The affine parameters stop learning too.
         """
         self.backbone_norm_frozen = True
         for module in self.backbone.modules():
@@ -74,10 +74,10 @@ class SsdLite(nn.Module):
 
 
 def build_model(config: ModelConfig, contract: Contract) -> SsdLite:
-    """A freshly initialised network for a contract.
+    """Make a newly initialized network for a contract.
 
     Raises:
-        ConfigError: The contract's anchors don't stand on the network's feature maps.
+        ConfigError: The contract's anchors don't fit the network's feature maps.
     """
     check_anchors(config, contract)
     model = SsdLite(config, contract)
@@ -86,7 +86,7 @@ def build_model(config: ModelConfig, contract: Contract) -> SsdLite:
 
 
 def check_anchors(config: ModelConfig, contract: Contract) -> None:
-    """Refuse a contract whose anchors don't stand on the network's feature maps.
+    """Check that a contract's anchors have the grids of the network's feature maps.
 
     Raises:
         ConfigError: The grids differ.
@@ -95,7 +95,7 @@ def check_anchors(config: ModelConfig, contract: Contract) -> None:
     found = tuple((level.rows, level.columns) for level in contract.anchors.levels)
     if expected != found:
         raise ConfigError(
-            "The anchors don't stand on the network's feature maps",
+            "The anchors don't fit the network's feature maps",
             expected=f"grids (rows, columns) {expected}",
             found=str(found),
             fix="Make both with edgessd.model.new_detector.new_detector",
@@ -103,5 +103,5 @@ def check_anchors(config: ModelConfig, contract: Contract) -> None:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Number of learned values."""
+    """Number of learnable values."""
     return sum(parameter.numel() for parameter in model.parameters())

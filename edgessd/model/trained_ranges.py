@@ -1,4 +1,4 @@
-"""Activation ranges that a training learned together with the weights, as a checkpoint carries them."""
+"""Activation ranges from quantization-aware training, as a checkpoint stores them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from edgessd.core.errors import ConfigError
 
 
 class TrainedRanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What quantization-aware training adds to a checkpoint.
+    """Activation ranges that were learned together with a checkpoint's weights.
 
     Attributes:
-        schemes: Quantization schemes that it trained for.
-        ranges: (low, high) by the name that the tensor's scale has in the quantized graph; low <= 0 <=
-            high.
-        calibration: The images behind the ranges that the training started from.
-        audit: Whether they were fit for it. It says nothing of saturation: what the learned ranges cut
-            is what training found best to cut.
+        schemes: Quantization schemes of the training.
+        ranges: (low, high) by the name of the tensor's scale in the quantized graph; low <= 0 <= high.
+        calibration: Record of the calibration images of the initial ranges.
+        audit: Audit of these images. It holds no saturation, because training chose the values that
+            the ranges cut off.
     """
 
     schemes: tuple[str, ...]
@@ -28,9 +27,13 @@ class TrainedRanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         if not self.schemes or not self.ranges:
-            raise ConfigError("Trained ranges are empty", expected="a scheme and a range at least")
+            raise ConfigError(
+                "The trained ranges are empty",
+                expected="at least one scheme and one range",
+                found=f"{len(self.schemes)} schemes and {len(self.ranges)} ranges",
+            )
         for name, (low, high) in self.ranges.items():
-            # Written so that a NaN is refused too.
+            # This form of the comparison refuses NaN too.
             if not -float("inf") < low <= 0 <= high < float("inf"):
                 raise ConfigError(
                     f"The trained range of {name!r} isn't usable",

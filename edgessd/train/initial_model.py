@@ -15,7 +15,7 @@ from edgessd.core.errors import CheckpointError
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.checkpoint import FORMAT, load_checkpoint, read_torch_file
 from edgessd.model.config import BatchNorm
-from edgessd.model.importers.imagenet import initialize_backbone
+from edgessd.model.importers.initialize_backbone import initialize_backbone
 from edgessd.model.ssdlite import SsdLite, build_model
 from edgessd.train.config import ModelSettings
 from edgessd.train.fit_anchors import detector_of, fit_anchors

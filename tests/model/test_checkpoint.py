@@ -134,14 +134,6 @@ def test_truncated_checkpoint_is_refused(
         load_checkpoint(path)
 
 
-def test_onnx_and_tflite_are_called_by_name(tmp_path: Path) -> None:
-    for suffix, name in ((".onnx", "an ONNX graph"), (".tflite", "a TFLite model")):
-        path = tmp_path / f"model{suffix}"
-        path.write_bytes(b"\x08\x08 something")
-        with pytest.raises(CheckpointError, match=name):
-            load_checkpoint(path)
-
-
 def test_contradictory_contents_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     state = dict(checkpoint.state)

@@ -19,15 +19,15 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-# Blocks whose expansion, still at the stride before their own, carries a head: "the first layer of
-# SSDLite is attached to the expansion of layer 15" (section 6.2, counting the stem and Conv_1 of
-# table 2 as layers), which is block 13 when the first bottleneck is block 0.
+# Blocks with a head on their expansion, which comes before their stride: "the first layer of SSDLite
+# is attached to the expansion of layer 15" (section 6.2, counting the stem and Conv_1 of table 2 as
+# layers). That is block 13 if the first bottleneck is block 0.
 STRIDE_8_BLOCK = 6
 STRIDE_16_BLOCK = 13
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion → depthwise 3x3 → linear 1x1 projection, plus a skip where shapes agree.
+    """1x1 expansion → depthwise 3x3 → linear 1x1 projection, plus a skip if the shapes are equal.
 
     Section 3.3 and figure 3 of the paper. Block 0 has expansion 1 and therefore no `expand`.
     """
@@ -57,7 +57,7 @@ class InvertedResidual(nn.Module):
         return self.narrow(self.expand(x), x)
 
     def narrow(self, expanded: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """What follows the expansion: expanded (B, t * C, H, W), the block's input x (B, C, H, W)."""
+        """Compute the block's output from expanded (B, t * C, H, W) and the block's input (B, C, H, W)."""
         projected: torch.Tensor = self.project(self.depthwise(expanded))
         return x + projected if self.has_skip else projected
 
@@ -65,9 +65,13 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """The network of table 2 without its classifier.
 
-    forward: (B, 3, H, W) → feature maps from fine to coarse: with `stride_8` the expansion of block 6
-    (B, 192, H/8, W/8); the expansion of block 13 (B, 576, H/16, W/16); the last 1x1 convolution
-    (B, 1280, H/32, W/32); channels at width 1.0, sizes rounded up.
+    forward: image (B, 3, H, W) to feature maps, from fine to coarse:
+
+    - with `stride_8`, the expansion of block 6 (B, 192, H/8, W/8);
+    - the expansion of block 13 (B, 576, H/16, W/16);
+    - the last 1x1 convolution (B, 1280, H/32, W/32).
+
+    Channels are those of width 1.0; sizes are rounded up.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -85,9 +89,9 @@ class MobileNetV2(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         last = last_channels(config.width, multiple)
         self.last = ConvUnit(channels, last, kernel=1, config=config)
-        taps = ((STRIDE_8_BLOCK,) if config.stride_8 else ()) + (STRIDE_16_BLOCK,)
-        self.tapped_blocks = frozenset(taps)
-        self.out_channels = (*(blocks[tap].hidden_channels for tap in taps), last)
+        sources = ((STRIDE_8_BLOCK,) if config.stride_8 else ()) + (STRIDE_16_BLOCK,)
+        self.source_blocks = frozenset(sources)
+        self.out_channels = (*(blocks[source].hidden_channels for source in sources), last)
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         features = []
@@ -95,7 +99,7 @@ class MobileNetV2(nn.Module):
         for index, block in enumerate(self.blocks):
             assert isinstance(block, InvertedResidual)
             expanded = block.expand(x)
-            if index in self.tapped_blocks:
+            if index in self.source_blocks:
                 features.append(expanded)
             x = block.narrow(expanded, x)
         features.append(self.last(x))
@@ -103,19 +107,19 @@ class MobileNetV2(nn.Module):
 
 
 def widths_that_fit(shapes: dict[str, tuple[int, ...]]) -> tuple[float, int] | None:
-    """The (width, channel_multiple) whose stem and blocks have the given output channels.
+    """Find the (width, channel_multiple) that gives the stem and the blocks their output channels.
 
     Args:
-        shapes: Weight shapes by this module's names: `stem.conv.weight`,
-            `blocks.<i>.project.conv.weight` for all 17 blocks.
+        shapes: Weight shapes by this module's names: `stem.conv.weight` and, for all 17 blocks,
+            `blocks.<i>.project.conv.weight`.
 
     Returns:
-        None if no usual width fits.
+        None if no width from 0.1 to 2 fits.
     """
     wanted = [shapes["stem.conv.weight"][0]]
     blocks = sum(repeats for _, _, repeats, _ in STAGES)
     wanted += [shapes[f"blocks.{index}.project.conv.weight"][0] for index in range(blocks)]
-    # The usual widths first: several widths may round to the same channels.
+    # The usual widths come first, because several widths may round to the same channels.
     usual = (1.0, 0.35, 0.5, 0.75, 1.3, 1.4)
     every = [hundredth / 100 for hundredth in range(10, 201)]
     for multiple in (8, 1):

@@ -30,17 +30,17 @@ State = dict[str, torch.Tensor]
 
 
 def import_folded(directory: Path) -> Checkpoint:
-    """The detector of a folder as a checkpoint without batch norm.
+    """Make a checkpoint without batch norm from a folder with graph.json and weights.npz.
 
     Raises:
-        CheckpointError: A file is missing or damaged, a layer has another shape than graph.json says,
-            or the graph isn't an SSDLite on MobileNetV2.
+        CheckpointError: A file is missing or damaged, a layer's shape differs from graph.json, or the
+            graph isn't MobileNetV2-SSDLite.
     """
     directory = Path(directory)
     graph, weights = read_folded(directory)
     if graph.anchors is None or not graph.feature_maps or not graph.classes:
         raise CheckpointError(
-            f"{directory} is no detector",
+            f"{directory} doesn't hold a detector",
             expected="classes, feature_maps and anchors in graph.json",
             found="a backbone alone",
             fix=f"Start training from it: edgessd train --weights {directory}",
@@ -53,7 +53,11 @@ def import_folded(directory: Path) -> Checkpoint:
         model = build_model(config, contract)
         _require_same_layers(model, graph, names)
     except ConfigError as error:
-        raise CheckpointError(f"{directory} isn't an SSDLite detector", found=str(error)) from error
+        raise CheckpointError(
+            f"{directory} isn't an SSDLite detector that edgessd knows",
+            found=str(error),
+            fix="Train a new detector with edgessd train",
+        ) from error
     return Checkpoint(
         config=config,
         contract=contract,
@@ -86,12 +90,14 @@ def _require_layers(graph: FoldedGraph, names: dict[str, str], directory: Path) 
             expected=f"{len(wanted)} layers",
             found=f"missing: {', '.join(sorted(wanted - found)[:3]) or 'none'}; "
             f"unknown: {', '.join(sorted(found - wanted)[:3]) or 'none'}",
+            fix="Train a new detector with edgessd train",
         )
     if [feature.name for feature in graph.feature_maps[:2]] != ["conv_13/expand", "Conv_1"]:
         raise CheckpointError(
-            f"{directory} takes its predictions from other feature maps",
+            f"{directory} has its heads on other feature maps than MobileNetV2-SSDLite",
             expected="conv_13/expand and Conv_1 first",
             found=", ".join(feature.name for feature in graph.feature_maps[:2]),
+            fix="Train a new detector with edgessd train",
         )
 
 
@@ -141,7 +147,7 @@ def _contract(graph: FoldedGraph, anchors: Anchors) -> Contract:
 
 
 def _anchor_level(feature: FeatureMap, anchors: Anchors, index: int) -> AnchorLevel:
-    """Order in graph.json: min; sqrt(min max) where max is given; wide and tall of each ratio."""
+    """Make one level; shapes are min, sqrt(min * max) if max is given, wide and tall of each ratio."""
     low, high = anchors.min[index], anchors.max[index]
     sides = [(low, low)]
     if high is not None:
@@ -151,7 +157,7 @@ def _anchor_level(feature: FeatureMap, anchors: Anchors, index: int) -> AnchorLe
     if len(sides) != feature.anchors:
         raise ConfigError(
             f"graph.json contradicts itself about {feature.name}",
-            expected=f"{feature.anchors} anchors a cell",
+            expected=f"{feature.anchors} anchors per cell",
             found=f"{len(sides)} from its sides and ratios",
         )
     size = anchors.image_size
@@ -164,7 +170,7 @@ def _anchor_level(feature: FeatureMap, anchors: Anchors, index: int) -> AnchorLe
 
 
 def _require_same_layers(model: SsdLite, graph: FoldedGraph, names: dict[str, str]) -> None:
-    """Stride and activation of every layer, which weights alone don't show."""
+    """Check the stride and activation of each layer, which the weights alone don't show."""
     layers = {layer.name: layer for layer in graph.layers}
     for ours, theirs in names.items():
         module = model.get_submodule(ours)
@@ -175,7 +181,7 @@ def _require_same_layers(model: SsdLite, graph: FoldedGraph, names: dict[str, st
         found = layers[theirs]
         if (found.stride, found.activation) != (stride, activation):
             raise ConfigError(
-                f"The layer {theirs} is another one",
+                f"The layer {theirs} has another stride or activation",
                 expected=f"stride {stride}, activation {activation}",
                 found=f"stride {found.stride}, activation {found.activation}",
             )

@@ -1,9 +1,9 @@
-"""graph.json and weights.npz: a network whose batch norm is folded, as others hand it over.
+"""Read graph.json and weights.npz: a network with folded batch norm from another project.
 
-graph.json lists layers by the names of the Caffe implementation of MobileNetV2-SSDLite (`Conv`,
-`conv_<block>/expand`, `layer_19_2_2`, `Conv_1_mbox_loc`), the preprocessing, and for a detector
-feature maps, anchors and classes; weights.npz has `<layer>/weight` (out, in / groups, k, k) and
-`<layer>/bias` (out,) float32.
+graph.json describes the preprocessing and lists layers by the names of the Caffe implementation of
+MobileNetV2-SSDLite (`Conv`, `conv_<block>/expand`, `layer_19_2_2`, `Conv_1_mbox_loc`). For a detector it
+also lists feature maps, anchors and classes. weights.npz holds float32 arrays: `<layer>/weight`
+(out, in / groups, k, k) and `<layer>/bias` (out,).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """How images are fed; size is (width, height)."""
+    """Preprocessing of the images; size is (width, height) in pixels."""
 
     size: tuple[int, int]
     color: Literal["RGB", "BGR"]
@@ -50,7 +50,13 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeatureMap(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer that carries a head, its cells along each side, its anchors a cell."""
+    """Feature map with a head.
+
+    Attributes:
+        name: Name of its layer.
+        size: Cells along each side.
+        anchors: Anchors per cell.
+    """
 
     name: str
     size: int
@@ -58,7 +64,14 @@ class FeatureMap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Anchors(msgspec.Struct, frozen=True, kw_only=True):
-    """Sides in pixels of the input; `max` None leaves out the larger square of a level."""
+    """Anchors of all levels.
+
+    Attributes:
+        min: Side of each level's smaller square, in pixels of the input.
+        max: Side that gives each level's larger square, sqrt(min * max); None for no larger square.
+        ratios: Aspect ratios of each level.
+        image_size: Side of the input in pixels.
+    """
 
     min: tuple[float, ...]
     max: tuple[float | None, ...]
@@ -67,7 +80,7 @@ class Anchors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoldedGraph(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of graph.json that a backbone has too, and those only a detector has."""
+    """Contents of graph.json; everything after `layers` belongs to detectors alone."""
 
     input: Input
     padding: str
@@ -80,9 +93,17 @@ class FoldedGraph(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def preprocess(self) -> Preprocess:
-        """Raises ConfigError where images are fed in a way that the contract can't say."""
+        """Preprocessing for the contract.
+
+        Raises:
+            ConfigError: Images aren't stretched to the input.
+        """
         if not self.input.resize.startswith("stretch"):
-            raise ConfigError("Images are fitted in an unknown way", found=self.input.resize)
+            raise ConfigError(
+                "Images are resized in an unknown way",
+                expected="stretch",
+                found=self.input.resize,
+            )
         width, height = self.input.size
         return Preprocess(
             width=width,
@@ -94,7 +115,7 @@ class FoldedGraph(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def padding_kind(self) -> Literal["same", "symmetric"]:
-        """The words of `padding` as the network's option."""
+        """Padding as an option of `ModelConfig`, from the words in `padding`."""
         if "SAME" in self.padding:
             return "same"
         if "symmetric" in self.padding:
@@ -105,19 +126,19 @@ class FoldedGraph(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def variances(self) -> BoxCode:
-        """The four numbers after "variances" in `box_code`."""
+        """Box code, from the four numbers after "variances" in `box_code`."""
         found = re.search(r"variances ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+)", self.box_code)
         if found is None or found[1] != found[2] or found[3] != found[4]:
             raise ConfigError(
                 "The box code is unknown",
-                expected="variances c c s s, one for the centre and one for the size",
+                expected="variances c c s s, c for the center and s for the size",
                 found=self.box_code or "nothing",
             )
         return BoxCode(centre_variance=float(found[1]), size_variance=float(found[3]))
 
     @property
     def scoring(self) -> Scoring:
-        """The words of `class_scores`, and whether the first class is the background."""
+        """Scoring, from the words in `class_scores` and the name of the first class."""
         named = [word for word in ("sigmoid", "softmax") if word in self.class_scores]
         if len(named) != 1 or not self.classes:
             raise ConfigError(
@@ -130,19 +151,26 @@ class FoldedGraph(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_folded(directory: Path) -> tuple[FoldedGraph, dict[str, np.ndarray]]:
-    """graph.json and weights.npz, each tensor checked against its layer."""
+    """Read graph.json and weights.npz, and check each array against its layer.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or an array doesn't fit its layer.
+    """
     for name in ("graph.json", "weights.npz"):
         if not (directory / name).is_file():
             raise CheckpointError(
                 f"{directory} isn't a folded network",
                 expected="a folder with graph.json and weights.npz",
                 found=f"no {name}",
+                fix="Name the folder that holds both files",
             )
     try:
         graph = msgspec.json.decode((directory / "graph.json").read_bytes(), type=FoldedGraph)
     except msgspec.MsgspecError as error:
         raise CheckpointError(
-            f"{directory / 'graph.json'} can't be read", found=str(error)
+            f"{directory / 'graph.json'} can't be read",
+            found=str(error),
+            fix="Copy the file again",
         ) from error
     try:
         with np.load(directory / "weights.npz", allow_pickle=False) as archive:
@@ -161,7 +189,7 @@ def read_folded(directory: Path) -> tuple[FoldedGraph, dict[str, np.ndarray]]:
 
 
 def backbone_layer_names() -> dict[str, str]:
-    """ConvUnit path inside our MobileNetV2 → layer name in graph.json."""
+    """Layer names in graph.json, by the path of the ConvUnit in our MobileNetV2."""
     names = {"stem": "Conv", "last": "Conv_1"}
     for index in range(sum(repeats for _, _, repeats, _ in STAGES)):
         theirs = f"conv_{index}" if index else "conv"
@@ -173,11 +201,16 @@ def backbone_layer_names() -> dict[str, str]:
 def require_array(
     weights: dict[str, np.ndarray], name: str, shape: tuple[int, ...], directory: Path
 ) -> None:
-    """Raise `CheckpointError` unless the array is there, float32, in that shape."""
+    """Check that an array exists, is float32 and has this shape.
+
+    Raises:
+        CheckpointError: It doesn't.
+    """
     found = weights.get(name)
     if found is None or found.shape != shape or found.dtype != np.float32:
         raise CheckpointError(
             f"{directory / 'weights.npz'} doesn't fit its network",
             expected=f"{name} as float32 {shape}",
             found="no such array" if found is None else f"{found.dtype} {found.shape}",
+            fix="Copy both files again",
         )

@@ -1,4 +1,4 @@
-"""Take convolution-and-norm pairs out of another project's state dict under our names."""
+"""Read pairs of convolution and batch norm from another project's state dict."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ State = dict[str, Tensor]
 
 
 class Unit(NamedTuple):
-    """Where another project keeps one convolution and the batch norm after it."""
+    """Another project's names of a convolution and of the batch norm after it."""
 
     conv: str
     norm: str
 
 
 def take_units(source: Mapping[str, Tensor], units: Mapping[str, Unit], path: Path) -> State:
-    """The state of ConvUnits with batch norm.
+    """Read the state of ConvUnits with batch norm.
 
-    A convolution's bias before batch norm shifts nothing but the mean, so it goes into the running
-    mean and the convolution stays without bias.
+    A convolution's bias before batch norm only shifts the mean, so it is subtracted from the running
+    mean, and the convolution has no bias.
 
     Args:
-        source: The other project's state dict.
-        units: Our ConvUnit's path → theirs.
-        path: Named in errors.
+        source: State dict of the other project.
+        units: The other project's names by the path of our ConvUnit.
+        path: File of the state dict, for errors.
 
     Raises:
         CheckpointError: A tensor is missing.
@@ -47,16 +47,23 @@ def take_units(source: Mapping[str, Tensor], units: Mapping[str, Unit], path: Pa
 
 
 def take(source: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    """One tensor, or a refusal that names it."""
+    """Return one tensor.
+
+    Raises:
+        CheckpointError: The tensor is missing.
+    """
     if name not in source:
         raise CheckpointError(
-            f"{path} is incomplete", expected=f"a tensor {name}", found=f"{len(source)} others"
+            f"{path} is incomplete",
+            expected=f"a tensor {name}",
+            found=f"{len(source)} other tensors",
+            fix="Save or download the file again",
         )
     return source[name]
 
 
 def used_names(units: Iterable[Unit]) -> set[str]:
-    """Every name that `take_units` may read."""
+    """All names that `take_units` may read."""
     leaves = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     return {
         f"{prefix}.{leaf}" for unit in units for prefix in (unit.conv, unit.norm) for leaf in leaves
@@ -64,5 +71,5 @@ def used_names(units: Iterable[Unit]) -> set[str]:
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Name → shape."""
+    """Shapes of the tensors, by name."""
     return {name: tuple(tensor.shape) for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Make a first convolution see images in another normalisation than it was trained with."""
+"""Adapt a network's first convolution to another normalization of the images."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from edgessd.core.contract import Preprocess
 def adapt_first_conv(
     weight: Tensor, *, trained: Preprocess, wanted: Preprocess
 ) -> tuple[Tensor, Tensor]:
-    """Rewrite a convolution trained on one normalisation for another.
+    """Rewrite a convolution that was trained with one normalization for another.
 
-    With x the wanted input of a pixel, the trained input is x * s + o per channel, where
-    s = wanted.std / trained.std and o = (wanted.mean - trained.mean) / trained.std.
+    If x is the input of a pixel in the wanted normalization, its input in the trained one is x * s + o
+    per channel, where s = wanted.std / trained.std and o = (wanted.mean - trained.mean) / trained.std.
 
-    Exact but for the border: padding zeros stand for the mean colour, which is another one.
+    The result is exact except at the border, because zeros of the padding stand for the mean color,
+    which differs.
 
     Args:
         weight: (out, 3, k, k).
-        trained: Normalisation that the weights were made with.
-        wanted: Normalisation of the images to come.
+        trained: Normalization that the weights were trained with.
+        wanted: Normalization of the new images.
 
     Returns:
-        The new weight (out, 3, k, k), and (out,) to add to the convolution's output.
+        The new weight (out, 3, k, k), and an offset (out,) to add to the convolution's output.
     """
     adapted = weight.double()
     scale = torch.tensor(wanted.std).double() / torch.tensor(trained.std).double()
@@ -40,7 +41,7 @@ def adapt_first_conv(
 def _swap_colors(
     weight: Tensor, trained: Preprocess, wanted: Preprocess
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Weight, scale and offset in the wanted channel order."""
+    """Bring weight, scale and offset into the wanted channel order."""
     mean = torch.tensor(trained.mean).double().flip(0)
     std = torch.tensor(trained.std).double().flip(0)
     scale = torch.tensor(wanted.std).double() / std

@@ -1,4 +1,4 @@
-"""Fetch a published weights file once, whole, and only if its sha256 is the pinned one."""
+"""Download a published weights file once, and check its sha256."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from edgessd.core.files import cache_directory, replacing, sha256_of
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFile:
-    """A file that others publish, pinned to its bytes."""
+    """A file on the internet.
+
+    Attributes:
+        url: Address of the file.
+        sha256: Expected sha256 of its bytes.
+        size: Expected size in bytes.
+    """
 
     url: str
     sha256: str
@@ -25,8 +31,8 @@ class PublishedFile:
         return self.url.rsplit("/", 1)[-1]
 
 
-# Size and sha256 as OpenVINO's Open Model Zoo pins the file in
-# models/public/mobilenet-v2-pytorch/model.yml; its first 8 digits are in the publisher's own name.
+# Size and sha256 are those in OpenVINO's Open Model Zoo (models/public/mobilenet-v2-pytorch/model.yml).
+# The publisher's file name has the first 8 digits of the sha256.
 MOBILENET_V2_IMAGENET = PublishedFile(
     url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
     sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
@@ -35,10 +41,10 @@ MOBILENET_V2_IMAGENET = PublishedFile(
 
 
 def fetch(file: PublishedFile, *, timeout: float = 30.0) -> Path:
-    """The file's path in the cache, downloaded if it isn't there.
+    """Return the file's path in the cache; download it if it isn't there.
 
     Raises:
-        CheckpointError: It can't be downloaded, or its bytes aren't the pinned ones.
+        CheckpointError: The download fails, or the file has another sha256.
     """
     cached = cache_directory() / file.name
     if cached.is_file() and sha256_of(cached) == file.sha256:
@@ -65,5 +71,5 @@ def _download(file: PublishedFile, path: Path, timeout: float) -> None:
             f"{file.name} isn't the file that was published",
             expected=f"{file.size} bytes with sha256 {file.sha256}",
             found=f"{path.stat().st_size} bytes with sha256 {found}",
-            fix="Try again: a proxy or a broken connection may have changed it",
+            fix="Try again; a proxy or a broken connection may have changed the file",
         )

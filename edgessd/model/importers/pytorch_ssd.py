@@ -1,7 +1,7 @@
 """Import mb2-ssd-lite of qfgaohao/pytorch-ssd, the layout that jetson-inference's training saves.
 
-The file is a state dict and nothing else: input size, preprocessing, priors and variances are
-constants of that project's code, and the labels lie in a text file beside it.
+The file holds only a state dict. Input size, preprocessing, priors and variances are constants in that
+project's code, and the labels are in a text file beside it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from edgessd.model.config import BatchNorm, Extra, HeadKind, ModelConfig
 from edgessd.model.importers.layout import State, Unit, shapes_of, take, take_units
 
 INPUT_SIZE = 300
-# Cells, input pixels between neighbouring centres, smallest and largest side of each level. The
-# distance isn't 300 / cells: the first level's 19 cells are 16 pixels apart.
+# Cells, input pixels between the centers of neighboring cells, smallest and largest side of each level.
+# The distance isn't 300 / cells: the first level's 19 cells are 16 pixels apart.
 PRIOR_LEVELS = (
     (19, 16, 60, 105),
     (10, 32, 105, 150),
@@ -37,15 +37,15 @@ _BLOCKS = sum(repeats for _, _, repeats, _ in STAGES)
 
 
 def import_pytorch_ssd(path: Path, labels: Sequence[str]) -> Checkpoint:
-    """The detector of a state dict as a checkpoint.
+    """Make a checkpoint from a state dict.
 
     Args:
         path: The .pth file.
-        labels: Class names with or without a first BACKGROUND, as jetson-inference's labels.txt has
-            them.
+        labels: Class names as in jetson-inference's labels.txt; a first BACKGROUND is optional.
 
     Raises:
-        CheckpointError: Another network or layout, missing tensors, or labels that don't fit.
+        CheckpointError: The network or layout is another one, tensors are missing, or the labels don't
+            fit.
     """
     path = Path(path)
     source = read_torch_file(path)
@@ -56,7 +56,11 @@ def import_pytorch_ssd(path: Path, labels: Sequence[str]) -> Checkpoint:
     try:
         contract = _contract(state, labels)
     except ConfigError as error:
-        raise CheckpointError(f"{path} can't take these labels", found=str(error)) from error
+        raise CheckpointError(
+            f"{path} can't be imported with these labels",
+            found=str(error),
+            fix="Correct the labels file",
+        ) from error
     checkpoint = Checkpoint(
         config=config,
         contract=contract,
@@ -68,21 +72,26 @@ def import_pytorch_ssd(path: Path, labels: Sequence[str]) -> Checkpoint:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """One name a line; empty lines are left out.
+    """Read class names, one per line; empty lines are skipped.
 
     Raises:
-        CheckpointError: No such file, or nothing in it.
+        CheckpointError: The file is missing or names no class.
     """
     if not path.is_file():
         raise CheckpointError(
             f"There is no labels file {path}",
-            expected="a text file with one class name a line",
-            fix="Training with jetson-inference writes labels.txt beside the checkpoints",
+            expected="a text file with one class name per line",
+            fix="Name the labels.txt that jetson-inference's training wrote beside the checkpoints",
         )
     names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     names = tuple(name for name in names if name)
     if not names:
-        raise CheckpointError(f"{path} names no class", expected="one class name a line")
+        raise CheckpointError(
+            f"{path} names no class",
+            expected="one class name per line",
+            found=f"{path.stat().st_size} bytes without a name",
+            fix="Name the labels.txt that jetson-inference's training wrote beside the checkpoints",
+        )
     return names
 
 
@@ -93,14 +102,14 @@ def _require_layout(source: object, path: Path) -> None:
             f"{path} isn't an mb2-ssd-lite state dict",
             expected="tensors named base_net.*, extras.*, classification_headers.*",
             found=found,
-            fix="Only mb2-ssd-lite has the separable heads that this importer knows",
+            fix="Train mb2-ssd-lite there (--net=mb2-ssd-lite), or train with edgessd train",
         )
     if "base_net.1.conv.0.weight" not in source:
         raise CheckpointError(
             f"{path} has another backbone",
             expected="MobileNetV2 (mb2-ssd-lite)",
             found="MobileNetV1 or VGG",
-            fix="Train with --net=mb2-ssd-lite there, or with edgessd train",
+            fix="Train mb2-ssd-lite there (--net=mb2-ssd-lite), or train with edgessd train",
         )
 
 
@@ -120,7 +129,7 @@ def _units(extras: int, heads: int) -> dict[str, Unit]:
     units = {"backbone.stem": Unit("base_net.0.0", "base_net.0.1")}
     for index in range(_BLOCKS):
         theirs = f"base_net.{index + 1}.conv"
-        # Convolution, norm and ReLU count as three places; only the first block has no expansion.
+        # Convolution, norm and ReLU take three places. Only the first block has no expansion.
         parts = ("expand", "depthwise", "project") if index else ("depthwise", "project")
         for place, part in enumerate(parts):
             units[f"backbone.blocks.{index}.{part}"] = _pair(theirs, 3 * place)
@@ -128,7 +137,7 @@ def _units(extras: int, heads: int) -> dict[str, Unit]:
     for index in range(extras):
         for place, part in enumerate(("squeeze", "depthwise", "expand")):
             units[f"extras.{index}.{part}"] = _pair(f"extras.{index}.conv", 3 * place)
-    # The last head, on a single cell, is a bare 1x1 convolution.
+    # The last head, which has a single cell, is a 1x1 convolution alone.
     for index in range(heads - 1):
         units[f"heads.{index}.box.depthwise"] = _pair(f"regression_headers.{index}", 0)
         units[f"heads.{index}.score.depthwise"] = _pair(f"classification_headers.{index}", 0)
@@ -165,12 +174,18 @@ def _config(state: State, path: Path) -> ModelConfig:
             f"{path} has a backbone of unknown width",
             expected="MobileNetV2's channels times a width of 0.1 to 2",
             found=f"a stem of {shapes['stem.conv.weight'][0]} channels",
+            fix="Train a new detector with edgessd train",
         )
     extras = []
     for index in range(len(PRIOR_LEVELS) - 2):
         squeeze, expand = (f"extras.{index}.{part}.conv.weight" for part in ("squeeze", "expand"))
         if squeeze not in state or expand not in state:
-            raise CheckpointError(f"{path} is incomplete", expected=f"extras.{index}")
+            raise CheckpointError(
+                f"{path} is incomplete",
+                expected=f"tensors extras.{index}.*",
+                found="none",
+                fix="Save or download the file again",
+            )
         extras.append(Extra(squeeze=state[squeeze].shape[0], channels=state[expand].shape[0]))
     kinds: list[HeadKind] = ["separable" for _ in PRIOR_LEVELS[1:]]
     return ModelConfig(
@@ -192,9 +207,9 @@ def _contract(state: State, labels: Sequence[str]) -> Contract:
     if len(labels) != columns - 1:
         raise CheckpointError(
             "The labels don't fit the checkpoint",
-            expected=f"{columns - 1} class names (BACKGROUND may stand before them)",
+            expected=f"{columns - 1} class names, optionally after BACKGROUND",
             found=f"{len(labels)} names",
-            fix="Give the labels.txt that was written when this checkpoint was trained",
+            fix="Name the labels.txt that was written when this checkpoint was trained",
         )
     return Contract(
         preprocess=Preprocess(
@@ -208,7 +223,7 @@ def _contract(state: State, labels: Sequence[str]) -> Contract:
 
 
 def anchor_spec() -> AnchorSpec:
-    """That project's priors: small square, larger square, wide and tall of each ratio; clipped."""
+    """Make the anchors of pytorch-ssd: small square, larger square, then wide and tall of each ratio."""
     levels = []
     for cells, pitch, low, high in PRIOR_LEVELS:
         sides = [(low, low), (math.sqrt(low * high),) * 2]

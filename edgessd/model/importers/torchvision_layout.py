@@ -1,4 +1,4 @@
-"""MobileNetV2's backbone in torchvision's key layout: `features.<i>.conv.<j>…`."""
+"""Read MobileNetV2's backbone from torchvision's layout: `features.<i>.conv.<j>…`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from edgessd.model.backbones.mobilenet_v2 import STAGES
 from edgessd.model.importers.layout import State, Unit, take_units, used_names
 
 EPSILON = 1e-5  # nn.BatchNorm2d's default, which these networks were trained with
-# https://pytorch.org/vision/stable/models/generated/torchvision.models.mobilenet_v2.html gives mean
-# and std for pixels in 0..1; width and height play no part here.
+# Mean and std for pixels in 0..1 are those of
+# https://pytorch.org/vision/stable/models/generated/torchvision.models.mobilenet_v2.html
+# Width and height aren't used.
 PREPROCESS = Preprocess(
     width=224,
     height=224,
@@ -24,14 +25,14 @@ PREPROCESS = Preprocess(
 
 
 def is_torchvision_backbone(source: Mapping[str, object]) -> bool:
-    """Whether a state dict has this layout."""
+    """True if a state dict has this layout."""
     return "features.0.0.weight" in source
 
 
 def read_torchvision_backbone(
     source: Mapping[str, Tensor], path: Path
 ) -> tuple[State, tuple[str, ...]]:
-    """The state of our MobileNetV2, and the names in the source that it doesn't use."""
+    """Read the state of our MobileNetV2; return it with the names of the unused tensors."""
     units = _units()
     used = used_names(units.values())
     return take_units(source, units, path), tuple(name for name in source if name not in used)

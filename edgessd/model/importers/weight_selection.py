@@ -1,8 +1,8 @@
-"""Start a thin network from a wide one's weights.
+"""Initialize a thin network with a selection of a wide network's weights.
 
-Weight selection (Xu et al., "Initializing Models with Larger Ones", ICLR 2024, arXiv:2311.18823): of each
-dimension of a wide tensor, evenly spaced elements are taken. Which ones depends on the two sizes alone, so
-the channels that one layer keeps are those that the next one reads.
+Weight selection (Xu et al., "Initializing Models with Larger Ones", ICLR 2024, arXiv:2311.18823) takes
+evenly spaced elements of each dimension of a wide tensor. The positions depend only on the two sizes, so
+each layer reads the channels that the layer before it keeps.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from torch import Tensor
 
 
 def can_select(wide: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether `shape` has as many dimensions as `wide` and none that is larger."""
+    """True if `shape` has as many dimensions as `wide` and none is larger."""
     return wide.ndim == len(shape) and all(
         size >= wanted for size, wanted in zip(wide.shape, shape, strict=True)
     )
 
 
 def select_weights(wide: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The evenly spaced elements of a wide tensor that make one of `shape`.
+    """Select evenly spaced elements of a wide tensor.
 
-    A convolution's weights (out, in, height, width) grow by what its inputs shrink, so that the sum over
-    the inputs that are left is about what it was.
+    A convolution's weights (out, in, height, width) are multiplied by wide inputs / thin inputs, so that
+    the sum over the remaining inputs keeps its size.
 
     Args:
-        wide: Of a layer in the wide network.
-        shape: Of the same tensor in the thin one; see `can_select`.
+        wide: Tensor of the wide network.
+        shape: Shape of the same tensor in the thin network; see `can_select`.
     """
     thin = wide
     for dimension, (size, wanted) in enumerate(zip(wide.shape, shape, strict=True)):

@@ -1,17 +1,10 @@
-"""Pretrained weights: every source gives its own function in the model they start."""
+"""Weights of every source compute their own function in the model that they initialize."""
 
 from __future__ import annotations
 
 import hashlib
-import socket
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -20,10 +13,8 @@ from torch import Tensor, nn
 from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.model.batch_norm import fold_batch_norm
 from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
-from edgessd.model.importers import imagenet
-from edgessd.model.importers.imagenet import initialize_backbone
-from edgessd.model.importers.preprocessing import adapt_first_conv
-from edgessd.model.importers.published import MOBILENET_V2_IMAGENET, PublishedFile, fetch
+from edgessd.model.importers.initialize_backbone import initialize_backbone
+from edgessd.model.importers.published import PublishedFile
 from edgessd.model.importers.torchvision_layout import PREPROCESS
 from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import SsdLite, build_model
@@ -56,7 +47,7 @@ def torchvision_state(model: SsdLite) -> dict[str, Tensor]:
     return state | {"classifier.1.weight": torch.zeros(1000, 1280)}
 
 
-def settle(model: SsdLite) -> None:
+def set_statistics(model: SsdLite) -> None:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -75,7 +66,7 @@ def test_folded_folder_gives_its_function_and_trains_as_it_evaluates(shared: Pat
     assert set(report.skipped) == {"Logits/weight", "Logits/bias"}
     model = fresh()
     report = initialize_backbone(model, source, images)
-    assert (report.settled_norms, report.needs_norm_statistics) == (52, False)
+    assert (report.calibrated_norms, report.needs_norm_statistics) == (52, False)
     evaluated = features(model, images)
     torch.testing.assert_close(evaluated, features(without, images), atol=1e-3, rtol=1e-3)
     with torch.no_grad():
@@ -96,9 +87,9 @@ def test_folded_folder_computes_what_its_arrays_say(shared: Path) -> None:
         torch.testing.assert_close(model.backbone.stem(image), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_torchvision_layout_gives_its_function_on_our_normalisation(tmp_path: Path) -> None:
+def test_torchvision_layout_gives_its_function_on_our_normalization(tmp_path: Path) -> None:
     source = fresh(width=0.35)
-    settle(source)
+    set_statistics(source)
     path = tmp_path / "mobilenet_v2.pth"
     torch.save(torchvision_state(source), path)
     model = fresh(("x", "y", "z"), width=0.35)
@@ -112,7 +103,7 @@ def test_torchvision_layout_gives_its_function_on_our_normalisation(tmp_path: Pa
     ours = (pixels - 127.5) / 127.5
     with torch.inference_mode():
         expected, found = source.backbone.stem(theirs), model.backbone.stem(ours)
-        # Zeros after the last row and column stand for another colour, so the border differs.
+        # Zeros after the last row and column stand for another color, so the border differs.
         torch.testing.assert_close(
             found[..., :-1, :-1], expected[..., :-1, :-1], atol=1e-4, rtol=1e-4
         )
@@ -125,18 +116,9 @@ def test_torchvision_layout_gives_its_function_on_our_normalisation(tmp_path: Pa
             middle = right
 
 
-def test_swapped_channels_are_swapped_back() -> None:
-    rgb = PREPROCESS
-    bgr = msgspec.structs.replace(rgb, color="BGR", mean=rgb.mean[::-1], std=rgb.std[::-1])
-    weight = torch.randn(4, 3, 3, 3)
-    adapted, shift = adapt_first_conv(weight, trained=rgb, wanted=bgr)
-    torch.testing.assert_close(adapted, weight.flip(1))
-    torch.testing.assert_close(shift, torch.zeros(4))
-
-
 def test_edgessd_checkpoint_fills_all_but_class_predictors(tmp_path: Path) -> None:
     source = fresh(("a", "b"), width=0.35)
-    settle(source)
+    set_statistics(source)
     path = tmp_path / "source.pt"
     save_checkpoint(path, checkpoint_of(fold_batch_norm(source)))
     model = fresh(("x", "y", "z"), width=0.35)
@@ -152,7 +134,7 @@ def test_edgessd_checkpoint_fills_all_but_class_predictors(tmp_path: Path) -> No
         )
 
 
-def test_what_cannot_start_a_model_is_refused(shared: Path, tmp_path: Path) -> None:
+def test_unusable_weights_are_refused(shared: Path, tmp_path: Path) -> None:
     folder = shared / "weights" / "mobilenet_v2_imagenet_tf"
     with pytest.raises(CheckpointError, match=r"another width.*--weights none"):
         initialize_backbone(fresh(width=1.4), folder)
@@ -170,68 +152,17 @@ def test_what_cannot_start_a_model_is_refused(shared: Path, tmp_path: Path) -> N
         initialize_backbone(fresh(width=0.35), tmp_path / "hole.pth")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A real HTTP server over a folder."""
-    folder = tmp_path / "published"
-    folder.mkdir()
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}", folder
-        http.shutdown()
-        thread.join()
-
-
-def test_imagenet_is_downloaded_once_and_checked(
-    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, folder = server
-    monkeypatch.setenv("EDGESSD_CACHE", str(tmp_path / "cache"))
-    torch.save(torchvision_state(fresh(width=0.35)), folder / "weights.pth")
-    content = (folder / "weights.pth").read_bytes()
-    pinned = PublishedFile(
-        url=f"{url}/weights.pth", sha256=hashlib.sha256(content).hexdigest(), size=len(content)
+def test_imagenet_is_the_published_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is in the cache, as after a first download."""
+    monkeypatch.setenv("EDGESSD_CACHE", str(tmp_path))
+    torch.save(torchvision_state(fresh(width=0.35)), tmp_path / "weights.pth")
+    content = (tmp_path / "weights.pth").read_bytes()
+    file = PublishedFile(
+        url="http://127.0.0.1:9/weights.pth",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
     )
-    monkeypatch.setattr(imagenet, "MOBILENET_V2_IMAGENET", pinned)
+    monkeypatch.setattr("edgessd.model.importers.initialize_backbone.MOBILENET_V2_IMAGENET", file)
     report = initialize_backbone(fresh(width=0.35), "imagenet")
     assert report.source == "imagenet"
     assert len(report.loaded) == 52 * 6
-    (folder / "weights.pth").unlink()
-    cached = fetch(pinned)  # nothing is served any more
-    assert cached.read_bytes() == content
-    cached.write_bytes(content[:-1])  # a damaged cache is not used
-    with pytest.raises(CheckpointError, match="404"):
-        fetch(pinned)
-
-
-def test_other_bytes_than_published_are_refused_and_not_kept(
-    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, folder = server
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("EDGESSD_CACHE", str(cache))
-    (folder / "mobilenet_v2-b0353104.pth").write_bytes(b"something else")
-    file = replace(MOBILENET_V2_IMAGENET, url=f"{url}/mobilenet_v2-b0353104.pth")
-    with pytest.raises(CheckpointError, match="isn't the file that was published"):
-        fetch(file)
-    assert list(cache.iterdir()) == []
-
-
-def test_offline_error_tells_the_way_by_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EDGESSD_CACHE", str(tmp_path))
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    file = replace(MOBILENET_V2_IMAGENET, url=f"http://127.0.0.1:{port}/weights.pth")
-    with pytest.raises(CheckpointError, match=r"--weights weights\.pth"):
-        fetch(file)
-
-
-def test_the_pin_agrees_with_the_publishers_name() -> None:
-    assert MOBILENET_V2_IMAGENET.name == "mobilenet_v2-b0353104.pth"
-    assert MOBILENET_V2_IMAGENET.sha256.startswith("b0353104")
-    assert len(MOBILENET_V2_IMAGENET.sha256) == 64

@@ -1,8 +1,7 @@
-"""Start a network from weights that were learned elsewhere.
+"""Initialize a network with weights of another training.
 
-`initialize_backbone(model, source, images)` is what training calls. Sources: the word `imagenet` (a
-published MobileNetV2, downloaded once), a state dict in torchvision's layout, a folder with a folded
-network, or any edgessd checkpoint.
+The weights come from the word `imagenet` (a published MobileNetV2, downloaded once), a state dict in
+torchvision's layout, a folder with a folded network, or any edgessd checkpoint.
 """
 
 from __future__ import annotations
@@ -35,17 +34,18 @@ _STEM = "backbone.stem"
 
 
 @dataclass(frozen=True, kw_only=True)
-class InitialisationReport:
-    """What a network was started from.
+class InitializationReport:
+    """Weights that a network was initialized with.
 
     Attributes:
         source: `imagenet` or a path, as given.
-        loaded: Names of the model's tensors that were filled.
-        skipped: Names of the source's tensors that have no place in the model.
-        thinned: Names of those that were selected from a wider source (`weight_selection`).
-        settled_norms: Batch-norm layers whose statistics were taken from images.
-        needs_norm_statistics: The source's batch norm is folded, or its statistics are those of a wider
-            network, and no images were given: call
+        loaded: Names of the model's tensors that were loaded.
+        skipped: Names of the source's tensors that the model doesn't have.
+        thinned: Names of the loaded tensors that were selected from a wider source
+            (`weight_selection`).
+        calibrated_norms: Number of batch norm layers whose statistics were estimated on images.
+        needs_norm_statistics: True if batch norm statistics are missing, because the source's batch
+            norm is folded or belongs to a wider network, and no images were given. Then call
             `calibrate_batch_norm(model.backbone, images)` before training, or training mode computes
             another function than the source.
     """
@@ -54,66 +54,65 @@ class InitialisationReport:
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     thinned: tuple[str, ...]
-    settled_norms: int
+    calibrated_norms: int
     needs_norm_statistics: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """Weights by the model's names, and how they were trained."""
+    """Weights by the model's names, with the normalization and epsilon that they were trained with."""
 
     state: State
     skipped: tuple[str, ...]
     preprocess: Preprocess
-    epsilon: float | None  # None: batch norm is folded
+    epsilon: float | None  # None if batch norm is folded
     whole_detector: bool = False
 
 
 def initialize_backbone(
     model: SsdLite, source: str | Path, images: Tensor | None = None
-) -> InitialisationReport:
-    """Fill a fresh model's backbone from weights trained elsewhere, ready to be fine-tuned.
+) -> InitializationReport:
+    """Load weights of another training into a new model's backbone, ready for fine-tuning.
 
-    Differences in normalisation (mean, std, channel order) and in batch norm's epsilon are computed
-    away, so evaluation mode gives the source's function. A thinner backbone takes a selection of the
-    source's weights, which is a better start than none. From an edgessd checkpoint every tensor that
-    has its place in the model is taken: extra feature maps and heads as well, all but the class
-    predictors when the labels differ.
+    Weights are adapted to the model's normalization (mean, std, channel order) and to its batch norm's
+    epsilon, so that evaluation mode computes the source's function. A thinner backbone takes a
+    selection of the source's weights, which is a better start than random weights. From an edgessd
+    checkpoint, extra feature maps and heads are loaded as well if their shapes are equal; class
+    predictors for another number of labels are not.
 
     Args:
-        model: With batch norm, as `build_model` makes it.
-        source: `imagenet`; a .pth/.pt state dict in torchvision's layout; a folder with graph.json and
-            weights.npz; an edgessd checkpoint.
-        images: (B, 3, H, W) float32 training images (not augmented heavily), normalised by the model's
-            contract. Where the source's batch norm is folded, its statistics are taken from them
-            (`edgessd.model.batch_norm.calibrate_batch_norm`), 64 are plenty; without, the report says
-            that they are missing.
+        model: A model with batch norm, as `build_model` makes it.
+        source: `imagenet`; a .pth or .pt state dict in torchvision's layout; a folder with graph.json
+            and weights.npz; or an edgessd checkpoint.
+        images: (B, 3, H, W) float32 training images with little augmentation, normalized by the model's
+            contract; 64 are enough. If the source's batch norm is folded, its statistics are
+            estimated on them; without images, the report says that statistics are missing.
 
     Raises:
-        CheckpointError: The source can't be read, or was made for another width.
+        CheckpointError: The source can't be read, or was made for a thinner backbone.
         ConfigError: The model has no batch norm.
     """
     if model.config.batch_norm is None:
         raise ConfigError(
-            "This network's batch norm is folded, so it can't start from pretrained weights",
+            "This network's batch norm is folded, so it can't load pretrained weights",
             expected="a network with batch norm",
-            fix="Make it with edgessd.model.new_detector.new_detector",
+            fix="Make its configuration with edgessd.model.new_detector.new_detector",
         )
     weights = _read(source)
     state = _adapted(weights, model)
     thinned = () if weights.whole_detector else _thin(model, state)
     loaded, refused = _fill(model, state, source, whole=weights.whole_detector)
-    settled = 0
+    calibrated = 0
     without_statistics = weights.epsilon is None or bool(thinned)
     if without_statistics and images is not None:
         network = model if weights.whole_detector else model.backbone
-        settled = calibrate_batch_norm(network, images)
-    return InitialisationReport(
+        calibrated = calibrate_batch_norm(network, images)
+    return InitializationReport(
         source=str(source),
         loaded=loaded,
         skipped=weights.skipped + refused,
         thinned=thinned,
-        settled_norms=settled,
+        calibrated_norms=calibrated,
         needs_norm_statistics=without_statistics and images is None,
     )
 
@@ -144,6 +143,7 @@ def _read(source: str | Path) -> _Source:
         f"{path} holds no backbone weights",
         expected="torchvision's MobileNetV2 layout, a folded network's folder, or an edgessd checkpoint",
         found=recognize_file(content, path).found,
+        fix="Name such weights with --weights, or start from ImageNet weights: --weights imagenet",
     )
 
 
@@ -156,7 +156,10 @@ def _read_folder(directory: Path) -> _Source:
             name = f"{theirs}/{leaf}"
             if name not in arrays:
                 raise CheckpointError(
-                    f"{directory} isn't a MobileNetV2", expected=f"an array {name}", found="none"
+                    f"{directory} isn't a MobileNetV2",
+                    expected=f"an array {name}",
+                    found=f"{len(arrays)} others",
+                    fix="Start from ImageNet weights: --weights imagenet",
                 )
             state[f"{ours}.conv.{leaf}"] = torch.from_numpy(arrays[name].copy())
             used.add(name)
@@ -173,7 +176,7 @@ def _prefixed(state: State) -> State:
 
 
 def _adapted(weights: _Source, model: SsdLite) -> State:
-    """The weights for the model's normalisation and epsilon."""
+    """Adapt the weights to the model's normalization and epsilon."""
     state = dict(weights.state)
     weight, shift = adapt_first_conv(
         state[f"{_STEM}.conv.weight"],
@@ -186,7 +189,7 @@ def _adapted(weights: _Source, model: SsdLite) -> State:
     if weights.epsilon is None:
         state[f"{_STEM}.conv.bias"] = state[f"{_STEM}.conv.bias"] + shift
         return unfold_state(state, norm)
-    # Batch norm subtracts its mean from the convolution: adding to one is taking from the other.
+    # Batch norm subtracts its mean, so a shift of the convolution is taken off the mean.
     state[f"{_STEM}.norm.running_mean"] = state[f"{_STEM}.norm.running_mean"] - shift
     for name in [name for name in state if name.endswith(".norm.running_var")]:
         gamma = name.replace("running_var", "weight")
@@ -197,7 +200,7 @@ def _adapted(weights: _Source, model: SsdLite) -> State:
 
 
 def _thin(model: SsdLite, state: State) -> tuple[str, ...]:
-    """Select a thinner model's weights from a wider backbone's, in place."""
+    """Select a thinner model's weights from a wider backbone's, in place; return their names."""
     thinned = []
     for name, wanted in model.backbone.state_dict(prefix="backbone.").items():
         wide = state.get(name)
@@ -210,7 +213,14 @@ def _thin(model: SsdLite, state: State) -> tuple[str, ...]:
 def _fill(
     model: SsdLite, state: State, source: str | Path, *, whole: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Copy what fits; a backbone tensor that doesn't is an error, a head's is reported."""
+    """Load the tensors that fit.
+
+    Returns:
+        Names of the loaded and of the refused tensors.
+
+    Raises:
+        CheckpointError: A tensor of the backbone doesn't fit.
+    """
     wanted = model.state_dict()
     fitting: State = {}
     refused = []
@@ -222,8 +232,8 @@ def _fill(
                 f"{source} was made for another width of the backbone",
                 expected=f"{name} {tuple(wanted[name].shape)} (width {model.config.width:g})",
                 found=f"{tuple(tensor.shape)}",
-                fix="Train with the width that these weights have or less (ImageNet weights: 1.0), or "
-                "start from nothing: --weights none",
+                fix="Train with a width of at most that of these weights (ImageNet weights: 1.0), or "
+                "start from random weights: --weights none",
             )
         else:
             refused.append(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgessd.model.importers.imagenet import initialize_backbone
+from edgessd.model.importers.initialize_backbone import initialize_backbone
 from edgessd.model.importers.weight_selection import can_select, select_weights
 from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import build_model
@@ -54,7 +54,7 @@ def test_thin_backbone_starts_from_the_published_wide_one(shared: Path) -> None:
     kept = thin.backbone.state_dict()["stem.conv.weight"]
     assert torch.equal(kept, select_weights(torch.from_numpy(wide), tuple(kept.shape)))
     assert "backbone.stem.conv.weight" in report.thinned
-    assert report.settled_norms == 52
+    assert report.calibrated_norms == 52
     assert not report.needs_norm_statistics
     # The signal lives to the end: neither dead nor blown up.
     with torch.inference_mode():
