@@ -16,7 +16,7 @@ from edgessd.core.errors import DataError
 from edgessd.core.images import read_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.metrics.coco import CocoMetrics, coco_metrics
-from edgessd.metrics.drift import Drift, image_drift, summarise_drift
+from edgessd.metrics.drift import Drift, image_drift, summarize_drift
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.metrics.parity import (
     REFERENCE_SCORE,
@@ -24,7 +24,7 @@ from edgessd.metrics.parity import (
     agreement,
     class_drift,
     real_values,
-    relabelled,
+    relabeled,
 )
 
 Image = NDArray[np.uint8]
@@ -185,7 +185,7 @@ class _Gathered:
         self.raw = RawAgreement()
 
     def add(self, findings: Findings, labels: tuple[str, ...]) -> None:
-        self.found.append(relabelled(findings.detections, labels))
+        self.found.append(relabeled(findings.detections, labels))
 
 
 def compare_models(
@@ -305,7 +305,7 @@ def _parity(
             for label, numbers in agreed.per_class.items()
             if numbers["AP"] is not None
         },
-        drift=summarise_drift(images),
+        drift=summarize_drift(images),
         raw_within_1_lsb=other.raw.share,
         metrics=metrics,
         class_drift=drift,

@@ -25,7 +25,7 @@ from edgessd.core.errors import BackendError, DataError, ParityError
 from edgessd.core.files import sha256_of, sha256_of_set
 from edgessd.core.images import read_image
 from edgessd.graph.float_graph import FloatGraph, save_graph
-from edgessd.metrics.drift import Drift, image_drift, summarise_drift
+from edgessd.metrics.drift import Drift, image_drift, summarize_drift
 from edgessd.metrics.parity import REFERENCE_SCORE, agreement_ap
 from edgessd.quantize.recipe import ParityBound
 from edgessd.runtime.catalog import backend_entry, default_threads
@@ -147,7 +147,7 @@ def _measure(
     if objects < bound.detections:
         return parity
     found = [engine.run(read_image(path)).detections for path in used]
-    drift = summarise_drift(
+    drift = summarize_drift(
         [
             image_drift(first, second, over=over)
             for first, second in zip(expected, found, strict=True)

@@ -1,4 +1,4 @@
-"""`manifest.json`: what a bundle is, what it was made from, and what it promises."""
+"""`manifest.json`: description, origin and measured quality of a bundle."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ EngineFormat = Literal["tflite", "onnx", "tensorrt"]
 
 
 class EngineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file that a backend executes.
+    """File that a backend executes.
 
     Attributes:
         file: Name inside the bundle.
-        format: What kind of file it is.
-        sha256: Of its bytes.
-        size: Bytes.
+        format: Format of the file.
+        sha256: Hex sha256 of its bytes.
+        size: Length in bytes.
         inputs: Exactly one image tensor.
-        outputs: With `raw` post-processing `box_codes` and `class_scores`; with `op` the four
-            tensors of TFLite_Detection_PostProcess.
+        outputs: `box_codes` and `class_scores` with `raw` post-processing; the four tensors of
+            TFLite_Detection_PostProcess with `op`.
     """
 
     file: str
@@ -39,7 +39,7 @@ class EngineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CompanionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file of the bundle beside the engine."""
+    """File of a bundle beside the engine."""
 
     file: str
     sha256: str
@@ -47,17 +47,17 @@ class CompanionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the device compiles, where the engine can only be compiled there.
+    """Graphs to compile on the device, for an engine that can only be compiled there.
 
-    TensorRT below 11 chooses the precision of each layer by itself (a weakly typed network), TensorRT 11
-    and TensorRT-RTX take it from the graph (strongly typed). The same graph lies here in both forms, so
-    that the device needs neither the checkpoint nor any library that rewrites graphs.
+    TensorRT below 11 chooses the precision of each layer (a weakly typed network); TensorRT 11 and
+    TensorRT-RTX take it from the graph (strongly typed). The bundle holds the same graph in both forms, so
+    the device needs neither the checkpoint nor a library that rewrites graphs.
 
     Attributes:
-        weakly_typed: The graph with float32 parameters; it is also the bundle's `engine` as long as the
-            bundle isn't finished, since onnxruntime runs it as the reference.
-        strongly_typed: The same graph with float16 written into it.
-        precision: Of the layers that do the work.
+        weakly_typed: Graph with float32 parameters. Until the bundle is finished it is also its `engine`,
+            since onnxruntime runs it as the reference.
+        strongly_typed: The same graph with float16 types and parameters.
+        precision: Precision of the convolutions.
         inputs, outputs: Tensors of the compiled engine.
     """
 
@@ -69,16 +69,16 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CalibrationRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which images the activation ranges come from."""
+    """Images that the activation ranges come from."""
 
     recipe: str
     images: int
     images_sha256: str
-    """sha256 over the sorted sha256 of the images, so that a leak can be proven or ruled out."""
+    """sha256 over the sorted sha256 of the images; it proves or rules out a leak."""
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a bundle comes from."""
+    """Origin of a bundle."""
 
     created: str
     edgessd: str
@@ -89,19 +89,19 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole of manifest.json.
+    """Content of manifest.json.
 
     Attributes:
-        name: Of the bundle.
-        target: Name of the target it was built for.
+        name: Name of the bundle.
+        target: Name of the target that it was built for.
         scheme: Quantization scheme of the engine.
-        postprocess: `raw` outputs are decoded by edgessd; `op` ends in the engine's own detection op.
-        needs_finish: The engine still has to be compiled on the device.
-        finish: What is compiled there; None for engines that are complete as they are.
-        notes: What was not done here and why, in sentences for a person.
-        calibration: Whether the images were fit for it; None for a float engine.
-        parity: Of the engine with its float graph; None for a float engine.
-        accuracy: What was measured of the bundle on labelled images.
+        postprocess: `raw` if edgessd decodes the outputs; `op` if the engine ends in a detection op.
+        needs_finish: True if the engine must still be compiled on the device.
+        finish: Graphs to compile there; None for an engine that is complete.
+        notes: Steps that were left out and why, in sentences for a person.
+        calibration: Audit of the calibration images; None for a float engine.
+        parity: Parity of the engine with its float graph; None for a float engine.
+        accuracy: Accuracies measured on labeled images.
     """
 
     name: str

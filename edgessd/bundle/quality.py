@@ -1,4 +1,4 @@
-"""What a manifest says about how good its engine is, each number with what it was measured on."""
+"""Measured quality of an engine in its manifest: accuracy, calibration images, parity."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import msgspec
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An accuracy with everything needed to read it: no AP stands without its data and settings.
+    """AP of an engine, with the data and the settings that it was measured with.
 
     Attributes:
-        data, split: Name of the dataset, and which part of it.
-        images, boxes: How many were measured; ignored boxes left out.
-        skipped: Images that couldn't be read.
-        score_threshold, iou_threshold, max_candidates: What the detector ran with.
-        engine: What executed it, e.g. "litert, ai-edge-litert 2.3.0, XNNPACK".
-        AP, AP50: COCO's.
+        data, split: Name of the dataset and of its split.
+        images, boxes: Numbers of images and of true boxes, without ignored boxes.
+        skipped: Number of images that couldn't be read.
+        score_threshold, iou_threshold, max_candidates: Suppression settings of the detector.
+        engine: Backend and library, e.g. "litert, ai-edge-litert 2.3.0, XNNPACK".
+        AP, AP50: COCO's AP in [0, 1].
     """
 
     data: str
@@ -33,20 +33,20 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CalibrationAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether the calibration images were fit for it (`calibrate.audit`).
+    """Audit of the calibration images (`calibrate.audit`).
 
     Attributes:
-        images, unreadable: How many.
-        distinct: How many of them differ to the eye.
-        leaked: How many are, byte for byte, images of the evaluation.
-        compared_with: The evaluation splits; empty where none is known, so that nothing is proven.
-        classes_unseen: Classes that were trained and that no calibration image shows, where the images
-            have labels.
-        mean_range_shift, worst_range_shift: How far the typical range of tensors moved from half of the
-            images to all of them, as a share of it.
-        worst_saturation: Largest share of a tensor's values beyond its range; None for ranges that
-            quantization-aware training learned afterwards.
-        warnings: What is doubtful, as sentences.
+        images, unreadable: Numbers of images that were used and that couldn't be read.
+        distinct: Number of images that differ visibly.
+        leaked: Number of images that are, byte for byte, images of an evaluation split.
+        compared_with: The evaluation splits; empty if none is known, so that no leak could be found.
+        classes_unseen: Trained classes that no calibration image shows; empty if the images have no
+            labels.
+        mean_range_shift, worst_range_shift: Relative change of the tensors' typical ranges between half of
+            the images and all of them.
+        worst_saturation: Largest share of a tensor's values beyond its range; None for ranges from
+            quantization-aware training.
+        warnings: Doubts about the images, in sentences.
     """
 
     images: int
@@ -64,21 +64,22 @@ class CalibrationAudit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How closely the engine followed its float graph when it was built.
+    """Agreement of the engine with its float graph, measured when it was built.
 
     Attributes:
-        verdict: `passed`; `undecided` where too little could be compared; `skipped` where the person
-            who built it wanted no gate. An engine that fails is not bundled.
-        reason: Why there is no verdict; empty where it passed.
-        reference, engine: What executed either.
-        data: Which images; `images_sha256` over their sorted sha256 tells them apart.
-        images: How many.
-        detections: Of the reference over `score_threshold`, which stand for the truth.
-        score_threshold: See `metrics.parity.REFERENCE_SCORE`.
-        agreement_AP: Of the engine against the reference; None where it isn't defined.
-        bound: The least agreement AP that passes.
-        mean_iou, mean_score_drift: Of detections that both found; None without any.
-        lost, added: Detections that only the reference or only the engine found.
+        verdict: `passed`; `undecided` if too little could be compared; `skipped` with --no-gate. An engine
+            that fails is not bundled.
+        reason: Reason why there is no verdict; empty if it passed.
+        reference, engine: Backend and library of each.
+        data: Name of the images.
+        images: Number of images.
+        images_sha256: sha256 over the images' sorted sha256.
+        detections: Number of the reference's detections over `score_threshold`, the ground truth here.
+        score_threshold: Score over which the reference's detections count.
+        agreement_AP: AP of the engine against the reference; None if it isn't defined.
+        bound: Least agreement AP that passes.
+        mean_iou, mean_score_drift: Means over the detections that both found; None without any.
+        lost, added: Numbers of detections that only the reference, or only the engine, found.
     """
 
     verdict: Literal["passed", "undecided", "skipped"]

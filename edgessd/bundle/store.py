@@ -1,4 +1,4 @@
-"""Write a bundle whole or not at all; open one only if everything in it holds."""
+"""Write bundles atomically, and open them after verification."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from edgessd.core.tensors import TensorSpec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundle:
-    """An engine and its manifest, verified.
+    """Verified engine and manifest.
 
     Attributes:
-        directory: The folder that holds both.
-        manifest: Its manifest.json.
+        directory: Folder of the bundle.
+        manifest: Content of its manifest.json.
     """
 
     directory: Path
@@ -37,7 +37,7 @@ class Bundle:
 
     @property
     def engine_path(self) -> Path:
-        """The file that a backend executes."""
+        """File that a backend executes."""
         return self.directory / self.manifest.engine.file
 
 
@@ -49,7 +49,7 @@ def describe_engine(
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
 ) -> EngineFile:
-    """The manifest's entry for an engine that is about to be written as `file`."""
+    """Make the manifest's entry for an engine file with this name and content."""
     return EngineFile(
         file=file,
         format=format,
@@ -61,7 +61,7 @@ def describe_engine(
 
 
 def describe_companion(file: str, content: bytes) -> CompanionFile:
-    """The manifest's entry for a file that is about to be written beside the engine."""
+    """Make the manifest's entry for a file beside the engine."""
     return CompanionFile(file=file, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
@@ -71,17 +71,17 @@ def write_bundle(
     engine: bytes,
     companions: Mapping[str, bytes] | None = None,
 ) -> Bundle:
-    """Write `manifest.json` and the engine; a bundle that stood there is replaced in one step.
+    """Write `manifest.json` and the engine; replace an older bundle in one step.
 
     Args:
-        directory: The bundle's own folder, made with its parents. One that exists must be empty or
-            a bundle: nothing else is ever replaced.
-        manifest: With `engine` from `describe_engine` over the same bytes.
-        engine: The engine file's content.
+        directory: Folder of the bundle, made with its parents. An existing folder must be empty or a
+            bundle.
+        manifest: Manifest whose `engine` is from `describe_engine` over the same bytes.
+        engine: Content of the engine file.
         companions: Name → content of the other files that the manifest states.
 
     Raises:
-        BundleError: The folder holds something else, or manifest and files don't belong together.
+        BundleError: The folder holds something else, or the manifest and the files differ.
     """
     require_replaceable(directory)
     verify_contract(manifest)
@@ -95,10 +95,10 @@ def write_bundle(
 
 
 def open_bundle(directory: Path | str) -> Bundle:
-    """Read a bundle and verify it: strict manifest, sha256 of each file, contract against tensors.
+    """Read a bundle and verify its manifest, the sha256 of each file, and tensors against the contract.
 
     Raises:
-        BundleError: With what doesn't hold and the way out.
+        BundleError: One of them is wrong.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
@@ -108,12 +108,12 @@ def open_bundle(directory: Path | str) -> Bundle:
 
 
 def add_accuracy(directory: Path, accuracy: Accuracy) -> Manifest:
-    """Write what was measured of a bundle into its manifest; the engine stays as it is.
+    """Write an accuracy into a bundle's manifest; leave the engine as it is.
 
     An older entry of the same data, split and engine is replaced.
 
     Raises:
-        BundleError: There is no bundle, or it doesn't hold.
+        BundleError: There is no bundle, or its verification fails.
     """
     manifest = open_bundle(directory).manifest
     same = (accuracy.data, accuracy.split, accuracy.engine)
@@ -125,16 +125,17 @@ def add_accuracy(directory: Path, accuracy: Accuracy) -> Manifest:
 
 
 def require_replaceable(directory: Path) -> None:
-    """Refuse a folder that holds anything but a bundle.
+    """Check that a folder is absent, empty or a bundle.
 
     Raises:
-        BundleError: With what lies there.
+        BundleError: The folder holds something else.
     """
     if not directory.exists():
         return
     if not directory.is_dir():
         raise BundleError(
             f"The bundle can't be written: {directory} is a file",
+            expected="a new folder, an empty one, or a bundle to replace",
             fix="Name another folder with --out",
         )
     entries = sorted(entry.name for entry in directory.iterdir())

@@ -1,4 +1,4 @@
-"""What must hold before anyone trusts a bundle: its manifest, its files' hashes, its contract."""
+"""Verify a bundle: its manifest, its files' hashes, its contract."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from edgessd.core.files import sha256_of
 from edgessd.core.network_tensors import output_shapes
 from edgessd.core.tensors import TensorSpec
 
-REBUILD = "Build it again with `edgessd build`, or copy it anew from where it was built"
+REBUILD = "Build it again with `edgessd build`, or copy it again from where it was built"
 
 
 def read_manifest(directory: Path) -> Manifest:
     """Parse manifest.json strictly.
 
     Raises:
-        BundleError: No manifest, not JSON, a newer format version, an unknown or missing key.
+        BundleError: There is no manifest, it isn't JSON, its format is newer, or a key is unknown or missing.
     """
     path = directory / MANIFEST_NAME
     try:
@@ -43,7 +43,7 @@ def read_manifest(directory: Path) -> Manifest:
     except ValueError as error:
         raise BundleError(f"{path} isn't JSON", found=str(error), fix=REBUILD) from error
     version = loose.get("format_version", FORMAT_VERSION) if isinstance(loose, dict) else None
-    # Before the strict parse: a newer manifest may well have keys that this version doesn't know.
+    # This comes before the strict parse, since a newer manifest may have keys unknown to this version.
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(
             f"{directory} was written by a newer edgessd",
@@ -73,7 +73,7 @@ def verify_files(manifest: Manifest, directory: Path) -> None:
         _verify_file(manifest.finish.strongly_typed, directory)
     elif manifest.needs_finish:
         raise BundleError(
-            f"{directory} is to be finished on its device, but doesn't say what is compiled there",
+            f"{directory} must be finished on its device, and its manifest doesn't say what to compile there",
             expected=f"`finish` in {MANIFEST_NAME}",
             fix=REBUILD,
         )
@@ -113,7 +113,7 @@ def _verify_file(stated: EngineFile | CompanionFile, directory: Path) -> None:
 
 
 def verify_contract(manifest: Manifest) -> None:
-    """Check that the engine's tensors are the ones that the contract speaks of.
+    """Check the engine's tensors against the contract.
 
     Raises:
         BundleError: The input isn't one image of the contract's size; raw outputs aren't N anchors
@@ -122,7 +122,10 @@ def verify_contract(manifest: Manifest) -> None:
     engine, contract = manifest.engine, manifest.contract
     if len(engine.inputs) != 1:
         raise BundleError(
-            "The engine has more than one input or none", found=f"{len(engine.inputs)} inputs"
+            "The engine isn't a detector",
+            expected="one image input",
+            found=f"{len(engine.inputs)} inputs",
+            fix=REBUILD,
         )
     image = engine.inputs[0]
     height, width = contract.preprocess.height, contract.preprocess.width
@@ -159,7 +162,7 @@ def _verify_op_outputs(outputs: tuple[TensorSpec, ...]) -> None:
 
 
 def _require_number_form(tensor: TensorSpec) -> None:
-    """Integers mean nothing without their scale, and a scale means nothing on floats."""
+    """Check that an integer tensor has a scale, and that a float tensor has none."""
     integer = tensor.dtype in ("int8", "uint8")
     if integer != (tensor.quantization is not None) or tensor.dtype in ("int32", "int64"):
         raise BundleError(

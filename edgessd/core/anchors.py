@@ -1,9 +1,9 @@
 """Anchors (default boxes, priors), as data and as an array.
 
-An `AnchorSpec` lists, per feature map, the grid and the shapes that stand at each of its cells. It is
-explicit on purpose: SSD implementations disagree on the order of shapes and on the distance between
-centres, so a manifest carries the outcome, not the name of a formula. `ssd_levels` is the formula of
-section 2.2 of the SSD paper (Liu et al., 2016, arXiv:1512.02325).
+An `AnchorSpec` lists, per feature map, the grid and the shapes at each of its cells. SSD implementations
+disagree on the order of shapes and on the distance between centers, so a manifest carries these lists and
+not the name of a formula. `ssd_levels` is the formula of section 2.2 of the SSD paper (Liu et al., 2016,
+arXiv:1512.02325).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from edgessd.core.errors import ConfigError
 
 
 class AnchorLevel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The anchors of one feature map, in fractions of the network's input.
+    """Anchors of one feature map, in fractions of the network's input.
 
     Attributes:
-        rows: Cells from top to bottom.
-        columns: Cells from left to right.
-        step: Distance between neighbouring centres as (x, y); the first centre lies at half a step.
+        rows: Number of cells from top to bottom.
+        columns: Number of cells from left to right.
+        step: Distance between neighboring centers as (x, y); the first center lies at half a step.
             Usually (1 / columns, 1 / rows).
         shapes: (width, height) of each anchor at a cell, in the order of the head's channels.
     """
@@ -58,12 +58,12 @@ class AnchorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def shapes_per_level(self) -> tuple[int, ...]:
-        """Anchors at each cell, one number a level (K in the head's K * 4 channels)."""
+        """Number of anchors at each cell, one entry a level (K in the head's K * 4 channels)."""
         return tuple(len(level.shapes) for level in self.levels)
 
 
 def anchor_boxes(spec: AnchorSpec) -> FloatArray:
-    """All anchors as (N, 4) float32 cxcywh, in fractions of the network's input."""
+    """Compute all anchors as (N, 4) float32 cxcywh, in fractions of the network's input."""
     boxes = np.concatenate([_level_boxes(level) for level in spec.levels])
     return np.clip(boxes, 0, 1) if spec.clip else boxes
 
@@ -75,7 +75,7 @@ def ssd_levels(
     ratios: Sequence[Sequence[float]],
     skip_extra_on_first: bool = False,
 ) -> tuple[AnchorLevel, ...]:
-    """The SSD paper's default boxes: per level one square, one larger square, and two per ratio.
+    """Make the SSD paper's default boxes: per level one square, one larger square, and two per ratio.
 
     Args:
         grids: (rows, columns) of each feature map.
@@ -113,14 +113,14 @@ def ssd_levels(
 
 
 def _level_boxes(level: AnchorLevel) -> FloatArray:
-    centre_x = (np.arange(level.columns) + 0.5) * level.step[0]
-    centre_y = (np.arange(level.rows) + 0.5) * level.step[1]
-    grid_y, grid_x = np.meshgrid(centre_y, centre_x, indexing="ij")
-    centres = np.stack([grid_x, grid_y], axis=-1).reshape(-1, 1, 2)
+    center_x = (np.arange(level.columns) + 0.5) * level.step[0]
+    center_y = (np.arange(level.rows) + 0.5) * level.step[1]
+    grid_y, grid_x = np.meshgrid(center_y, center_x, indexing="ij")
+    centers = np.stack([grid_x, grid_y], axis=-1).reshape(-1, 1, 2)
     shapes = np.asarray(level.shapes, np.float64).reshape(1, -1, 2)
-    cells, kinds = centres.shape[0], shapes.shape[1]
+    cells, kinds = centers.shape[0], shapes.shape[1]
     boxes = np.concatenate(
-        [np.broadcast_to(centres, (cells, kinds, 2)), np.broadcast_to(shapes, (cells, kinds, 2))],
+        [np.broadcast_to(centers, (cells, kinds, 2)), np.broadcast_to(shapes, (cells, kinds, 2))],
         axis=-1,
     )
     return boxes.reshape(-1, 4).astype(np.float32)

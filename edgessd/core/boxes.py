@@ -1,8 +1,8 @@
 """Box geometry on numpy arrays.
 
-Two forms are used everywhere: **xyxy** (left, top, right, bottom) and **cxcywh** (centre x, centre y,
+Boxes have two forms: **xyxy** (left, top, right, bottom) and **cxcywh** (center x, center y,
 width, height), both continuous: a box one pixel wide has right - left == 1. Coordinates are pixels of
-the original image or fractions of the network's input; each function says which if it matters.
+the original image or fractions of the network's input; a function that needs one of them states it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ FloatArray = NDArray[np.float32]
 
 
 def xyxy_to_cxcywh(boxes: FloatArray) -> FloatArray:
-    """Turn corners into centre and size, (..., 4) → (..., 4)."""
+    """Turn corners into center and size, (..., 4) → (..., 4)."""
     top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
     return np.concatenate([(top_left + bottom_right) / 2, bottom_right - top_left], axis=-1)
 
 
 def cxcywh_to_xyxy(boxes: FloatArray) -> FloatArray:
-    """Turn centre and size into corners, (..., 4) → (..., 4)."""
-    centre, half_size = boxes[..., :2], boxes[..., 2:] / 2
-    return np.concatenate([centre - half_size, centre + half_size], axis=-1)
+    """Turn center and size into corners, (..., 4) → (..., 4)."""
+    center, half_size = boxes[..., :2], boxes[..., 2:] / 2
+    return np.concatenate([center - half_size, center + half_size], axis=-1)
 
 
 def areas(boxes: FloatArray) -> FloatArray:
-    """Areas of xyxy boxes, (..., 4) → (...); a box with negative width or height has area 0."""
+    """Compute areas of xyxy boxes, (..., 4) → (...); a box with negative width or height has area 0."""
     sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
     area: FloatArray = sides[..., 0] * sides[..., 1]
     return area
 
 
 def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Intersection over union of every pair of xyxy boxes.
+    """Compute the intersection over union of every pair of xyxy boxes.
 
     Args:
         first: (N, 4).
@@ -54,7 +54,7 @@ def iou_matrix(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def iou_pairs(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Intersection over union of each box with its partner, (n, 4) and (n, 4) xyxy → (n,)."""
+    """Compute the intersection over union of each box with its partner, (n, 4) and (n, 4) xyxy → (n,)."""
     return _overlap(*first.T, *second.T)
 
 

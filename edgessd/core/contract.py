@@ -1,8 +1,8 @@
-"""The contract of a detector: everything between an image and named boxes but the network itself.
+"""Contract of a detector: every step between an image and named boxes except the network itself.
 
 A checkpoint and each bundle built from it carry a `Contract`, so no stage has to guess how pixels become
-numbers or how numbers become boxes. That of an integer engine may have other shapes of anchors and other
-variances than its checkpoint's (`quantize.prepare`): its raw numbers differ, and its boxes are the same.
+numbers or how numbers become boxes. The contract of an integer engine may have other anchor shapes and
+variances than its checkpoint's (`quantize.prepare`): its raw outputs differ, and its boxes are the same.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Triple = tuple[float, float, float]
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an image becomes the network's input.
+    """Steps from an image to the network's input.
 
     Attributes:
         width: Input width in pixels.
         height: Input height in pixels.
-        resize: `stretch` fills the input and changes the aspect ratio; `letterbox` keeps it, centres
+        resize: `stretch` fills the input and changes the aspect ratio; `letterbox` keeps it, centers
             the image and fills the rest with `fill`.
         color: Channel order of the network's input.
-        mean: Per channel, in pixel values 0 to 255, in the order of `color`.
-        std: Per channel; the network sees (pixel - mean) / std.
+        mean: Value subtracted from each channel, in pixel values 0 to 255, in the order of `color`.
+        std: Divisor of each channel; the network sees (pixel - mean) / std.
         fill: Pixel value of letterbox bars.
     """
 
@@ -53,9 +53,9 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class BoxCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How four numbers per anchor become a box: (tx, ty, tw, th) of section 2.2 of the SSD paper.
+    """Code of a box as four numbers (tx, ty, tw, th) per anchor: section 2.2 of the SSD paper.
 
-    centre = anchor centre + t * centre_variance * anchor size; size = anchor size * exp(t *
+    center = anchor center + t * centre_variance * anchor size; size = anchor size * exp(t *
     size_variance).
     """
 
@@ -64,11 +64,11 @@ class BoxCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Scoring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How class scores become probabilities.
+    """Steps from class scores to probabilities.
 
     Attributes:
         activation: `softmax` over the columns, or an independent `sigmoid` for each.
-        background: Whether column 0 is the background and stands for no label.
+        background: True if column 0 is the background and has no label.
     """
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
@@ -79,10 +79,10 @@ class Nms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Defaults of greedy per-class non-maximum suppression.
 
     Attributes:
-        score_threshold: Boxes scored at or below it are dropped.
-        iou_threshold: A box overlapping a better one of its class by more than it is suppressed.
-        max_candidates: Best-scored boxes of a class that enter suppression.
-        max_detections: Best-scored boxes of all classes that come out.
+        score_threshold: Score in [0, 1]; boxes scored at or below it are dropped.
+        iou_threshold: IoU in [0, 1]; a box that overlaps a better one of its class by more is suppressed.
+        max_candidates: Number of best-scored boxes of a class that enter suppression.
+        max_detections: Number of best-scored boxes of all classes that are returned.
     """
 
     score_threshold: float = 0.3
@@ -115,10 +115,12 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ConfigError(
-                "Labels must be distinct and at least one", found=", ".join(self.labels) or "none"
+                "A detector's labels can't be used",
+                expected="at least one label, each name once",
+                found=", ".join(self.labels) or "none",
             )
 
     @property
     def columns(self) -> int:
-        """Class-score columns C: one per label, and one for the background where there is one."""
+        """Number of class-score columns C: one per label, and one for a background."""
         return len(self.labels) + int(self.scoring.background)

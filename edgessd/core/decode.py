@@ -1,11 +1,11 @@
-"""From raw network outputs to `Detections`, and the box code in both directions. The only ones.
+"""Turn raw network outputs into `Detections`, and code boxes in both directions.
 
 Box code: section 2.2 of the SSD paper (Liu et al., 2016, arXiv:1512.02325) with the variances of its
 reference implementation.
 
-Post-processing works in the integer domain where the engine's outputs are integers: raw scores are
-compared with the threshold as integers, and only what passes is dequantized, activated, decoded and
-suppressed. Float outputs take the same path with a float comparison, so both give the same detections.
+Post-processing works on integers if the engine's outputs are integers: raw scores are compared with the
+threshold as integers, and only those that pass are dequantized, activated, decoded and suppressed. Float
+outputs take the same path with a float comparison, so both give the same detections.
 """
 
 from __future__ import annotations
@@ -35,39 +35,41 @@ LARGEST_EXPONENT = 10.0
 def encode_boxes(
     boxes_cxcywh: FloatArray, anchors_cxcywh: FloatArray, box_code: BoxCode
 ) -> FloatArray:
-    """Box codes (..., 4) as (tx, ty, tw, th) of boxes relative to their anchors.
+    """Encode boxes relative to their anchors as box codes (..., 4): (tx, ty, tw, th).
 
     Args:
         boxes_cxcywh: (..., 4) in fractions of the input, width and height > 0.
         anchors_cxcywh: (..., 4), broadcast against the boxes.
-        box_code: The variances.
+        box_code: Variances of the code.
     """
-    centres = (boxes_cxcywh[..., :2] - anchors_cxcywh[..., :2]) / anchors_cxcywh[..., 2:]
+    centers = (boxes_cxcywh[..., :2] - anchors_cxcywh[..., :2]) / anchors_cxcywh[..., 2:]
     sizes = np.log(boxes_cxcywh[..., 2:] / anchors_cxcywh[..., 2:])
-    codes = [centres / box_code.centre_variance, sizes / box_code.size_variance]
+    codes = [centers / box_code.centre_variance, sizes / box_code.size_variance]
     return np.concatenate(codes, axis=-1).astype(np.float32, copy=False)
 
 
 def decode_boxes(codes: FloatArray, anchors_cxcywh: FloatArray, box_code: BoxCode) -> FloatArray:
-    """Boxes (..., 4) xyxy, in fractions of the input, unclipped; inverse of `encode_boxes`.
+    """Decode box codes to boxes (..., 4) xyxy in fractions of the input, unclipped.
+
+    This is the inverse of `encode_boxes`.
 
     Args:
         codes: (..., 4) as (tx, ty, tw, th).
         anchors_cxcywh: (..., 4), broadcast against the codes.
-        box_code: The variances.
+        box_code: Variances of the code.
     """
     sizes = anchors_cxcywh[..., 2:]
-    centres = anchors_cxcywh[..., :2] + codes[..., :2] * box_code.centre_variance * sizes
+    centers = anchors_cxcywh[..., :2] + codes[..., :2] * box_code.centre_variance * sizes
     exponents = np.minimum(codes[..., 2:] * box_code.size_variance, LARGEST_EXPONENT)
     half_sizes = np.exp(exponents) * sizes * 0.5
-    boxes = np.empty((*centres.shape[:-1], 4), centres.dtype)
-    boxes[..., :2] = centres - half_sizes
-    boxes[..., 2:] = centres + half_sizes
+    boxes = np.empty((*centers.shape[:-1], 4), centers.dtype)
+    boxes[..., :2] = centers - half_sizes
+    boxes[..., 2:] = centers + half_sizes
     return boxes
 
 
 def activate_scores(logits: FloatArray, scoring: Scoring) -> FloatArray:
-    """Probabilities (..., C) of raw class scores (..., C), background column included."""
+    """Compute probabilities (..., C) of raw class scores (..., C), background column included."""
     if scoring.activation == "sigmoid":
         # The two forms keep exp from overflowing on either side.
         small = np.exp(-np.abs(logits))
@@ -82,13 +84,13 @@ class Postprocessor:
     """Turns one image's raw `box_codes` and `class_scores` into `Detections`.
 
     Args:
-        contract: Of the detector.
+        contract: Contract of the detector.
         box_codes: The engine's (1, N, 4) output.
         class_scores: The engine's (1, N, C) output, before activation.
-        nms: Settings other than the contract's own.
+        nms: Suppression settings; None takes the contract's.
 
     Raises:
-        ConfigError: If shapes or number forms don't fit the contract.
+        ConfigError: Shapes or number forms don't fit the contract.
     """
 
     def __init__(
@@ -107,15 +109,15 @@ class Postprocessor:
         self._class_scores = class_scores
         self._anchors = anchor_boxes(contract.anchors)
         self._first_label = int(contract.scoring.background)
-        self._prepare_margin()
+        self._set_margin()
 
     def __call__(self, box_codes: Raw, class_scores: Raw, transform: ImageTransform) -> Detections:
-        """Detect in one image.
+        """Decode and suppress the outputs of one image.
 
         Args:
             box_codes: Raw output of the shape and dtype stated at construction.
             class_scores: Raw output of the shape and dtype stated at construction.
-            transform: Where the image landed in the input, from `fit_image`.
+            transform: Transform from the image to the input, from `fit_image`.
 
         Returns:
             Detections scored over `nms.score_threshold`, in pixels of the source image, clipped to it;
@@ -137,7 +139,7 @@ class Postprocessor:
         return found if visible.all() else found[visible]
 
     def candidates(self, class_scores: Raw) -> tuple[Indices, Indices, FloatArray]:
-        """What is scored over the threshold, before suppression.
+        """Find the scores over the threshold, before suppression.
 
         Args:
             class_scores: Raw output of the shape and dtype stated at construction.
@@ -149,7 +151,7 @@ class Postprocessor:
         raw = class_scores.reshape(self._class_scores.shape)[0]
         if raw.dtype != self._class_scores.numpy_dtype:
             raise ConfigError(
-                f"The output {self._class_scores.name!r} has another type than was promised",
+                f"The output {self._class_scores.name!r} has another type than the engine states",
                 expected=self._class_scores.dtype,
                 found=str(raw.dtype),
             )
@@ -169,7 +171,7 @@ class Postprocessor:
         return anchor_ids.take(passing), class_ids.take(passing), scores.take(passing)
 
     def _may_pass(self, raw: Raw) -> tuple[Indices, Indices]:
-        """Anchor and class of every score that may pass: a condition that each detection fulfils.
+        """Find anchor and class of every score that may pass: a necessary condition for a detection.
 
         Sigmoid: p > t means logit > logit(t). Softmax: p_c > t means exp(l_c) > t * sum. The sum holds
         at least l_c's own and the background's term, so l_c > l_background + logit(t); without a
@@ -182,18 +184,18 @@ class Postprocessor:
                 partner = partner.astype(np.int16)
             bound = partner[:, None] + self._margin
         if self._limits is not None:
-            # A bound beyond a byte's range is moved into it: below nothing is lost, above one value
+            # A bound outside a byte's range is clipped to it. Below, nothing changes; above, one value
             # too many may pass here, and the exact comparison follows.
             bound = np.minimum(np.maximum(bound, self._limits[0]), self._limits[1]).astype(
                 raw.dtype
             )
-        labelled = raw[:, self._first_label :]
-        hits = np.flatnonzero(labelled >= bound)
-        anchor_ids = hits // labelled.shape[1]
-        return anchor_ids, hits - anchor_ids * labelled.shape[1]
+        labeled = raw[:, self._first_label :]
+        hits = np.flatnonzero(labeled >= bound)
+        anchor_ids = hits // labeled.shape[1]
+        return anchor_ids, hits - anchor_ids * labeled.shape[1]
 
-    def _prepare_margin(self) -> None:
-        """The constants of `_may_pass`, in units of the raw scores."""
+    def _set_margin(self) -> None:
+        """Compute the constants of `_may_pass`, in units of the raw scores."""
         threshold = self.nms.score_threshold
         scoring, quantization = self.contract.scoring, self._class_scores.quantization
         self._partner: Literal["background", "largest"] | None = None
@@ -238,7 +240,7 @@ def _check_output(tensor: TensorSpec, shape: tuple[int, ...]) -> None:
 
 
 def _real(raw: Raw, tensor: TensorSpec) -> FloatArray:
-    """Real values of raw ones, in float32."""
+    """Dequantize raw values to float32."""
     values: FloatArray = raw.astype(np.float32, copy=False)
     if tensor.quantization is not None:
         values = values - np.float32(tensor.quantization.zero_point)

@@ -1,4 +1,4 @@
-"""`Detections`: what was found in one image, from decode to the last sink."""
+"""`Detections`: boxes found in one image, from the decoder to the last sink."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Detections:
         scores: (n,) float32 in [0, 1].
         class_ids: (n,) int64, indices into `labels`.
         labels: Names of all classes of the detector.
-        track_ids: (n,) int64 where a tracker ran, else None.
+        track_ids: (n,) int64 track numbers; None if no tracker ran.
     """
 
     boxes: FloatArray
@@ -43,7 +43,7 @@ class Detections:
 
     @classmethod
     def empty(cls, labels: tuple[str, ...]) -> Detections:
-        """No detection at all."""
+        """Make an empty record."""
         return cls(
             boxes=np.zeros((0, 4), np.float32),
             scores=np.zeros(0, np.float32),
@@ -55,7 +55,7 @@ class Detections:
         return len(self.scores)
 
     def __getitem__(self, index: slice | NDArray[np.generic]) -> Detections:
-        """The detections that a slice, mask or index array picks."""
+        """Select detections by a slice, mask or index array."""
         return replace(
             self,
             boxes=self.boxes[index],
@@ -65,15 +65,15 @@ class Detections:
         )
 
     def named(self) -> Iterator[tuple[str, float, tuple[float, float, float, float]]]:
-        """(label, score, (x1, y1, x2, y2)) of each detection, as plain Python values."""
+        """Yield (label, score, (x1, y1, x2, y2)) of each detection as plain Python values."""
         for box, score, class_id in zip(self.boxes, self.scores, self.class_ids, strict=True):
             x1, y1, x2, y2 = (float(value) for value in box)
             yield self.labels[class_id], float(score), (x1, y1, x2, y2)
 
     def to_supervision(self) -> Any:
-        """The same as `supervision.Detections`, for its annotators, trackers, zones and metrics.
+        """Convert to `supervision.Detections`, for its annotators, trackers, zones and metrics.
 
-        `data["class_name"]` has the labels, `tracker_id` the track ids where a tracker ran.
+        `data["class_name"]` has the labels; `tracker_id` has the track numbers if a tracker ran.
 
         Raises:
             ConfigError: supervision isn't installed.
@@ -82,9 +82,9 @@ class Detections:
             import supervision
         except ImportError as error:
             raise ConfigError(
-                "These detections can't become supervision's",
+                "These detections can't be converted to supervision's",
                 found=str(error),
-                fix="Run `pip install supervision`.",
+                fix="Run `pip install supervision`",
             ) from error
         return supervision.Detections(
             xyxy=self.boxes.astype(np.float32),

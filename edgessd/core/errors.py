@@ -1,4 +1,4 @@
-"""Errors that a user can act on: what was expected, what was found, and the way out.
+"""Errors that state what was expected, what was found, and a way out.
 
 Every refusal of edgessd is an `EdgessdError`. The command line prints it as one paragraph and exits
 with 1; a traceback appears only under `--debug`.
@@ -11,10 +11,10 @@ class EdgessdError(Exception):
     """A refusal with its reason.
 
     Args:
-        problem: What went wrong, as one sentence.
-        expected: What would have been accepted.
-        found: What was there instead.
-        fix: The next thing to do, ideally a command.
+        problem: Failure in one sentence.
+        expected: Input that would have been accepted.
+        found: Input that was found instead.
+        fix: Next step, ideally a command.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class EdgessdError(Exception):
         super().__init__(self.paragraph())
 
     def paragraph(self) -> str:
-        """The whole message as one paragraph."""
+        """Join the parts of the message into one paragraph."""
         sentences = [_sentence(self.problem)]
         if self.expected:
             sentences.append(_sentence(f"Expected {self.expected}"))
@@ -44,7 +44,7 @@ class EdgessdError(Exception):
 
 
 class ConfigError(EdgessdError):
-    """A configuration, recipe or target file that doesn't say what it must."""
+    """A configuration, recipe or target file with a wrong, unknown or missing value."""
 
 
 class DataError(EdgessdError):
@@ -64,7 +64,7 @@ class GraphError(EdgessdError):
 
 
 class CalibrationError(EdgessdError):
-    """A calibration set or table that can't give trustworthy ranges."""
+    """A calibration set or table whose ranges can't be trusted."""
 
 
 class LoweringError(EdgessdError):
@@ -72,7 +72,7 @@ class LoweringError(EdgessdError):
 
 
 class ParityError(EdgessdError):
-    """An engine that doesn't find what its float graph finds."""
+    """An engine whose detections differ from those of its float graph."""
 
 
 class TargetError(EdgessdError):
@@ -80,7 +80,7 @@ class TargetError(EdgessdError):
 
 
 class BundleError(EdgessdError):
-    """A bundle whose files, hashes or contract don't hold."""
+    """A bundle whose manifest, files or contract are wrong."""
 
 
 class BackendError(EdgessdError):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, their hashes, and where what can be made again is kept."""
+"""Atomic writes, file hashes, and the cache folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tempfile import mkdtemp, mkstemp
 
 
 def cache_directory() -> Path:
-    """$EDGESSD_CACHE, else the user's cache folder."""
+    """Return $EDGESSD_CACHE, else the user's cache folder of edgessd."""
     if chosen := os.environ.get("EDGESSD_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgessd"
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """Compute the hex sha256 of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -28,14 +28,14 @@ def sha256_of(path: Path) -> str:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file under a temporary name beside it and rename it: readers see old or new, never half."""
+    """Write a file under a temporary name and rename it, so that readers see the old or the new file."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder, with the same suffix, that becomes `path` on success.
+    """Yield a temporary path with the same folder and suffix; rename it to `path` on success.
 
     On any error, Ctrl-C included, the temporary file is removed and `path` stays as it was.
     """
@@ -53,9 +53,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path` that takes its place on success.
+    """Yield an empty temporary folder beside `path`; rename it to `path` on success.
 
-    The folder that stood there before is removed only once the new one is complete.
+    An older folder at `path` is removed only after the new one is complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
@@ -75,5 +75,5 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
 
 def sha256_of_set(hashes: Iterable[str]) -> str:
-    """Identity of a set of files: sha256 over their sorted hashes, one a line."""
+    """Compute the identity of a set of files: sha256 over their sorted hashes, one a line."""
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()

@@ -1,8 +1,7 @@
-"""Image files: finding them, their size from the header, and pixels that are really all there.
+"""List image files, read their sizes from headers, and decode complete images.
 
-Pixels and sizes are those of the picture as it is meant to be seen: an EXIF orientation is applied to
-both. OpenCV decodes a truncated JPEG, fills the rest with grey and says so on stderr only, so the
-file's structure is checked before it is decoded.
+The EXIF orientation is applied to pixels and sizes. OpenCV decodes a truncated JPEG, fills the rest with
+gray and reports it on stderr only, so the file's structure is checked before it is decoded.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ _JPEG_END = b"\xff\xd9"
 
 
 class ImageHeader(NamedTuple):
-    """What a file's header says.
+    """Size and orientation from an image file's header.
 
     Attributes:
-        width: Pixels, as seen, with the EXIF orientation applied.
-        height: Pixels, as seen.
-        orientation: EXIF orientation 1 to 8 (1: stored as seen). 5 to 8 swap width and height.
+        width: Pixels, after the EXIF orientation is applied.
+        height: Pixels, after the EXIF orientation is applied.
+        orientation: EXIF orientation 1 to 8 (1: upright). 5 to 8 swap width and height.
     """
 
     width: int
@@ -41,10 +40,10 @@ class ImageHeader(NamedTuple):
 
 
 def list_images(folder: Path) -> list[Path]:
-    """All image files in a folder and the folders in it, sorted by path; hidden ones are left out.
+    """List all image files in a folder and its subfolders, sorted by path; skip hidden ones.
 
     Raises:
-        DataError: if there is no such folder.
+        DataError: There is no such folder.
     """
     if not folder.is_dir():
         raise DataError(
@@ -62,10 +61,10 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Size and orientation from the file's header, without decoding pixels (about 0.1 ms).
+    """Read size and orientation from the file's header, without decoding pixels (about 0.1 ms).
 
     Raises:
-        DataError: if the file is missing or isn't an image.
+        DataError: The file is missing or isn't an image.
     """
     from PIL import Image
 
@@ -84,7 +83,7 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def _stored_size(image: PIL.Image.Image) -> tuple[int, int]:
-    """Width and height before any turning; newer versions of Pillow turn a TIFF's on opening."""
+    """Return width and height before rotation; newer versions of Pillow rotate a TIFF on opening."""
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
         return int(tags[256]), int(tags[257])
@@ -94,10 +93,10 @@ def _stored_size(image: PIL.Image.Image) -> tuple[int, int]:
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode an image file as (height, width, 3) uint8 BGR, with its EXIF orientation applied.
 
-    Grey, 16-bit and transparent images become 8-bit BGR, as OpenCV's IMREAD_COLOR does.
+    Gray, 16-bit and transparent images become 8-bit BGR, as OpenCV's IMREAD_COLOR does.
 
     Raises:
-        DataError: if the file is missing, isn't an image, or ends before its pixels do.
+        DataError: The file is missing, isn't an image, or ends before its pixels do.
     """
     try:
         content = path.read_bytes()
@@ -107,10 +106,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def decode_image(content: bytes, path: Path) -> NDArray[np.uint8]:
-    """`read_image` on bytes already read; `path` only names the file in errors.
+    """Decode the bytes of an image file like `read_image`; `path` only names the file in errors.
 
     Raises:
-        DataError: as `read_image`.
+        DataError: The same cases as in `read_image`.
     """
     import cv2
 
@@ -123,12 +122,12 @@ def decode_image(content: bytes, path: Path) -> NDArray[np.uint8]:
     except cv2.error as error:
         raise _broken(path, f"something OpenCV cannot decode ({error.err})") from error
     if image is None:
-        raise _broken(path, f"{len(content)} bytes that don't decode to a whole image")
+        raise _broken(path, f"{len(content)} bytes that don't decode to an image")
     return np.asarray(image, np.uint8)
 
 
 def _jpeg_ends(content: bytes) -> bool:
-    """Whether the end-of-image marker follows the first scan.
+    """Check for an end-of-image marker after the first scan.
 
     Segments before the scan are skipped by their length, because an EXIF thumbnail in them is a JPEG
     with its own end marker. Inside a scan 0xFF is followed by 0x00 or a restart marker, so FF D9
@@ -151,13 +150,13 @@ def _jpeg_ends(content: bytes) -> bool:
 
 
 def _with_end(content: bytes, path: Path) -> bytes:
-    """A JPEG without an end marker, with one put behind it, if its pixels are all there.
+    """Append the end marker that a JPEG lacks, if all of its pixels are there.
 
-    Some cameras leave the marker out. Decoders fill missing pixels with whatever follows the last bits,
-    so a picture that looks the same with two different endings needed neither.
+    Some cameras leave the marker out. Decoders compute missing pixels from the bytes that follow, so an
+    image is complete if it decodes to the same pixels with two different endings.
 
     Raises:
-        DataError: if the pixels differ, or nothing decodes.
+        DataError: The pixels differ, or nothing decodes.
     """
     import io
 
@@ -179,7 +178,7 @@ def _with_end(content: bytes, path: Path) -> bytes:
 def _broken(path: Path, found: str) -> DataError:
     return DataError(
         f"The image {path} is broken",
-        expected="a whole JPEG, PNG, BMP, WebP or TIFF",
+        expected="a complete JPEG, PNG, BMP, WebP or TIFF",
         found=found,
-        fix="Copy it again from where it came, or delete it together with its annotation",
+        fix="Copy it again from its source, or delete it together with its annotation",
     )

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression, deterministic: of equal scores the lower index comes first."""
+"""Greedy non-maximum suppression. It is deterministic: equal scores are ordered by index."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edgessd.core.contract import Nms
 
 Indices = NDArray[np.int64]
 
-# Pairs of boxes compared in one go: some megabytes, and few enough that what one block suppresses
-# saves most of the next blocks' work.
+# Pairs of boxes compared at once: some megabytes, and few enough that boxes suppressed in one block save
+# most of the work in the next blocks.
 _MOST_PAIRS = 100_000
 
 
 def nms(boxes: FloatArray, scores: FloatArray, *, iou_threshold: float) -> Indices:
-    """Keep the best box and drop what overlaps it too much; repeat with what is left.
+    """Keep the best box and drop boxes that overlap it too much; repeat with the rest.
 
     Args:
         boxes: (n, 4) xyxy in any unit.
@@ -35,13 +35,13 @@ def nms(boxes: FloatArray, scores: FloatArray, *, iou_threshold: float) -> Indic
 
 
 def nms_per_class(boxes: FloatArray, scores: FloatArray, class_ids: Indices, nms: Nms) -> Indices:
-    """`nms` within each class, with the limits of `nms`.
+    """Suppress boxes within each class, with the limits of `nms`.
 
     Args:
         boxes: (n, 4) xyxy in any unit.
         scores: (n,), already over the threshold.
         class_ids: (n,); boxes of different classes never suppress each other.
-        nms: `max_candidates` per class enter, `max_detections` of all classes come out.
+        nms: Settings; `max_candidates` per class enter, `max_detections` of all classes are returned.
 
     Returns:
         (k,) int64 indices of the kept boxes, best score first over all classes.
@@ -66,19 +66,19 @@ def _best_first(scores: FloatArray) -> Indices:
 
 
 def _group_ends(values: Indices) -> Indices:
-    """One past the last index of each run of equal values; (0,) for none."""
+    """Return the end index of each run of equal values, (0,) for no values."""
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1
     ends: Indices = np.append(changes, len(values)) if len(values) else changes
     return ends
 
 
 def _suppress(boxes: FloatArray, ends: Indices, iou_threshold: float) -> Indices:
-    """Indices that survive, of boxes that lie group by group, in each group the best first.
+    """Return the indices that survive; boxes are ordered by group, in each group the best first.
 
     Args:
         boxes: (n, 4).
-        ends: One past the last box of each group; boxes of different groups don't meet.
-        iou_threshold: As in `nms`.
+        ends: End index of each group; boxes of different groups never suppress each other.
+        iou_threshold: Limit as in `nms`.
     """
     alive = [True] * len(boxes)
     corners = np.ascontiguousarray(boxes.T)
@@ -90,8 +90,7 @@ def _suppress(boxes: FloatArray, ends: Indices, iou_threshold: float) -> Indices
         union = area.take(first) + area.take(second) - intersection
         # IoU > threshold without a division, so two empty boxes don't suppress each other.
         hits = np.flatnonzero(intersection > iou_threshold * union)
-        # Pairs come in the order of their first box. Whatever could still suppress that box has had
-        # its turn before.
+        # Pairs are ordered by their first box, so every box that could suppress it was handled before.
         for better, worse in zip(first[hits].tolist(), second[hits].tolist(), strict=True):
             if alive[better]:
                 alive[worse] = False
@@ -99,15 +98,17 @@ def _suppress(boxes: FloatArray, ends: Indices, iou_threshold: float) -> Indices
 
 
 def _pairs(ends: Indices, alive: list[bool]) -> Iterator[tuple[Indices, Indices]]:
-    """Every pair (i < j) within a group, ordered by i, in blocks of about `_MOST_PAIRS`.
+    """Yield every pair (i < j) within a group, ordered by i, in blocks of about `_MOST_PAIRS`.
 
-    A box that isn't alive when its block comes is left out as i: it suppresses nothing.
+    A box that was suppressed before its block is left out as i.
     """
     if not len(ends) or not ends[-1]:
         return
     sizes = ends.copy()
     sizes[1:] -= ends[:-1]
-    partners = np.repeat(ends - 1, sizes) - np.arange(ends[-1])  # how many of its group come later
+    partners = np.repeat(ends - 1, sizes) - np.arange(
+        ends[-1]
+    )  # number of later boxes in the same group
     totals = np.cumsum(partners)
     if totals[-1] <= _MOST_PAIRS:
         yield _pairs_of(np.arange(len(partners)), partners, totals)
@@ -122,7 +123,7 @@ def _pairs(ends: Indices, alive: list[bool]) -> Iterator[tuple[Indices, Indices]
 
 
 def _pairs_of(boxes: Indices, counts: Indices, totals: Indices) -> tuple[Indices, Indices]:
-    """Each of `boxes` with the next `counts` ones; `totals` is the running sum of `counts`."""
+    """Pair each of `boxes` with its next `counts` boxes; `totals` is the running sum of `counts`."""
     first = np.repeat(boxes, counts)
     # Within a box's run of pairs, the second index counts up from the box's own.
     shift = totals - counts - boxes - 1

@@ -1,9 +1,9 @@
-"""Preprocessing: the one way from a BGR frame to a network's input, and back for boxes.
+"""Turn a BGR frame into a network's input, and boxes back into pixels of the frame.
 
-Two steps. `fit_image` resizes to the network's size and stays in uint8; `fill_tensor` turns pixel
-values into the input's numbers. Each channel of a pixel has only 256 values, so the second step is a
-table, made once per contract: a quantized input never sees a float image. `preprocess_image` does both
-and writes pixels straight into the engine's buffer where the table is the identity.
+There are two steps. `fit_image` resizes to the network's size and stays in uint8; `fill_tensor` turns
+pixel values into the input's numbers. Each channel of a pixel has only 256 values, so the second step is
+a table lookup, with one table per contract: a quantized input needs no float image. `preprocess_image`
+does both, and writes pixels straight into the engine's buffer if the table is the identity.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _SIGN_BIT = np.uint8(0x80)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTransform:
-    """Where a source image landed in the network's input.
+    """Transform between pixels of a source image and fractions of the network's input.
 
     Attributes:
-        source_width: Pixels of the source image.
-        source_height: Pixels of the source image.
-        left, top, width, height: The occupied rectangle in fractions of the input; (0, 0, 1, 1) when
-            the image was stretched.
+        source_width: Width of the source image in pixels.
+        source_height: Height of the source image in pixels.
+        left, top, width, height: Rectangle that the image occupies, in fractions of the input;
+            (0, 0, 1, 1) if the image was stretched.
     """
 
     source_width: int
@@ -45,7 +45,7 @@ class ImageTransform:
     height: float = 1.0
 
     def to_source(self, boxes: FloatArray) -> FloatArray:
-        """Turn (n, 4) xyxy boxes in fractions of the input into pixels of the source, clipped to it."""
+        """Turn (n, 4) xyxy boxes in fractions of the input into pixels, clipped to the source."""
         scale_x = self.source_width / self.width
         scale_y = self.source_height / self.height
         scale = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
@@ -73,10 +73,10 @@ def fit_image(
         out: (spec.height, spec.width, 3) uint8 to write into; made if absent.
 
     Returns:
-        (spec.height, spec.width, 3) uint8 in `spec.color` order, and where the source landed in it.
+        (spec.height, spec.width, 3) uint8 in `spec.color` order, and the transform from the source to it.
 
     Raises:
-        DataError: If the image isn't (H, W, 3) uint8 with at least one pixel.
+        DataError: The image isn't (H, W, 3) uint8 with at least one pixel.
     """
     import cv2
 
@@ -84,14 +84,14 @@ def fit_image(
     if out is None:
         out = np.empty((spec.height, spec.width, 3), np.uint8)
     swap = spec.color == "RGB"
-    # Channels are swapped on the small image. Where both steps run, the resized image needs a place
-    # of its own: OpenCV doesn't promise a conversion in place.
+    # Channels are swapped on the small image. The resized image then needs memory of its own: OpenCV
+    # doesn't promise to convert in place.
     small = np.empty_like(out) if swap else out
     left, top, width, height = fitted_rectangle(image_bgr.shape[1], image_bgr.shape[0], spec)
     if (width, height) != (spec.width, spec.height):
         small[...] = spec.fill
-    # The view of an image wider than it needs to be is still a valid OpenCV matrix (its row step is
-    # longer), so the resize writes into it directly.
+    # A view of a wider image is a valid OpenCV matrix with a longer row step, so the resize writes into
+    # it directly.
     cv2.resize(
         image_bgr,
         (width, height),
@@ -114,7 +114,7 @@ def fit_image(
 def fitted_rectangle(
     source_width: int, source_height: int, spec: Preprocess
 ) -> tuple[int, int, int, int]:
-    """Left, top, width and height, in input pixels, that a source of this size occupies."""
+    """Compute left, top, width and height, in input pixels, that a source of this size occupies."""
     if spec.resize == "stretch":
         return 0, 0, spec.width, spec.height
     ratio = min(spec.width / source_width, spec.height / source_height)
@@ -139,7 +139,7 @@ def fill_tensor(
         round(that / scale) + zero_point, saturated.
 
     Raises:
-        ConfigError: If the tensor can't hold what `spec` describes.
+        ConfigError: The tensor doesn't fit `spec`.
     """
     check_input(spec, tensor)
     if out is None:
@@ -159,7 +159,7 @@ def fill_tensor(
 def preprocess_image(
     image_bgr: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
 ) -> tuple[Tensor, ImageTransform]:
-    """`fit_image` and `fill_tensor` in one, without a copy where pixels already are the input."""
+    """Fit an image and fill a tensor with it; pixels that already are the input aren't copied."""
     if out is None:
         out = np.empty(tensor.shape, tensor.numpy_dtype)
     if tensor.layout == "NHWC" and table_kind(spec, tensor) == "identity":
@@ -172,7 +172,7 @@ def preprocess_image(
 
 @lru_cache(maxsize=32)
 def pixel_table(spec: Preprocess, dtype: DType, quantization: Affine | None) -> Tensor:
-    """What each pixel value becomes, (256, 3) of `dtype`, one column a channel in `spec.color` order."""
+    """Compute the input number of each pixel value: (256, 3) of `dtype`, channels in `spec.color` order."""
     pixels = np.arange(256, dtype=np.float64)[:, None]
     real = (pixels - np.array(spec.mean)) / np.array(spec.std)
     table: Tensor
@@ -180,8 +180,7 @@ def pixel_table(spec: Preprocess, dtype: DType, quantization: Affine | None) -> 
         table = real.astype(dtype)
         return table
     limits = np.iinfo(dtype)
-    # In the contract's example scale = 1/128 every quotient is a whole number; elsewhere ties go to
-    # even, as in ONNX QuantizeLinear.
+    # Ties go to even, as in ONNX QuantizeLinear.
     integers = np.rint(real / quantization.scale) + quantization.zero_point
     table = np.clip(integers, limits.min, limits.max).astype(dtype)
     return table
@@ -189,7 +188,7 @@ def pixel_table(spec: Preprocess, dtype: DType, quantization: Affine | None) -> 
 
 @lru_cache(maxsize=32)
 def table_kind(spec: Preprocess, tensor: TensorSpec) -> Literal["identity", "flip_sign", "table"]:
-    """Whether a pixel byte already is the input byte, is it after flipping its top bit, or neither."""
+    """Tell if a pixel byte is the input byte (`identity`), with its top bit flipped, or by a table."""
     if tensor.dtype not in ("uint8", "int8"):
         return "table"
     stored = pixel_table(spec, tensor.dtype, tensor.quantization).view(np.uint8)
@@ -203,7 +202,7 @@ def table_kind(spec: Preprocess, tensor: TensorSpec) -> Literal["identity", "fli
 
 @lru_cache(maxsize=32)
 def check_input(spec: Preprocess, tensor: TensorSpec) -> None:
-    """Raise `ConfigError` unless `tensor` is an image input that `spec` can fill."""
+    """Check that `tensor` is an image input that `spec` can fill; raise ConfigError otherwise."""
     shapes = {
         "NHWC": (1, spec.height, spec.width, 3),
         "NCHW": (1, 3, spec.height, spec.width),
@@ -217,7 +216,7 @@ def check_input(spec: Preprocess, tensor: TensorSpec) -> None:
     is_integer = tensor.dtype in ("uint8", "int8")
     if not is_integer and tensor.dtype not in ("float32", "float16"):
         raise ConfigError(
-            f"The input {tensor.name!r} has a type that images aren't written in",
+            f"The input {tensor.name!r} has a type that can't hold an image",
             expected="float32, float16, int8 or uint8",
             found=tensor.dtype,
         )
@@ -232,15 +231,15 @@ def check_input(spec: Preprocess, tensor: TensorSpec) -> None:
 def _check_image(image: Pixels) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(
-            "This isn't a colour image",
+            "This isn't a color image",
             expected="uint8 pixels of shape (height, width, 3) in BGR order, at least one pixel",
             found=f"{image.dtype} of shape {image.shape}",
-            fix="Read it with edgessd.core.images.read_image, or convert it with cv2.cvtColor.",
+            fix="Read it with edgessd.core.images.read_image, or convert it with cv2.cvtColor",
         )
 
 
 def _fill_planes(pixels: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor) -> None:
-    """Fill a NCHW tensor, one contiguous plane a channel."""
+    """Fill an NCHW tensor, one contiguous plane a channel."""
     import cv2
 
     table = pixel_table(spec, tensor.dtype, tensor.quantization)
@@ -250,12 +249,12 @@ def _fill_planes(pixels: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tens
 
 
 def _look_up(pixels: Pixels, table: Tensor, out: Any) -> None:
-    """Write table[pixel] into `out`, with one table (256,) or one a channel (256, 3)."""
+    """Write table[pixel] into `out`; the table is (256,) for all channels, or (256, 3)."""
     import cv2
 
     if table.ndim == 2 and (table == table[:, :1]).all():
         table = table[:, 0]  # one table for all channels takes half the time
-    if table.dtype == np.float16:  # OpenCV has no tables of it
+    if table.dtype == np.float16:  # OpenCV has no float16 tables
         np.copyto(out, table[pixels] if table.ndim == 1 else table[pixels, np.arange(3)])
         return
     rows: Any = np.ascontiguousarray(table).reshape(1, 256, -1)

@@ -1,4 +1,4 @@
-"""Where the data files that ship with edgessd lie: targets, calibration recipes, the starter model."""
+"""Folders of the data files that ship with edgessd: targets, calibration recipes, the starter model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def resource_directory(name: str) -> Path:
-    """The folder `targets`, `calibration` or `starter`.
+    """Return the folder `targets`, `calibration` or `starter`.
 
     A wheel carries them in `edgessd/_data` (see `force-include` in pyproject.toml); in a checkout they
-    lie at the top, where people look for them.
+    are at the top, where people look for them.
     """
     for candidate in (_PACKAGE / "_data" / name, _PACKAGE / name, _PACKAGE.parent / name):
         if candidate.is_dir():

@@ -1,4 +1,4 @@
-"""Descriptions of the tensors that enter and leave an engine."""
+"""Descriptions of an engine's input and output tensors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Name, shape and number form of one engine tensor.
 
     Attributes:
-        name: As the engine calls it.
-        shape: With batch, every dimension static.
+        name: Name in the engine.
+        shape: Static dimensions, batch included.
         dtype: A numpy dtype name.
-        quantization: None for real-valued tensors.
+        quantization: Scale and zero point; None for real-valued tensors.
         layout: `NHWC` or `NCHW` for images, `flat` for anything else.
     """
 
@@ -47,9 +47,9 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EngineTensors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What enters and leaves an engine; for files whose own form can't say it.
+    """Inputs and outputs of an engine, for files whose own format can't describe them.
 
-    ONNX gives an int8 graph input no scale. Its meaning rides along as this.
+    ONNX has no place for the scale of an int8 graph input, so the file's metadata holds this record.
     """
 
     inputs: tuple[TensorSpec, ...]

@@ -50,7 +50,7 @@ def comparison_set(
             dataset = load_dataset(folder)
             found = [image.path for image in dataset.split("all")]
             try:
-                known = dataset.relabelled(labels)
+                known = dataset.relabeled(labels)
             except DataError as error:
                 notes.append(f"Labels aren't used: {error.paragraph()}")
             else:

@@ -80,7 +80,7 @@ class Dataset:
         together = {image.path: image for part in parts for image in self.splits[part]}
         return tuple(together.values())
 
-    def relabelled(self, labels: tuple[str, ...]) -> Dataset:
+    def relabeled(self, labels: tuple[str, ...]) -> Dataset:
         """The same dataset with class ids that index `labels`, matched by name.
 
         A detector may know more classes than the dataset shows, and in another order.

@@ -43,7 +43,7 @@ def evaluation_set(root: Path, labels: tuple[str, ...], split: str | None = None
     Raises:
         DataError: If there is no dataset, no such split, or a class that the detector doesn't know.
     """
-    dataset = load_dataset(root).relabelled(labels)
+    dataset = load_dataset(root).relabeled(labels)
     name = split or preferred_split(dataset)
     images = dataset.split(name)
     seen = {int(class_id) for image in images for class_id in image.class_ids}

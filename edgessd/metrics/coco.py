@@ -1,4 +1,4 @@
-"""Average precision as COCO defines it (cocodataset.org, Detection Evaluation), by faster-coco-eval."""
+"""Compute average precision by COCO's rules (cocodataset.org, Detection Evaluation) with faster-coco-eval."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError, DataError
 from edgessd.metrics.ground_truth import TrueBoxes
 
-# With these settings every AP of the project is measured. AP counts at most 100 boxes a class and
-# image; a limit over all classes would lower it, so there is none in effect.
+# Settings of every AP that the project measures. AP counts at most 100 boxes a class and image; a limit over
+# all classes would lower it, so the limit here is out of reach.
 EVALUATION_NMS = Nms(
     score_threshold=0.01, iou_threshold=0.45, max_candidates=400, max_detections=100_000
 )
@@ -31,11 +31,11 @@ class CocoMetrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         AP: Mean over IoU .50:.05:.95 and over the classes that have ground truth.
-        AP50, AP75: At one IoU.
-        AP_small, AP_medium, AP_large: Over boxes up to 32x32, 96x96 and beyond, in pixels of the
-            original image; None where there is no such box.
+        AP50, AP75: AP at IoU .50 and at IoU .75.
+        AP_small, AP_medium, AP_large: AP of boxes up to 32x32, up to 96x96, and larger, in pixels of the
+            original image; None without such boxes.
         AR1, AR10, AR100: Average recall with 1, 10 and 100 boxes a class and image.
-        AR_small, AR_medium, AR_large: Like AR100; None where there is no such box.
+        AR_small, AR_medium, AR_large: AR100 by the same sizes; None without such boxes.
         per_class: {label: {"AP", "AP50"}}; None for a class without ground truth.
     """
 
@@ -54,7 +54,7 @@ class CocoMetrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     per_class: dict[str, dict[str, float | None]]
 
     def twelve(self) -> dict[str, float | None]:
-        """The 12 numbers by name, in COCO's order."""
+        """Return the 12 numbers by name, in COCO's order."""
         return {name: getattr(self, name) for name in _TWELVE}
 
 
@@ -69,21 +69,21 @@ def coco_metrics(
         labels: Names of the classes that `class_ids` of both index.
 
     Raises:
-        DataError: If no box is there to be found: AP isn't defined then.
-        BackendError: If faster-coco-eval isn't installed.
+        DataError: No image has a true box, so AP isn't defined.
+        BackendError: faster-coco-eval isn't installed.
     """
     if len(truth) != len(found):
         raise ValueError(f"{len(truth)} images, but detections of {len(found)}")
     if not any((~image.ignore).any() for image in truth):
         raise DataError(
-            "There is nothing to measure: AP isn't defined without ground truth",
-            expected="at least one labelled box",
-            found=f"{len(truth)} images without any",
+            "AP isn't defined without ground truth",
+            expected="at least one labeled box",
+            found=f"{len(truth)} images without a box",
             fix="Choose a split that has labels",
         )
     evaluation = _evaluate(truth, found, len(labels))
     numbers = [_defined(value) for value in evaluation.stats[:12]]
-    # (IoU, recall, class, area, boxes an image): all sizes, most boxes.
+    # Axes (IoU, recall, class, area, boxes an image): all areas, the largest number of boxes.
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     per_class = {
         label: {
@@ -102,7 +102,9 @@ def _evaluate(truth: Sequence[TrueBoxes], found: Sequence[Detections], classes: 
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
         raise BackendError(
-            "AP needs faster-coco-eval", found="no such package", fix="pip install faster-coco-eval"
+            "AP needs faster-coco-eval",
+            found=str(error),
+            fix="Install it: pip install faster-coco-eval",
         ) from error
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(truth):
@@ -111,7 +113,7 @@ def _evaluate(truth: Sequence[TrueBoxes], found: Sequence[Detections], classes: 
         ):
             annotations.append(
                 {
-                    "id": len(annotations) + 1,  # 0 would read as unmatched
+                    "id": len(annotations) + 1,  # faster-coco-eval takes 0 for unmatched
                     "image_id": image_id,
                     "category_id": class_id,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
@@ -132,7 +134,7 @@ def _evaluate(truth: Sequence[TrueBoxes], found: Sequence[Detections], classes: 
 
 
 def _rows(found: Sequence[Detections]) -> NDArray[np.float64]:
-    """(n, 7): image, x, y, width, height, score, class."""
+    """Make rows (n, 7) of image, x, y, width, height, score, class."""
     rows = [np.zeros((0, 7))]
     for image_id, detections in enumerate(found):
         boxes = detections.boxes.astype(np.float64)
@@ -151,5 +153,5 @@ def _rows(found: Sequence[Detections]) -> NDArray[np.float64]:
 
 
 def _defined(value: float) -> float | None:
-    """COCO says -1 where there is nothing to average."""
+    """Turn COCO's -1, which means that there is nothing to average, into None."""
     return None if value < 0 else float(value)

@@ -1,4 +1,4 @@
-"""Which class was taken for which: boxes found, missed, confused and made up at one score threshold."""
+"""Confusion matrix: boxes found, missed, confused and wrongly found at one score threshold."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MOST_WITH_NUMBERS = 25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfusionMatrix:
-    """Counts of boxes.
+    """Counts of boxes by true class and found class.
 
     Attributes:
-        labels: Of the classes.
-        counts: (classes + 1, classes + 1) int64; rows are true, columns found. The last column holds
-            true boxes that were missed, the last row detections where nothing is.
-        score_threshold: Only detections over it were counted.
-        iou_threshold: Least overlap at which a detection belongs to a true box, whatever their classes.
+        labels: Names of the classes.
+        counts: (classes + 1, classes + 1) int64; rows are true classes, columns found ones. The last
+            column holds missed boxes, the last row detections without a true box.
+        score_threshold: Detections scored at or below it weren't counted.
+        iou_threshold: Least IoU at which a detection belongs to a true box of any class.
     """
 
     labels: tuple[str, ...]
@@ -48,17 +48,17 @@ def confusion_matrix(
     score_threshold: float = 0.3,
     iou_threshold: float = 0.5,
 ) -> ConfusionMatrix:
-    """Count which true box, of any class, each detection belongs to.
+    """Count detections by the class of the true box that they belong to.
 
-    Detections, best first, each take the free true box they overlap most. One that fits no free box,
-    but an ignored one, isn't counted; ignored boxes are never missed.
+    Detections, best first, each take the free true box that they overlap most. A detection that fits an
+    ignored box and no free one isn't counted. Ignored boxes never count as missed.
 
     Args:
-        truth: One item an image.
-        found: One item an image, in the same order.
+        truth: Ground truth, one item an image.
+        found: Detections, one item an image, in the same order.
         labels: Names of the classes that `class_ids` of both index.
         score_threshold: Detections scored at or below it are left out.
-        iou_threshold: Least overlap.
+        iou_threshold: Least IoU of a detection and its true box.
     """
     nothing = len(labels)
     counts = np.zeros((nothing + 1, nothing + 1), np.int64)
@@ -109,7 +109,7 @@ def plot_confusion(matrix: ConfusionMatrix, path: Path) -> None:
         loc="left",
         fontsize=11,
     )
-    # Missed boxes and false alarms are of another kind than mix-ups of classes.
+    # Lines set missed boxes and false alarms apart from confused classes.
     for draw in (axes.axhline, axes.axvline):
         draw(count - 1.5, color="#52606d", linewidth=0.8)
     axes.tick_params(length=0)

@@ -1,7 +1,7 @@
-"""How far boxes and scores move from one form of a detector to another, box by box.
+"""Compare the detections of two forms of a detector box by box.
 
-AP says how much is lost; this says what became of each detection: found again or not, how well the two
-boxes overlap, how far the score moved. It needs no labels.
+AP is one number for a data set. Drift follows each detection: if the other form finds it, how well the two
+boxes overlap, and how far the score moved. It needs no labels.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 
 from edgessd.core.boxes import FloatArray, iou_matrix
 from edgessd.core.detections import Detections
-from edgessd.metrics.parity import REFERENCE_SCORE, relabelled
+from edgessd.metrics.parity import REFERENCE_SCORE, relabeled
 
 SAME_OBJECT = 0.5
-"""Least IoU at which two boxes of a class are taken for one detection."""
+"""Least IoU at which two boxes of a class count as the same detection."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ImageDrift:
-    """What became of one image's detections.
+    """Differences between two models' detections in one image.
 
     Attributes:
-        overlaps: (matched,) IoU of each pair.
+        overlaps: (matched,) IoU of each matched pair.
         score_shifts: (matched,) score found minus score of the reference.
-        lost: (n,) scores of the reference's sure detections that weren't found.
-        added: (n,) scores of sure detections that the reference doesn't have at any score.
+        lost: (n,) scores of the reference's detections over the threshold that the other model lacks.
+        added: (n,) scores of detections over the threshold that the reference lacks at any score.
     """
 
     overlaps: FloatArray
@@ -38,20 +38,20 @@ class ImageDrift:
 
     @property
     def disagreement(self) -> float:
-        """0 where both are the same; a box that only one has counts with its score."""
+        """Sum of score shifts, of 1 - IoU, and of the scores of boxes that one model lacks; 0 if equal."""
         moved = np.abs(self.score_shifts).sum() + (1 - self.overlaps).sum()
         return float(moved + self.lost.sum() + self.added.sum())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drift:
-    """All images together.
+    """Differences between two models' detections in all images.
 
     Attributes:
-        matched, lost, added: Detections, as in `ImageDrift`.
-        mean_iou, worst_iou: Of matched pairs; None without any.
-        mean_score_shift: Signed, so that scores which all sink show.
-        mean_score_drift, worst_score_drift: Absolute; None without any pair.
+        matched, lost, added: Numbers of detections, as in `ImageDrift`.
+        mean_iou, worst_iou: IoU of matched pairs; None without pairs.
+        mean_score_shift: Signed mean, which shows a common rise or fall; None without pairs.
+        mean_score_drift, worst_score_drift: Absolute score shifts; None without pairs.
     """
 
     matched: int
@@ -64,7 +64,7 @@ class Drift:
     worst_score_drift: float | None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values for JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -73,14 +73,14 @@ def image_drift(
 ) -> ImageDrift:
     """Match one image's detections of two models, best of the reference first.
 
-    Both should come from `EVALUATION_NMS`, so that one which sank below the reference's score is still
-    found. A pair is of one class and overlaps by `SAME_OBJECT`; at least one of it is scored above
-    `over`.
+    Both should come from `EVALUATION_NMS`, so that a detection that fell below `over` can still be matched.
+    The boxes of a pair have the same class and an IoU of at least `SAME_OBJECT`; at least one of them is
+    scored over `over`.
 
     Raises:
-        ConfigError: If the two don't detect the same classes.
+        ConfigError: The two models have different classes.
     """
-    found = relabelled(found, reference.labels)
+    found = relabeled(found, reference.labels)
     overlaps = iou_matrix(reference.boxes, found.boxes)
     overlaps[reference.class_ids[:, None] != found.class_ids[None, :]] = -1
     sure = np.flatnonzero(reference.scores > over)
@@ -89,7 +89,7 @@ def image_drift(
     lost = [row for row in best_first if not _claim(overlaps, row, _best(overlaps[row]), pairs)]
     claimed = {column for _, column, _ in pairs}
     added = []
-    # Where a score crossed the threshold upwards, the reference has the box too, below it.
+    # A score that rose over the threshold has its box in the reference, too, below the threshold.
     for column in np.flatnonzero(found.scores > over):
         if column in claimed:
             continue
@@ -112,7 +112,7 @@ def _best(overlaps: FloatArray) -> int:
 def _claim(
     overlaps: FloatArray, row: int, column: int, pairs: list[tuple[int, int, float]]
 ) -> bool:
-    """Take two boxes for one, so that no other may claim either."""
+    """Record two boxes as a pair if they overlap enough, and take both out of the matrix."""
     if not overlaps.size or overlaps[row, column] < SAME_OBJECT:
         return False
     pairs.append((int(row), column, float(overlaps[row, column])))
@@ -121,8 +121,8 @@ def _claim(
     return True
 
 
-def summarise_drift(images: Sequence[ImageDrift]) -> Drift:
-    """The numbers over all images."""
+def summarize_drift(images: Sequence[ImageDrift]) -> Drift:
+    """Sum up the differences over all images."""
     empty = np.zeros(0, np.float32)
     overlaps = np.concatenate([empty, *(image.overlaps for image in images)])
     shifts = np.concatenate([empty, *(image.score_shifts for image in images)])

@@ -1,4 +1,4 @@
-"""What is truly in an image: the record that datasets hold and metrics compare with."""
+"""Ground truth of an image: the record that datasets hold and metrics compare with."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgessd.core.boxes import FloatArray
 
 
 class TrueBoxes(Protocol):
-    """What metrics need of an image's ground truth; `LabeledImage` has it.
+    """Part of an image's ground truth that metrics read; `LabeledImage` fulfills it.
 
     Attributes:
         boxes: (n, 4) float32 xyxy in pixels.
         class_ids: (n,) int64.
-        ignore: (n,) bool; neither a hit nor a miss.
+        ignore: (n,) bool; True for a box that counts neither as a hit nor as a miss.
     """
 
     @property
@@ -34,12 +34,12 @@ class LabeledImage:
     """One image and its ground truth.
 
     Attributes:
-        path: The image file.
-        width: Pixels, as the annotation or the file's header states.
-        height: Pixels.
+        path: Image file.
+        width: Width in pixels, from the annotation or the file's header.
+        height: Height in pixels.
         boxes: (n, 4) float32 xyxy in continuous pixels (a VOC box xmin..xmax becomes xmin-1..xmax).
         class_ids: (n,) int64, indices into the dataset's labels.
-        ignore: (n,) bool; VOC `difficult` and COCO `iscrowd`: neither a hit nor a miss.
+        ignore: (n,) bool; True for VOC `difficult` and COCO `iscrowd`, neither a hit nor a miss.
     """
 
     path: Path

@@ -1,7 +1,7 @@
-"""Which detections hit a true box, by PASCAL VOC's rules: what AP50, curves and thresholds rest on.
+"""Match detections with true boxes by PASCAL VOC's rules, for AP50, curves and thresholds.
 
-The rules of the VOC development kit (Everingham et al., "The PASCAL Visual Object Classes Challenge",
-IJCV 2010, section 4.2): detections of a class, best first, each claim the true box they overlap most;
+Rules of the VOC development kit (Everingham et al., "The PASCAL Visual Object Classes Challenge",
+IJCV 2010, section 4.2): detections of a class, best first, each claim the true box that they overlap most;
 the first claim at IoU >= 0.5 is a hit, every later claim of the same box is a false alarm. A claim of
 an ignored ("difficult") box counts as neither.
 """
@@ -21,13 +21,13 @@ from edgessd.metrics.ground_truth import TrueBoxes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassMatches:
-    """Every counted detection of one class over all images, best first.
+    """Counted detections of one class in all images, best first.
 
     Attributes:
-        label: Of the class.
+        label: Name of the class.
         scores: (n,) float32.
         hits: (n,) bool; False is a false alarm.
-        boxes: Number of true boxes to be found, ignored ones left out.
+        boxes: Number of true boxes without the ignored ones.
     """
 
     label: str
@@ -36,9 +36,9 @@ class ClassMatches:
     boxes: int
 
     def recall_precision(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Recall and precision, (n,) each, of the best 1, 2, ... n detections.
+        """Compute recall and precision, (n,) each, of the best 1, 2, ... n detections.
 
-        Recall is 0 where there is no true box.
+        Recall is 0 if there is no true box.
         """
         hits = np.cumsum(self.hits)
         recall = hits / max(self.boxes, 1)
@@ -52,13 +52,13 @@ def match_detections(
     *,
     iou_threshold: float = 0.5,
 ) -> tuple[ClassMatches, ...]:
-    """Match all images, and sort by class and score.
+    """Match the detections of all images, sorted by class and score.
 
     Args:
-        truth: One item an image.
-        found: One item an image, in the same order.
+        truth: Ground truth, one item an image.
+        found: Detections, one item an image, in the same order.
         labels: Names of the classes that `class_ids` of both index.
-        iou_threshold: Least overlap of a hit.
+        iou_threshold: Least IoU of a hit.
     """
     if len(truth) != len(found):
         raise ValueError(f"{len(truth)} images, but detections of {len(found)}")
@@ -89,7 +89,7 @@ def match_detections(
 def _match_image(
     image: TrueBoxes, detections: Detections, iou_threshold: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each detection, best first, is a hit, and whether it counts at all."""
+    """Return two (n,) bool masks of the detections, best first: hits, and counted ones."""
     hits = np.zeros(len(detections), bool)
     counted = np.ones(len(detections), bool)
     if not len(detections) or not len(image.boxes):

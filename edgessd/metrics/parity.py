@@ -1,7 +1,7 @@
-"""How closely one form of a detector follows another.
+"""Agreement of one form of a detector with another.
 
-AP on a small set moves by some thousandths for nothing: one box near the IoU or score threshold is
-enough. Agreement compares two detectors with each other instead, over any images, labelled or not.
+AP on a small set changes by some thousandths if one box crosses the IoU or score threshold. Agreement
+compares two detectors with each other instead, over any images, labeled or not.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from edgessd.core.errors import ConfigError, DataError
 from edgessd.core.tensors import TensorSpec
 from edgessd.metrics.coco import CocoMetrics, coco_metrics
 
-# What the reference finds over this score stands for the truth.
 REFERENCE_SCORE = 0.3
-
+"""Score over which the reference's detections count as ground truth."""
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -36,26 +35,26 @@ class _FoundAsTruth:
 def agreement_ap(
     reference: Sequence[Detections], found: Sequence[Detections], *, over: float = REFERENCE_SCORE
 ) -> float:
-    """`agreement(...).AP`: one number for how closely a detector follows another."""
+    """Compute the AP of detections with a reference's detections as ground truth."""
     return agreement(reference, found, over=over).AP
 
 
 def agreement(
     reference: Sequence[Detections], found: Sequence[Detections], *, over: float = REFERENCE_SCORE
 ) -> CocoMetrics:
-    """COCO metrics of detections, with a reference's detections over a score as ground truth.
+    """Compute COCO metrics of detections with a reference's detections over a score as ground truth.
 
-    Both must come from the settings of `EVALUATION_NMS`: the reference is cut at its score here, what
-    is scored against it is not.
+    Both must come from the settings of `EVALUATION_NMS`. Here the reference is cut at `over`, the
+    detections compared with it are not.
 
     Args:
-        reference: One item an image, usually the float model's.
-        found: One item an image, in the same order; labels are matched by name.
-        over: The score. Another than the default is for engines that cut at one of their own.
+        reference: Detections, usually the float model's, one item an image.
+        found: Detections, one item an image in the same order; labels are matched by name.
+        over: Score of the cut; a higher one is for engines with a score threshold of their own.
 
     Raises:
-        DataError: If the reference finds nothing over the score.
-        ConfigError: If the two don't detect the same classes.
+        DataError: The reference has no detection over the score.
+        ConfigError: The two models have different classes.
     """
     if not sum(int((item.scores > over).sum()) for item in reference):
         raise DataError(
@@ -73,20 +72,20 @@ def agreement(
                 boxes=sure.boxes, class_ids=sure.class_ids, ignore=np.zeros(len(sure), bool)
             )
         )
-    return coco_metrics(truth, [relabelled(item, labels) for item in found], labels)
+    return coco_metrics(truth, [relabeled(item, labels) for item in found], labels)
 
 
-def relabelled(detections: Detections, labels: tuple[str, ...]) -> Detections:
-    """The same detections with class ids that index `labels`, matched by name.
+def relabeled(detections: Detections, labels: tuple[str, ...]) -> Detections:
+    """Renumber the class ids of detections so that they index `labels`, matched by name.
 
     Raises:
-        ConfigError: If the names aren't the same.
+        ConfigError: The names differ.
     """
     if detections.labels == labels:
         return detections
     if set(detections.labels) != set(labels):
         raise ConfigError(
-            "The two detectors don't know the same classes",
+            "The two detectors have different classes",
             expected=", ".join(labels),
             found=", ".join(detections.labels),
             fix="Compare forms of one detector",
@@ -106,10 +105,10 @@ class RawAgreement:
     """Share of raw outputs within 1 LSB of a reference's, gathered image by image.
 
     Attributes:
-        within: Values that differ by at most one step of the scale.
-        total: Values compared.
-        comparable: False once a value was seen that isn't on the scale's grid, as the outputs of a
-            float network or of another scale, or outputs of another size.
+        within: Number of values that differ by at most one step of the scale.
+        total: Number of values compared.
+        comparable: False after a value that isn't on the scale's grid (a float network, another scale)
+            or an output of another size.
     """
 
     within: int = 0
@@ -122,7 +121,7 @@ class RawAgreement:
         Args:
             reference: Real values by output name, any shape.
             found: Real values by output name.
-            grids: Outputs with the quantization on whose grid both must lie.
+            grids: Outputs with the quantization of both.
         """
         for spec in grids:
             if not self.comparable:
@@ -136,12 +135,12 @@ class RawAgreement:
 
     @property
     def share(self) -> float | None:
-        """In [0, 1]; None where nothing could be compared."""
+        """Share in [0, 1]; None if nothing could be compared."""
         return self.within / self.total if self.comparable and self.total else None
 
 
 def real_values(raw: Outputs, specs: Sequence[TensorSpec]) -> dict[str, NDArray[np.float64]]:
-    """Raw outputs as real values, by name."""
+    """Dequantize raw outputs to real values, by name."""
     values = {}
     for spec in specs:
         real = raw[spec.name].astype(np.float64)
@@ -152,14 +151,14 @@ def real_values(raw: Outputs, specs: Sequence[TensorSpec]) -> dict[str, NDArray[
 
 
 def on_grid(values: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.int64] | None:
-    """The integers of real values, flattened, or None if they don't lie on the tensor's grid."""
+    """Quantize real values to flattened integers; None if they aren't on the tensor's grid."""
     if spec.quantization is None:
         raise ValueError(f"{spec.name} isn't quantized")
     limits = np.iinfo(spec.dtype)
     steps = values.reshape(-1).astype(np.float64) / spec.quantization.scale
     integers = np.rint(steps).astype(np.int64) + spec.quantization.zero_point
-    # Graphs hold scales and values in float32; 1% of a step is far above that and far below another
-    # scale's distance somewhere in the tensor.
+    # 1% of a step is far above the error of float32, and far below the distance that another scale has
+    # somewhere in the tensor.
     lies_on_grid = (
         np.abs(steps - np.rint(steps)).max(initial=0) < 0.01
         and integers.min(initial=limits.max) >= limits.min
@@ -172,7 +171,7 @@ def max_class_drift(
     reference: Mapping[str, Mapping[str, float | None]],
     found: Mapping[str, Mapping[str, float | None]],
 ) -> float:
-    """Largest difference in AP of any class, of two `CocoMetrics.per_class` on the same images."""
+    """Compute the largest difference in AP of any class between two `CocoMetrics.per_class`."""
     return max(abs(drift) for drift in class_drift(reference, found).values())
 
 
@@ -180,7 +179,7 @@ def class_drift(
     reference: Mapping[str, Mapping[str, float | None]],
     found: Mapping[str, Mapping[str, float | None]],
 ) -> dict[str, float]:
-    """AP found minus AP of the reference, for each class that has ground truth."""
+    """Compute the AP minus the reference's AP for each class that has ground truth."""
     drifts = {}
     for label, numbers in reference.items():
         first, second = numbers["AP"], found[label]["AP"]

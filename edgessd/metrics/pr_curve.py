@@ -1,4 +1,4 @@
-"""Precision-recall curves at IoU 0.5, one line a class."""
+"""Plot precision-recall curves at IoU 0.5, one line a class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgessd.metrics.voc import voc10_ap
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Twelve hues that differ in lightness too; beyond them the line style tells classes apart.
+# Twelve hues that also differ in lightness; more classes differ by the line style.
 _COLORS = (
     *("#1f6fb2", "#e07b39", "#2f9e6e", "#c0392b", "#7d4fb0", "#8c6239"),
     *("#d46aa0", "#4d5761", "#a3a62b", "#22a7b8", "#1b3a6b", "#f0b429"),
@@ -29,8 +29,8 @@ def plot_pr_curves(matches: Sequence[ClassMatches], path: Path) -> None:
     """Write a PNG with the curve of each class that has ground truth, best AP first in the legend.
 
     Args:
-        matches: Of all classes, from `match_detections`.
-        path: To write.
+        matches: Matches of all classes, from `match_detections`.
+        path: File to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def plot_pr_curves(matches: Sequence[ClassMatches], path: Path) -> None:
     many, crowded = len(shown) > 4, len(shown) > 24
     for index, item in enumerate(shown):
         _draw(axes, item, index, width=1.1 if many else 2.0, alpha=0.45 if crowded else 1.0)
-    if many:  # where lines cross each other, one says how it is overall
+    if many:  # one line stands out among many that cross
         axes.plot(*mean_curve(shown), color="#1f2933", linewidth=3.2, label="mean of the classes")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
@@ -91,7 +91,7 @@ def _draw(axes: Axes, item: ClassMatches, index: int, *, width: float, alpha: fl
 def mean_curve(
     shown: Sequence[ClassMatches], points: int = 501
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean precision of the classes at evenly spaced recalls; 0 for one that doesn't get so far."""
+    """Compute the classes' mean precision at evenly spaced recalls; beyond a class's recall it is 0."""
     recall = np.linspace(0, 1, points)
     mean = np.zeros_like(recall)
     for item in shown:
@@ -102,6 +102,6 @@ def mean_curve(
 
 
 def _envelope(item: ClassMatches) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Recall and precision as AP reads them: precision monotonic from the right."""
+    """Compute recall and precision as AP uses them: precision monotonic from the right."""
     recall, precision = item.recall_precision()
     return recall, np.maximum.accumulate(precision[::-1])[::-1]

@@ -1,4 +1,4 @@
-"""How much of a tensor's signal another form of the network keeps."""
+"""Signal-to-noise ratio of a tensor in two forms of a network."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Array = NDArray[np.generic]
 Doubles = NDArray[np.float64]
 
 EXACT_DB = 120.0
-"""Reported where nothing at all differs, in float32's own precision."""
+"""Ratio of equal tensors in decibels, about the precision of float32."""
 
 
 @dataclass(slots=True)
 class SignalToNoise:
     """Signal-to-noise ratio of a tensor, gathered image by image.
 
-    Equalization multiplies channels by constants, so a tensor is compared up to the gain that fits each
-    channel best: what is left is what can't be undone.
+    Equalization multiplies channels by constants, so each channel is first scaled by the gain that fits
+    the reference best. The noise is the difference that remains.
 
     Attributes:
-        channels: Length of the channel axis: 1 of (1, C, H, W), the last of anything else.
+        channels: Length of the channel axis: axis 1 of (1, C, H, W), the last axis of other shapes.
     """
 
     channels: int
@@ -32,11 +32,11 @@ class SignalToNoise:
 
     @classmethod
     def over(cls, channels: int) -> SignalToNoise:
-        """Nothing gathered yet."""
+        """Make an empty ratio for a number of channels."""
         return cls(channels, *(np.zeros(channels) for _ in range(3)))
 
     def add(self, reference: Array, found: Array) -> None:
-        """Take in one image's tensors of the same shape, real values."""
+        """Add one image's tensors: real values of the same shape."""
         first, second = (_by_channel(values) for values in (reference, found))
         self._reference += (first * first).sum(axis=1)
         self._product += (first * second).sum(axis=1)
@@ -44,11 +44,11 @@ class SignalToNoise:
 
     @property
     def decibels(self) -> float:
-        """10 log10(signal / noise), at most `EXACT_DB`; 0 where nothing of the signal is left."""
+        """10 log10(signal / noise), at most `EXACT_DB`; 0 if none of the signal is left."""
         signal = float(self._reference.sum())
         if signal == 0:
             return EXACT_DB
-        # Noise left by the least-squares gain <r, f> / <f, f> of each channel.
+        # Noise that remains after the least-squares gain <r, f> / <f, f> of each channel.
         kept = self._product**2 / np.where(self._found > 0, self._found, 1)
         noise = max(float((self._reference - kept).sum()), 0.0)
         floor = signal * 10 ** (-EXACT_DB / 10)
@@ -56,7 +56,7 @@ class SignalToNoise:
 
 
 def channel_count(shape: tuple[int, ...]) -> int:
-    """Length of the axis that `SignalToNoise` takes for the channels."""
+    """Return the length of the channel axis, as `SignalToNoise` defines it."""
     return shape[1] if len(shape) == 4 else shape[-1]
 
 

@@ -251,5 +251,5 @@ def test_both_graphs_of_an_unfinished_bundle_are_verified(tmp_path: Path) -> Non
 def test_an_unfinished_bundle_must_say_what_is_compiled(tmp_path: Path) -> None:
     bundle = write_unfinished(tmp_path / "pets-jetson")
     edit_manifest(bundle, finish=None)
-    with pytest.raises(BundleError, match="doesn't say what is compiled"):
+    with pytest.raises(BundleError, match="doesn't say what to compile"):
         open_bundle(bundle)

@@ -41,7 +41,7 @@ def test_columns_count_the_background_where_there_is_one() -> None:
 
 @pytest.mark.parametrize("labels", [(), ("a", "a")])
 def test_labels_are_distinct_and_at_least_one(labels) -> None:
-    with pytest.raises(ConfigError, match="Labels"):
+    with pytest.raises(ConfigError, match="each name once"):
         contract_of(labels=labels)
 
 

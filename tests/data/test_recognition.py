@@ -47,7 +47,7 @@ def test_no_box_at_all(yolo: Path) -> None:
 
 def test_relabelled_by_name(yolo: Path) -> None:
     dataset = load_dataset(yolo)
-    other = dataset.relabelled(("bird", "dog", "cat"))
+    other = dataset.relabeled(("bird", "dog", "cat"))
     assert [image.class_ids.tolist() for image in other.split("train")][:2] == [[2], [1]]
     with pytest.raises(DataError, match="doesn't know: cat"):
-        dataset.relabelled(("dog",))
+        dataset.relabeled(("dog",))

@@ -85,9 +85,9 @@ def test_images_without_objects_count_their_false_alarms(truth_of) -> None:
 
 
 def test_without_anything_to_find_ap_is_refused(truth_of) -> None:
-    with pytest.raises(DataError, match="nothing to measure"):
+    with pytest.raises(DataError, match="AP isn't defined"):
         coco_metrics([truth_of()], [found()], LABELS)
-    with pytest.raises(DataError, match="nothing to measure"):
+    with pytest.raises(DataError, match="AP isn't defined"):
         coco_metrics([truth_of([0, 0, 5, 5, 0], ignore=(0,))], [found()], LABELS)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError
-from edgessd.metrics.drift import image_drift, summarise_drift
+from edgessd.metrics.drift import image_drift, summarize_drift
 
 LABELS = ("cat", "dog")
 
@@ -29,7 +29,7 @@ def test_the_same_detections_dont_disagree() -> None:
     same = found((0, 0, 10, 10, 0.9, 0), (20, 0, 30, 10, 0.4, 1))
     drift = image_drift(same, same)
     assert drift.disagreement == 0
-    assert summarise_drift([drift]).matched == 2
+    assert summarize_drift([drift]).matched == 2
 
 
 def test_a_pair_tells_overlap_and_score_shift() -> None:
@@ -72,14 +72,14 @@ def test_nothing_on_one_side_or_both() -> None:
     some, none = found((0, 0, 10, 10, 0.9, 0)), found()
     assert image_drift(some, none).lost == pytest.approx([0.9])
     assert image_drift(none, some).added == pytest.approx([0.9])
-    summary = summarise_drift([image_drift(none, none)])
+    summary = summarize_drift([image_drift(none, none)])
     assert (summary.matched, summary.mean_iou, summary.worst_score_drift) == (0, None, None)
 
 
 def test_the_summary_averages_pairs_and_keeps_the_sign() -> None:
     reference = found((0, 0, 10, 10, 0.5, 0))
     images = [image_drift(reference, found((0, 0, 10, 10, score, 0))) for score in (0.4, 0.5, 0.7)]
-    record = json.loads(json.dumps(summarise_drift(images).as_json()))
+    record = json.loads(json.dumps(summarize_drift(images).as_json()))
     assert record["matched"] == 3
     assert record["mean_iou"] == record["worst_iou"] == 1
     assert record["mean_score_shift"] == pytest.approx(0.1 / 3)
@@ -90,5 +90,5 @@ def test_the_summary_averages_pairs_and_keeps_the_sign() -> None:
 def test_labels_are_matched_by_name() -> None:
     turned = found((0, 0, 10, 10, 0.9, 1), labels=("dog", "cat"))
     assert image_drift(found((0, 0, 10, 10, 0.9, 0)), turned).disagreement == 0
-    with pytest.raises(ConfigError, match="same classes"):
+    with pytest.raises(ConfigError, match="different classes"):
         image_drift(found(), found(labels=("cat", "cow")))

@@ -15,7 +15,7 @@ from edgessd.metrics.parity import (
     max_class_drift,
     on_grid,
     real_values,
-    relabelled,
+    relabeled,
 )
 
 LABELS = ("a", "b")
@@ -57,7 +57,7 @@ def test_labels_in_another_order_are_matched_by_name() -> None:
     reference = [found([0, 0, 50, 50, 0, 0.9])]
     turned = [found([0, 0, 50, 50, 1, 0.9], labels=("b", "a"))]
     assert agreement_ap(reference, turned) == pytest.approx(1)
-    assert relabelled(turned[0], LABELS).class_ids.tolist() == [0]
+    assert relabeled(turned[0], LABELS).class_ids.tolist() == [0]
 
 
 def test_other_classes_are_refused_by_name() -> None:

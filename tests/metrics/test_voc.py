@@ -109,5 +109,5 @@ def test_images_are_ranked_together(truth_of) -> None:
 
 
 def test_without_anything_to_find_ap_is_refused(truth_of) -> None:
-    with pytest.raises(DataError, match="nothing to measure"):
+    with pytest.raises(DataError, match="AP isn't defined"):
         voc_metrics(match_detections([truth_of()], [found()], LABELS))

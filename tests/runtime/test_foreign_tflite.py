@@ -79,7 +79,7 @@ def test_finds_what_people_have_labelled(shared: Path, with_metadata: Detector) 
     from edgessd.data.dataset import load_dataset
     from edgessd.metrics.coco import coco_metrics
 
-    images = load_dataset(shared / "data" / "coco128").relabelled(with_metadata.labels).split("val")
+    images = load_dataset(shared / "data" / "coco128").relabeled(with_metadata.labels).split("val")
     with_metadata.score_threshold = 0.01
     found = [with_metadata(read_image(image.path)) for image in images]
     with_metadata.score_threshold = 0.3
