@@ -14,13 +14,13 @@ import msgspec
 
 from edgessd.build.calibration_images import calibrate, prepare_for
 from edgessd.build.engines import make_engine
-from edgessd.build.max_drop import DropSearch
+from edgessd.build.max_drop import JUDGED_ON, DropSearch
 from edgessd.build.parity_gate import Candidate, hold_to_parity
 from edgessd.bundle.manifest import Manifest, Provenance
 from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
 from edgessd.calibrate.audit import audit_calibration
-from edgessd.calibrate.calibration_set import CalibrationSet
+from edgessd.calibrate.calibration_set import CalibrationSet, evenly
 from edgessd.calibrate.collect import refuse_few
 from edgessd.core.errors import ConfigError, TargetError
 from edgessd.core.files import sha256_of
@@ -138,7 +138,8 @@ def build_bundle(
     require_replaceable(request.out)
     images = None if request.target.engine.scheme == "float" else request.images()
     if images is not None:
-        refuse_few(len(images.paths), request.recipe.minimum_images, "images")
+        refuse_few(len(images), request.recipe.minimum_images, "images")
+        images.keep(_looked_at_again(request, images))
     if exported is None:
         exported = _export(request.checkpoint, clock)
     graph: FloatGraph | QuantGraph = exported.graph
@@ -174,6 +175,13 @@ def build_bundle(
     )
 
 
+def _looked_at_again(request: BuildRequest, images: CalibrationSet) -> list[Path]:
+    """Choose the photos that the search and the gate need after calibration."""
+    searched = [] if request.max_drop is None else evenly(images.paths, JUDGED_ON)
+    gated = evenly(images.paths, request.recipe.parity.images) if request.gate else []
+    return [*searched, *gated]
+
+
 def _parity(
     request: BuildRequest,
     candidate: Candidate,
@@ -184,7 +192,7 @@ def _parity(
     if not request.gate:
         return Parity(verdict="skipped", reason="Built with --no-gate")
     with clock.stage("parity"):
-        return hold_to_parity(candidate, graph, images.paths, request.recipe.parity)
+        return hold_to_parity(candidate, graph, images, request.recipe.parity)
 
 
 def export_checkpoint(checkpoint: Path) -> ExportedCheckpoint:

@@ -118,16 +118,20 @@ def measure_divergence(
     )
 
 
-def readable_images(paths: Sequence[Path], count: int) -> list[NDArray[np.uint8]]:
-    """Up to `count` BGR images spread over all; ones that can't be read are passed over."""
+def readable_images(
+    paths: Sequence[Path],
+    count: int,
+    read: Callable[[Path], NDArray[np.uint8]] = read_image,
+) -> list[NDArray[np.uint8]]:
+    """Return up to `count` BGR images, spread evenly over all that can be read."""
     images: list[NDArray[np.uint8]] = []
     for path in dict.fromkeys((*evenly(paths, count), *paths)):
         if len(images) == count:
             break
         try:
-            images.append(read_image(path))
+            images.append(read(path))
         except DataError:
-            continue  # whoever counts the images names them
+            continue  # the caller names the images that can't be read
     return images
 
 

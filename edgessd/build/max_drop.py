@@ -33,7 +33,8 @@ from edgessd.runtime.catalog import default_threads
 from edgessd.runtime.detector import Detector
 
 _RANKED_ON = 4
-_JUDGED_ON = 100
+JUDGED_ON = 100
+"""Images on which a search measures the loss."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +131,7 @@ class DropSearch:
 
     @cached_property
     def _pictures(self) -> list[np.ndarray]:
-        return readable_images(self.images.paths, _JUDGED_ON)
+        return readable_images(self.images.paths, JUDGED_ON, self.images.photo)
 
     @cached_property
     def _expected(self) -> list[Detections]:

@@ -6,7 +6,7 @@ images. They aren't new to it, so this proves that nothing broke, not how accura
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,10 @@ from edgessd.bench.measured_model import engine_sentence, measured_model
 from edgessd.bundle.manifest import Manifest
 from edgessd.bundle.quality import Parity
 from edgessd.bundle.store import write_bundle
-from edgessd.calibrate.calibration_set import evenly
+from edgessd.calibrate.calibration_set import CalibrationSet, evenly
 from edgessd.core.detections import Detections
 from edgessd.core.errors import BackendError, DataError, ParityError
-from edgessd.core.files import sha256_of, sha256_of_set
-from edgessd.core.images import read_image
+from edgessd.core.files import sha256_of_set
 from edgessd.graph.float_graph import FloatGraph, save_graph
 from edgessd.metrics.drift import Drift, image_drift, summarize_drift
 from edgessd.metrics.parity import REFERENCE_SCORE, agreement_ap
@@ -56,7 +55,7 @@ class Candidate:
 
 
 def hold_to_parity(
-    candidate: Candidate, graph: FloatGraph, images: Sequence[Path], bound: ParityBound
+    candidate: Candidate, graph: FloatGraph, images: CalibrationSet, bound: ParityBound
 ) -> Parity:
     """Measure a candidate against its float graph.
 
@@ -124,13 +123,27 @@ def _truth_over(manifest: Manifest) -> float:
 def _measure(
     reference: MeasuredModel,
     engine: MeasuredModel,
-    images: Sequence[Path],
+    images: CalibrationSet,
     bound: ParityBound,
     *,
     over: float,
 ) -> Parity:
-    used, expected = _reference_detections(reference, images, bound, over)
-    objects = sum(int((item.scores > over).sum()) for item in expected)
+    used: list[Path] = []
+    expected: list[Detections] = []
+    found: list[Detections] = []
+    objects = 0
+    # Spread evenly over all images; further ones only where these show too little.
+    for path in dict.fromkeys((*evenly(images.paths, bound.images), *images.paths)):
+        if len(used) >= bound.images and objects >= bound.detections:
+            break
+        try:
+            photo = images.photo(path)
+        except DataError:
+            continue  # calibration has named it
+        used.append(path)
+        expected.append(reference.run(photo).detections)
+        found.append(engine.run(photo).detections)
+        objects += int((expected[-1].scores > over).sum())
     parity = Parity(
         verdict="undecided",
         reason=f"The float graph finds {objects} objects over {over:g} in {len(used)} calibration "
@@ -139,14 +152,13 @@ def _measure(
         engine=engine_sentence(engine.details),
         data="calibration images",
         images=len(used),
-        images_sha256=sha256_of_set(map(sha256_of, used)),
+        images_sha256=sha256_of_set(map(images.sha256, used)),
         detections=objects,
         score_threshold=over,
         bound=bound.agreement,
     )
     if objects < bound.detections:
         return parity
-    found = [engine.run(read_image(path)).detections for path in used]
     drift = summarize_drift(
         [
             image_drift(first, second, over=over)
@@ -154,29 +166,6 @@ def _measure(
         ]
     )
     return _with_drift(parity, agreement_ap(expected, found, over=over), drift)
-
-
-def _reference_detections(
-    reference: MeasuredModel, images: Sequence[Path], bound: ParityBound, over: float
-) -> tuple[list[Path], list[Detections]]:
-    """Readable images spread over all, more of them where those show too little."""
-    first = evenly(images, bound.images)
-    rest = [path for path in images if path not in set(first)]
-    used: list[Path] = []
-    found: list[Detections] = []
-    objects = 0
-    for number, path in enumerate((*first, *rest)):
-        if number >= len(first) and objects >= bound.detections:
-            break
-        try:
-            image = read_image(path)
-        except DataError:
-            continue  # calibration has named it
-        detections = reference.run(image).detections
-        objects += int((detections.scores > over).sum())
-        used.append(path)
-        found.append(detections)
-    return used, found
 
 
 def _with_drift(parity: Parity, agreement: float, drift: Drift) -> Parity:

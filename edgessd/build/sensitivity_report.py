@@ -9,7 +9,7 @@ from typing import Any
 
 from edgessd.build.calibration_images import calibrate, prepare_for
 from edgessd.build.layer_comparison import measure_divergence, probe_graph, readable_images
-from edgessd.calibrate.calibration_set import CalibrationSet
+from edgessd.calibrate.calibration_set import CalibrationSet, evenly
 from edgessd.calibrate.samples import draw_samples
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.verify import checked
@@ -93,6 +93,7 @@ def report_sensitivity(
     Raises:
         EdgessdError: Of the stage that refuses.
     """
+    images.keep(evenly(images.paths, _PROBED_IMAGES))
     exported = export_float_graph(load_checkpoint(checkpoint))
     if exported.trained_ranges is not None:
         prepared, clipped = exported, {}
@@ -120,7 +121,7 @@ def report_sensitivity(
     divergence = measure_divergence(
         probe_graph(exported.model, exported.contract),
         probe_graph(quantized.model, quantized.contract),
-        readable_images(images.paths, _PROBED_IMAGES),
+        readable_images(images.paths, _PROBED_IMAGES, images.photo),
     )
     return SensitivityReport(
         checkpoint=str(checkpoint),

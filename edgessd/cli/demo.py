@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgessd.bench.report.page import Picture
     from edgessd.bench.results import BenchFigures
     from edgessd.build.build_bundle import ExportedCheckpoint
+    from edgessd.calibrate.calibration_set import CalibrationSet
 
 TARGETS = ("host", "raspberry-pi", "coral", "jetson")
 NAME = "codes"
@@ -131,14 +132,22 @@ def _train(scenes: Path, run: Path, minutes: float) -> Path:
 
 def _build_all(checkpoint: Path, dist: Path) -> list[Path]:
     from edgessd.build.build_bundle import export_checkpoint
+    from edgessd.cli.build import CALIBRATION_IMAGES, choose_images
 
     exported = export_checkpoint(checkpoint)
-    return [_build(checkpoint, exported, target, dist) for target in TARGETS]
+    images = choose_images(None, checkpoint, is_starter=False, limit=CALIBRATION_IMAGES)
+    return [_build(checkpoint, exported, images, target, dist) for target in TARGETS]
 
 
-def _build(checkpoint: Path, exported: ExportedCheckpoint, target: str, dist: Path) -> Path:
+def _build(
+    checkpoint: Path,
+    exported: ExportedCheckpoint,
+    images: CalibrationSet,
+    target: str,
+    dist: Path,
+) -> Path:
     from edgessd.build.build_bundle import BuildRequest, build_bundle
-    from edgessd.cli.build import CALIBRATION_IMAGES, choose_images, print_result
+    from edgessd.cli.build import print_result
     from edgessd.quantize.recipe import load_recipe
     from edgessd.target.load import resolve_target
 
@@ -150,9 +159,7 @@ def _build(checkpoint: Path, exported: ExportedCheckpoint, target: str, dist: Pa
             name=f"{NAME}-{target}",
             out=dist / f"{NAME}-{target}",
             recipe=load_recipe("default"),
-            images=lambda: choose_images(
-                None, checkpoint, is_starter=False, limit=CALIBRATION_IMAGES
-            ),
+            images=lambda: images,
             cache=dist / ".cache",
         ),
         exported=exported,

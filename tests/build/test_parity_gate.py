@@ -24,20 +24,8 @@ from edgessd.target.load import load_target
 
 
 @pytest.fixture(scope="module")
-def eager(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedCheckpoint:
-    """The untrained detector with large score weights: it is sure of many things in any picture."""
-    from edgessd.model.checkpoint import load_checkpoint, save_checkpoint
-
-    checkpoint = load_checkpoint(tiny_checkpoint)
-    heads = [name for name in checkpoint.state if ".score." in name and "pointwise" in name]
-    assert heads
-    state = {
-        name: value * 60 if name in heads and name.endswith("weight") else value
-        for name, value in checkpoint.state.items()
-    }
-    path = tmp_path_factory.mktemp("eager") / "eager.pt"
-    save_checkpoint(path, replace(checkpoint, state=state))
-    return export_checkpoint(path)
+def eager(confident_checkpoint: Path) -> ExportedCheckpoint:
+    return export_checkpoint(confident_checkpoint)
 
 
 def request_for(target: str, photos: Path, out: Path, bound: ParityBound) -> BuildRequest:

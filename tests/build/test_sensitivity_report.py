@@ -14,6 +14,7 @@ from edgessd.build.layer_comparison import measure_divergence, open_layer_probe,
 from edgessd.build.sensitivity_report import report_sensitivity
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.bundle.quality import CalibrationAudit
+from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.graph.export import export_float_graph
 from edgessd.model.checkpoint import load_checkpoint, save_checkpoint
@@ -28,26 +29,13 @@ RECIPE = Recipe(name="test", activations=RangeRule(method="minmax"))
 
 
 @pytest.fixture(scope="module")
-def confident_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny detector with large score weights: its scores differ from anchor to anchor."""
-    checkpoint = load_checkpoint(tiny_checkpoint)
-    state = {
-        name: value * 60 if ".score." in name and name.endswith("pointwise.weight") else value
-        for name, value in checkpoint.state.items()
-    }
-    path = tmp_path_factory.mktemp("confident") / "confident.pt"
-    save_checkpoint(path, replace(checkpoint, state=state))
-    return path
-
-
-@pytest.fixture(scope="module")
 def trained_checkpoint(
     confident_checkpoint: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The same detector with learned ranges, four times as wide as calibration would choose them."""
     checkpoint = load_checkpoint(confident_checkpoint)
     graph = export_float_graph(checkpoint)
-    table = collect(graph, sorted(photos.iterdir()))
+    table = collect(graph, CalibrationSet(photos.iterdir()))
     quantized = quantize(graph, table, scheme="affine", recipe=RECIPE)
     ranges = TrainedRanges(
         schemes=("affine",),
