@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fast lint format clean
+.PHONY: demo test fast lint docs wheel format clean
 
 demo: $(VENV)/.host  ## The whole main job on generated images: train, quantize, build, bench, report.
 	$(BIN)/edgessd demo
@@ -20,6 +20,12 @@ lint: $(VENV)/.dev  ## Style, types and the layer rule.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.dev  ## The site, in build/site/html; a dead link or a missing anchor fails. Python 3.11 or later.
+	$(BIN)/python docs/build_site.py
+
+wheel: $(BIN)/python  ## The wheel, in build/wheel.
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -27,13 +33,18 @@ format: $(VENV)/.dev
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# constraints.txt names the versions that the tests passed with; pyproject.toml has the honest ranges.
+# constraints.txt has the versions that the tests passed with. Other versions of Python get what pyproject.toml
+# allows, since many pinned releases don't exist for them.
+PINNED_PYTHON := 3.11
+CONSTRAINT = $(shell $(BIN)/python -c 'import sys; print("--constraint constraints.txt" \
+	if "%d.%d" % sys.version_info[:2] == "$(PINNED_PYTHON)" else "")')
+
 $(VENV)/.host: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[host]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[host]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[dev]'
 	touch $(VENV)/.host $@
 
 clean:
