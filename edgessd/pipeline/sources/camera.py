@@ -1,4 +1,4 @@
-"""A camera that Video4Linux knows: `camera:0?width=1280&height=720&fps=30&format=MJPG`."""
+"""A Video4Linux camera: `camera:0?width=1280&height=720&fps=30&format=MJPG`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 _SYSFS = Path("/sys/class/video4linux")
 _DEV = Path("/dev")
-# The receivers of a Raspberry Pi's CSI connector give raw sensor data, its ISP wants to be fed: both are
-# libcamera's.
+# Drivers of a Raspberry Pi's CSI receiver, ISP and codecs. Only libcamera can use them: the receiver gives
+# raw sensor data, the ISP needs input.
 _LIBCAMERA_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "pispbe", "rpi-hevc-dec", "rpivid")
-# One buffer would be empty while its picture is decoded, and every second frame lost.
+# With one buffer every second frame would be lost: the buffer isn't free while its picture is decoded.
 _BUFFERS = 2
-# A damaged picture now and then is a cable's; this many in a row is a camera that doesn't work.
+# A bad cable damages some pictures. This many damaged pictures in a row mean that the camera doesn't work.
 _MOST_DAMAGED = 30
 _MOST_SKIPPED = 100
 
@@ -41,9 +41,9 @@ class ListedCamera:
 
     Attributes:
         number: N of `--camera N`.
-        name: As its maker calls it.
-        device: What the driver says, None where it may not be asked.
-        problem: Why it can't be used as it is, "" where it can.
+        name: Name given by its maker.
+        device: Description by its driver; None if the driver can't be asked.
+        problem: Reason why the camera can't be used; "" if it can.
     """
 
     number: int
@@ -53,11 +53,11 @@ class ListedCamera:
 
 
 def list_cameras(sysfs: Path = _SYSFS) -> dict[int, str]:
-    """Numbers and names of the Video4Linux devices of this machine that may be cameras.
+    """List the Video4Linux devices of this machine that may be cameras: names by number.
 
     Args:
-        sysfs: Where the kernel describes them: one folder `videoN` each, with the files `name` and
-            `index`. A camera's first node has index 0, the others carry its metadata.
+        sysfs: Folder of the kernel with one folder `videoN` per device, which has the files `name` and
+            `index`. The first node of a camera has index 0; the others carry its metadata.
     """
     cameras = {}
     for folder in sysfs.glob("video*") if sysfs.is_dir() else ():
@@ -68,9 +68,9 @@ def list_cameras(sysfs: Path = _SYSFS) -> dict[int, str]:
 
 
 def describe_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[ListedCamera]:
-    """Cameras of this machine with their formats, sizes and rates, by number.
+    """List the cameras of this machine with their formats, sizes and rates, by number.
 
-    Codecs and metadata are left out; a camera that can't be asked or used says why.
+    Codecs and metadata nodes are left out. A camera that can't be opened or used has its `problem`.
     """
     listed = []
     for number, name in list_cameras(sysfs).items():
@@ -78,36 +78,38 @@ def describe_cameras(sysfs: Path = _SYSFS, dev: Path = _DEV) -> list[ListedCamer
         try:
             device = query(path)
         except OSError as error:
-            why = f"can't be asked: {error.strerror or error}"
+            problem = f"can't be opened: {error.strerror or error}"
             if isinstance(error, PermissionError):
-                why += "; sudo usermod -aG video $USER, then log in again"
-            listed.append(ListedCamera(number=number, name=name, device=None, problem=why))
+                problem += "; sudo usermod -aG video $USER, then log in again"
+            listed.append(ListedCamera(number=number, name=name, device=None, problem=problem))
             continue
         if _is_raw_receiver(device):
-            why = "the raw data of a CSI camera: use --source csi:0"
+            problem = "gives raw data of a CSI sensor: use --source csi:0"
             if "isp" not in device.driver and device.captures:
-                listed.append(ListedCamera(number=number, name=name, device=device, problem=why))
+                listed.append(
+                    ListedCamera(number=number, name=name, device=device, problem=problem)
+                )
         elif device.captures:
             usable = not device.modes or any(mode.usable for mode in device.modes)
-            why = "" if usable else "no picture format that OpenCV can decode"
-            listed.append(ListedCamera(number=number, name=name, device=device, problem=why))
+            problem = "" if usable else "has no picture format that OpenCV can decode"
+            listed.append(ListedCamera(number=number, name=name, device=device, problem=problem))
     return listed
 
 
 class CameraSource:
-    """Frames of `/dev/videoN` as they come, with the driver's own time of capture.
+    """Frames of `/dev/videoN`, with the driver's time of capture.
 
     Args:
         number: N.
-        width, height: Wished size in pixels; the nearest mode is taken, and said if it is another.
-        fps: Wished frame rate.
-        pixel_format: `MJPG`, `YUYV` …; None takes raw pictures where they reach the rate.
+        width, height: Requested size in pixels. The nearest mode is used; if it differs, a warning is logged.
+        fps: Requested frame rate.
+        pixel_format: Format such as `MJPG` or `YUYV`; None prefers raw pictures if they reach the rate.
 
     Attributes:
-        mode: What was chosen, None where the driver lists nothing.
+        mode: Mode in use; None if the driver lists none.
 
     Raises:
-        SourceError: No such camera, or it is in use, refuses, or has no such format.
+        SourceError: The camera is missing, in use, can't be opened, or lacks the format.
     """
 
     live = True
@@ -137,12 +139,12 @@ class CameraSource:
             else None
         )
         self._capture = _open(number, path, device)
-        wanted = self.mode or CameraMode(
+        mode = self.mode or CameraMode(
             pixel_format=pixel_format or "MJPG", width=width or 640, height=height or 480
         )
-        _set(self._capture, wanted, wanted.nearest_rate(fps or 30.0) or fps)
-        self.fps = self._check(device, wanted, width, height, fps)
-        self.decoder = f"Video4Linux, {wanted.pixel_format.strip()}"
+        _set(self._capture, mode, mode.nearest_rate(fps or 30.0) or fps)
+        self.fps = self._report_mode(device, mode, width, height, fps)
+        self.decoder = f"Video4Linux, {mode.pixel_format.strip()}"
 
     def __iter__(self) -> Iterator[Frame]:
         import cv2
@@ -152,8 +154,8 @@ class CameraSource:
             if not self._capture.grab():
                 raise SourceError(
                     f"{self.name} stopped giving frames after {index}",
-                    fix="Check the cable and the power supply. Two raw cameras are too much for one USB "
-                    "bus: try --format MJPG or a smaller --width.",
+                    fix="Check the cable and the power supply. Two cameras with raw pictures exceed one "
+                    "USB bus: try --format MJPG or a smaller --width.",
                 )
             at = moment(age_by_clock(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3))
             found, image = self._capture.retrieve()
@@ -163,7 +165,7 @@ class CameraSource:
                 self._skip(index - 1)
                 if damaged == _MOST_DAMAGED:
                     raise SourceError(
-                        f"{self.name} gives damaged pictures only",
+                        f"{self.name} gives only damaged pictures",
                         found=f"{damaged} in a row that don't decode",
                         fix="Try another cable, or another --format.",
                     )
@@ -184,35 +186,35 @@ class CameraSource:
         if len(self.skipped) < _MOST_SKIPPED:
             self.skipped.append((f"{self.name}, frame {index}", "a damaged picture"))
 
-    def _check(
+    def _report_mode(
         self,
         device: Device,
-        wanted: CameraMode,
+        mode: CameraMode,
         width: int | None,
         height: int | None,
         fps: float | None,
     ) -> float | None:
-        """What the driver took, told where the user asked for something else; its frame rate."""
+        """Log the mode in use if it isn't the requested one; return its frame rate."""
         import cv2
 
         have = tuple(
             int(self._capture.get(key))
             for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         )
-        rate = self._capture.get(cv2.CAP_PROP_FPS) or wanted.nearest_rate(fps or 30.0)
-        asked = (width or have[0], height or have[1])
+        rate = self._capture.get(cv2.CAP_PROP_FPS) or mode.nearest_rate(fps or 30.0)
+        requested = (width or have[0], height or have[1])
         other_rate = bool(fps and rate and abs(rate - fps) > 0.5)
-        described = f"{have[0]}x{have[1]} {wanted.pixel_format.strip()}" + (
+        described = f"{have[0]}x{have[1]} {mode.pixel_format.strip()}" + (
             f" at {rate:g} FPS" if rate else ""
         )
         self.description = f"{device.card}, {described}"
-        if have != asked or other_rate:
-            wish = f"{asked[0]}x{asked[1]}" + (f" at {fps:g} FPS" if fps else "")
+        if have != requested or other_rate:
+            missing = f"{requested[0]}x{requested[1]}" + (f" at {fps:g} FPS" if fps else "")
             _log.warning(
                 "%s (%s) has no %s; the nearest is %s",
                 self.name,
                 device.card,
-                wish,
+                missing,
                 described,
                 extra={
                     "edgessd": {
@@ -221,7 +223,7 @@ class CameraSource:
                         "width": have[0],
                         "height": have[1],
                         "fps": rate,
-                        "format": wanted.pixel_format.strip(),
+                        "format": mode.pixel_format.strip(),
                     }
                 },
             )
@@ -229,10 +231,10 @@ class CameraSource:
 
 
 def _ask(number: int, path: Path, size: tuple[int | None, int | None]) -> Device:
-    """What the driver says; refuses what is no camera."""
-    wished = (size[0], size[1]) if size[0] and size[1] else None
+    """Ask the driver for a description; refuse a device that isn't a camera."""
+    requested = (size[0], size[1]) if size[0] and size[1] else None
     try:
-        device = query(path, wished)
+        device = query(path, requested)
     except PermissionError as error:
         raise SourceError(
             f"Camera {number} may not be opened by this user",
@@ -242,7 +244,7 @@ def _ask(number: int, path: Path, size: tuple[int | None, int | None]) -> Device
         ) from error
     except OSError as error:
         raise SourceError(
-            f"Camera {number} can't be asked what it is",
+            f"Camera {number} can't be opened",
             expected=f"a Video4Linux device at {path}",
             found=error.strerror or str(error),
             fix="Unplug it and plug it in again; `edgessd run --list` shows what works.",
@@ -250,11 +252,11 @@ def _ask(number: int, path: Path, size: tuple[int | None, int | None]) -> Device
     csi = _is_raw_receiver(device)
     if not device.captures or csi:
         raise SourceError(
-            f"/dev/video{number} is no camera that gives pictures",
+            f"/dev/video{number} isn't a camera that gives pictures",
             expected=_listed(list_cameras()),
             found=f"{device.card} (driver {device.driver}), "
-            + ("the raw data of a CSI sensor" if csi else "a codec or a camera's metadata"),
-            fix="Use --source csi:0, which makes pictures of them."
+            + ("raw data of a CSI sensor" if csi else "a codec or a camera's metadata"),
+            fix="Use --source csi:0, which makes pictures of the data."
             if csi
             else "Try the number before it.",
         )
@@ -262,17 +264,17 @@ def _ask(number: int, path: Path, size: tuple[int | None, int | None]) -> Device
 
 
 def _is_raw_receiver(device: Device) -> bool:
-    """Whether a node gives what a sensor gives, before anything made a picture of it."""
+    """Check that a node gives raw sensor data, which isn't a picture yet."""
     if device.driver.startswith(_LIBCAMERA_DRIVERS):
         return True
-    # Behind a Jetson's receiver there may be a sensor with an ISP of its own, whose pictures are usable.
+    # On a Jetson, a sensor with its own ISP gives usable pictures through the same driver.
     return device.driver == "tegra-video" and not any(mode.usable for mode in device.modes)
 
 
 def _open(number: int, path: Path, device: Device) -> cv2.VideoCapture:
     import cv2
 
-    with contextlib.suppress(OSError):  # then OpenCV says what it thinks of it
+    with contextlib.suppress(OSError):  # then OpenCV finds the reason below
         if is_busy(path):
             raise _in_use(number, path, device)
     with captured_stderr() as lines:
@@ -281,11 +283,11 @@ def _open(number: int, path: Path, device: Device) -> cv2.VideoCapture:
         return capture
     if holders(path):
         raise _in_use(number, path, device)
-    said = [line.strip() for line in lines if line.strip()]
+    reasons = [line.strip() for line in lines if line.strip()]
     raise SourceError(
         f"Camera {number} ({device.card}) can't be opened",
-        found=said[-1] if said else "a device that refuses",
-        fix=f"Unplug it and plug it in again; look with `v4l2-ctl -d {path} --all`.",
+        found=reasons[-1] if reasons else "no reason given by the driver",
+        fix=f"Unplug it and plug it in again; `v4l2-ctl -d {path} --all` shows its state.",
     )
 
 
@@ -301,7 +303,7 @@ def _set(capture: cv2.VideoCapture, mode: CameraMode, fps: float | None) -> None
 
 
 def _as_bgr(image: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8: OpenCV hands 8- and 16-bit grey through as it is."""
+    """Convert to (height, width, 3) uint8; OpenCV passes 8- and 16-bit gray on unchanged."""
     import cv2
 
     if image.dtype == np.uint16:
@@ -316,7 +318,7 @@ def _absent(number: int) -> SourceError:
         f"There is no camera {number}",
         expected=_listed(list_cameras()),
         found=f"no /dev/video{number}",
-        fix="Plug the camera in and look with `edgessd run --list`, or use --source FILE.",
+        fix="Plug the camera in; `edgessd run --list` shows it then. Or use --source FILE.",
     )
 
 
@@ -325,7 +327,7 @@ def _in_use(number: int, path: Path, device: Device) -> SourceError:
     return SourceError(
         f"Camera {number} ({device.card}) is in use",
         found=f"held by {programs}" if programs else "held by a program of another user",
-        fix="End that program first." if programs else f"See which with `sudo fuser -v {path}`.",
+        fix="End that program first." if programs else f"`sudo fuser -v {path}` names it.",
     )
 
 
@@ -336,7 +338,7 @@ def _listed(cameras: dict[int, str]) -> str:
 
 
 def _read(path: Path) -> str:
-    """A file's text, "" where there is none or it may not be read."""
+    """Return a file's text, or "" if it can't be read."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""From what the user typed to a source."""
+"""Open the source at an address: a camera, file, folder, URL, pipeline or test pattern."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from edgessd.pipeline.sources.video import VideoSource
     from edgessd.target.spec import CameraSpec
 
-_WISHES: dict[str, Callable[[str], dict[str, Any]]] = {
+# Keys of a camera's address, and the options that they set.
+_CAMERA_KEYS: dict[str, Callable[[str], dict[str, Any]]] = {
     "width": lambda value: {"width": int(value)},
     "height": lambda value: {"height": int(value)},
     "fps": lambda value: {"fps": float(value)},
@@ -65,17 +66,17 @@ def open_source(source: str | SourceOptions) -> Source:
 def _open_camera(text: str, options: SourceOptions) -> Source:
     from edgessd.pipeline.sources.camera import CameraSource
 
-    number, wishes = _camera_wishes(text, options)
-    return _kept_up(
+    number, options = _camera_options(text, options)
+    return _reconnecting(
         lambda: CameraSource(
             number,
-            width=wishes.width,
-            height=wishes.height,
-            fps=wishes.fps,
-            pixel_format=wishes.pixel_format,
+            width=options.width,
+            height=options.height,
+            fps=options.fps,
+            pixel_format=options.pixel_format,
         ),
         name=f"camera {number}",
-        options=wishes,
+        options=options,
     )
 
 
@@ -83,7 +84,7 @@ def _open_csi(text: str, options: SourceOptions) -> Source:
     from edgessd.pipeline.sources.csi import open_csi
 
     here, camera = _this_machine()
-    return _kept_up(
+    return _reconnecting(
         lambda: open_csi(text, camera, here=here, options=options),
         name=text.split("?")[0],
         options=options,
@@ -97,7 +98,7 @@ def _open_gstreamer(pipeline: str, options: SourceOptions) -> Source:
     if not endless:
         return GStreamerSource(pipeline)
     words = pipeline.split()
-    return _kept_up(
+    return _reconnecting(
         lambda: GStreamerSource(pipeline, endless=True),
         name=masked(f"gst:{words[0] if words else ''}"),
         options=options,
@@ -105,7 +106,7 @@ def _open_gstreamer(pipeline: str, options: SourceOptions) -> Source:
 
 
 def _open_stream(url: str, camera: CameraSpec, options: SourceOptions) -> Source:
-    """A stream that never ends is kept up; a file that lies on a server isn't a stream."""
+    """Open a URL: a stream is reconnected when it breaks off, a file on a server is played once."""
     first: list[Source] = []
     try:
         first.append(open_video(url, camera, options))
@@ -114,7 +115,7 @@ def _open_stream(url: str, camera: CameraSpec, options: SourceOptions) -> Source
             raise
     if first and not first[0].live:
         return _played(lambda: first.pop() if first else open_video(url, camera, options), options)
-    return _kept_up(
+    return _reconnecting(
         lambda: first.pop() if first else open_video(url, camera, options),
         name=masked(url),
         options=options,
@@ -131,10 +132,10 @@ def _open_file(text: str, options: SourceOptions) -> Source:
 
 
 def open_video(location: str, camera: CameraSpec, options: SourceOptions | None = None) -> Source:
-    """A video file or URL, decoded by the device's hardware where it has a pipeline for that.
+    """Open a video file or URL with the device's hardware decoder if its target has a pipeline for it.
 
-    The hardware doesn't know every codec, and OpenCV may lack GStreamer: FFmpeg takes what is left, and
-    the source's `decoder` says which of them it was.
+    The hardware doesn't decode every codec, and OpenCV may lack GStreamer. FFmpeg opens the rest. The
+    source's `decoder` names the decoder in use.
     """
     from edgessd.pipeline.sources.gstreamer import GStreamerSource, gstreamer_usable, quoted
 
@@ -158,10 +159,10 @@ def open_video(location: str, camera: CameraSpec, options: SourceOptions | None 
 
 
 def stream_pipeline(pipeline: str, url: str, options: SourceOptions) -> str:
-    """A device's pipeline for this URL.
+    """Fill a URL into the device's pipeline.
 
-    RTSP gets a reader of its own: the one that `uridecodebin` makes holds every frame back for two
-    seconds.
+    For RTSP the pipeline gets its own `rtspsrc`, because the one that `uridecodebin` makes delays every
+    frame by two seconds.
     """
     from edgessd.pipeline.sources.gstreamer import quoted
 
@@ -176,8 +177,7 @@ def stream_pipeline(pipeline: str, url: str, options: SourceOptions) -> str:
 
 
 def is_images(text: str) -> bool:
-    """Whether a path or pattern means images: a folder, an image's suffix, or a pattern that no file has
-    as its name."""
+    """Check that a text names images: a folder, an image's suffix, or a glob pattern that isn't a file."""
     path = Path(text)
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return True
@@ -207,8 +207,8 @@ def _credentials(options: SourceOptions) -> CredentialVariables:
     return CredentialVariables(options.username_env, options.password_env)
 
 
-def _kept_up(open_it: Callable[[], Source], *, name: str, options: SourceOptions) -> Source:
-    """A live source that comes back by itself, unless the user doesn't want that."""
+def _reconnecting(open_it: Callable[[], Source], *, name: str, options: SourceOptions) -> Source:
+    """Open a live source; with `reconnect`, one that is opened again when it breaks off."""
     if not options.reconnect:
         return open_it()
     from edgessd.pipeline.sources.reconnect import ReconnectingSource
@@ -224,7 +224,7 @@ def _kept_up(open_it: Callable[[], Source], *, name: str, options: SourceOptions
 
 
 def _played(open_it: Callable[[], Source], options: SourceOptions) -> Source:
-    """A file as fast as it is asked for and once, unless the user wants otherwise."""
+    """Open a file; with `pace` or `loop`, one that is played at its own speed or repeated."""
     if not (options.pace or options.loop):
         return open_it()
     from edgessd.pipeline.sources.playback import PlaybackSource
@@ -232,19 +232,18 @@ def _played(open_it: Callable[[], Source], options: SourceOptions) -> Source:
     return PlaybackSource(open_it, pace=options.pace, loop=options.loop, fps=options.fps)
 
 
-def _camera_wishes(text: str, options: SourceOptions) -> tuple[int, SourceOptions]:
-    """Number and wishes of `camera:N?…`; what it doesn't name comes from the options."""
+def _camera_options(text: str, options: SourceOptions) -> tuple[int, SourceOptions]:
+    """Read `camera:N?…`; keys that it doesn't have keep their value in the options."""
     number, question, query = text.removeprefix("camera:").partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     if not number.isdecimal() or (question and not pairs):
         raise _wrong_camera(text, query if number.isdecimal() else number)
-    wishes = options
     for key, value in pairs:
         try:
-            wishes = msgspec.structs.replace(wishes, **_WISHES[key](value))
+            options = msgspec.structs.replace(options, **_CAMERA_KEYS[key](value))
         except (KeyError, ValueError, ConfigError) as error:  # noqa: PERF203 - four keys at most
             raise _wrong_camera(text, f"{key}={value}") from error
-    return int(number), wishes
+    return int(number), options
 
 
 def _wrong_camera(text: str, found: str) -> SourceError:
@@ -257,7 +256,7 @@ def _wrong_camera(text: str, found: str) -> SourceError:
 
 
 def _this_machine() -> tuple[str, CameraSpec]:
-    """Name and camera pipelines of this machine's target."""
+    """Return the name and the camera pipelines of this machine's target."""
     from edgessd.target.detect import detect_machine
     from edgessd.target.load import load_target
 

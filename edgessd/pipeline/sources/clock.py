@@ -1,13 +1,13 @@
-"""When a frame was captured, as well as the driver or the stream tells."""
+"""Time of capture of a frame, from the time that the driver or the stream states."""
 
 from __future__ import annotations
 
 import time
 from typing import NamedTuple
 
-# Quartz clocks of cameras and computers agree to this part of a second a second.
+# Maximum drift between the clocks of cameras and computers, in seconds per second.
 _DRIFT = 1e-4
-# A larger step of a stream's own time isn't a delay: the stream began anew.
+# A larger step in a stream's time isn't a delay: the stream restarted.
 _JUMP_SECONDS = 20.0
 
 
@@ -24,29 +24,29 @@ class Moment(NamedTuple):
 
 
 def moment(age: float = 0.0) -> Moment:
-    """The instant that lies `age` seconds back."""
+    """Return the instant `age` seconds ago."""
     return Moment(time.time() - age, time.perf_counter() - age)
 
 
 def age_by_clock(stamp: float, clock: int = time.CLOCK_MONOTONIC, *, most: float = 10.0) -> float:
-    """Seconds since a driver's stamp on one of the system's clocks; 0 if it isn't of that clock.
+    """Return the seconds since a driver's timestamp, or 0 if it was read on another clock.
 
     Args:
-        stamp: Seconds, as the driver gives them; 0 where it gives none.
-        clock: The clock that the driver says it reads.
-        most: A frame older than this isn't one: the stamp is of another clock.
+        stamp: Timestamp in seconds; 0 if the driver gives none.
+        clock: System clock that the driver reads.
+        most: Maximum plausible age in seconds; an older timestamp is of another clock.
     """
     age = time.clock_gettime(clock) - stamp
     return age if stamp > 0 and 0 <= age <= most else 0.0
 
 
 class StreamClock:
-    """How old a frame of a network stream is, from the times that the stream itself states.
+    """Age of a network stream's frames, from the times that the stream states.
 
-    A stream counts its frames' times from a zero of its own. The frame that came through quickest ties
-    the two clocks together, and every other is as much older as it came later: frames that pile up in
-    the network, the socket or the decoder are seen, while the constant part of the delay (exposure,
-    encoding, the quickest transport) is not.
+    A stream counts time from a zero of its own. The frame with the shortest delay sets the offset between the
+    stream's clock and ours; the age of every other frame is its additional delay. So frames that pile up in
+    the network, the socket or the decoder are noticed. The constant part of the delay (exposure, encoding,
+    shortest transport) can't be measured.
     """
 
     def __init__(self) -> None:
@@ -54,16 +54,16 @@ class StreamClock:
         self._seen_at = 0.0
 
     def age(self, position: float, now: float, *, arrived: float | None = None) -> float:
-        """Seconds since the capture of a frame.
+        """Return the seconds since the capture of a frame.
 
         Args:
-            position: The frame's time as the stream states it, in seconds.
-            now: `time.perf_counter()` when it was handed out.
-            arrived: When its first bytes came, if it was held back after that; None for `now`.
+            position: Time of the frame in the stream, in seconds.
+            now: `time.perf_counter()` when the frame was returned.
+            arrived: Time of its first bytes, if the decoder held the frame back afterwards; None for `now`.
         """
         offset = (now if arrived is None else arrived) - position
         if self._least is not None:
-            # The two clocks drift apart; without this the oldest frame would rule for ever.
+            # The two clocks drift apart. Without this, one early frame would set the offset forever.
             self._least += _DRIFT * (now - self._seen_at)
         self._seen_at = now
         if self._least is None or offset < self._least or offset > self._least + _JUMP_SECONDS:

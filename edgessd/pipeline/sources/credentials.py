@@ -1,7 +1,7 @@
-"""User names and passwords of network cameras: taken from the environment, never shown.
+"""User names and passwords of network cameras: read from the environment, never shown.
 
-They may stand in a URL (`rtsp://user:password@host/`), where every program that lists processes shows
-them, so `EDGESSD_SOURCE_USERNAME` and `EDGESSD_SOURCE_PASSWORD` are taken for URLs that have none.
+A URL may contain them (`rtsp://user:password@host/`), but then every list of processes shows them. For a URL
+without them, `EDGESSD_SOURCE_USERNAME` and `EDGESSD_SOURCE_PASSWORD` are used.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ PASSWORD_VARIABLE = "EDGESSD_SOURCE_PASSWORD"
 
 _MASK = "***"
 _SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)"
-# Greedy up to the last @, since passwords hold @, / and # that nobody encoded.
+# Greedy up to the last @: passwords may contain @, / and # that aren't encoded.
 _SHOWN = re.compile(_SCHEME + r"(?:[^\s\"']*:[^\s\"']*|[^\s\"'/?#@]*)@(?=[^\s\"'@]+)")
-# To be sent, a port number isn't a password: `rtsp://host:554/@front` has no credentials.
+# A port number isn't a password: `rtsp://host:554/@front` has no credentials.
 _SENT = re.compile(
     _SCHEME + r"(?P<info>(?![^\s/@]*:\d+(?:/|$))[^\s]*:[^\s]*|[^\s/?#@]*)@(?=[^\s@]+)"
 )
-# As cameras take them in a query or, the cheap ones, in the path: `/user=admin&password=secret&channel=1`.
+# Cameras accept these in the query; cheap ones in the path: `/user=admin&password=secret&channel=1`.
 _SECRET_PAIR = re.compile(
     r"(?P<key>\b(?:user(?:name)?|login|usr|account|pass(?:word|wd)?|pwd|psw|token|secret|auth|key|api_?key|"
     r"signature|user-id|user-pw|loginuse|loginpas))=(?P<value>[^&\s\"'/?#!]*)",
@@ -31,9 +31,9 @@ _SECRET_PAIR = re.compile(
 
 
 def masked(text: str) -> str:
-    """The text with every user name and password of the URLs in it replaced by ***.
+    """Replace every user name and password of the URLs in a text by ***.
 
-    For names, logs and messages; it rather hides too much than too little.
+    For names, logs and messages. In doubt it hides too much rather than too little.
 
     Example:
         >>> masked("rtsp://admin:p@ss/w@10.0.0.5:554/main?token=9a")
@@ -51,10 +51,10 @@ class CredentialVariables(NamedTuple):
 
 
 def with_credentials(url: str, variables: CredentialVariables = CredentialVariables()) -> str:
-    """The URL as FFmpeg and GStreamer must get it: credentials in it, percent-encoded.
+    """Return the URL for FFmpeg and GStreamer, with percent-encoded credentials.
 
-    A password with `@`, `/` or `#` in it splits a URL at the wrong place; encoded it doesn't. What is
-    encoded already stays as it is. Without credentials in the URL those of the environment are taken.
+    An unencoded `@`, `/` or `#` in a password would split the URL at the wrong place. Characters that are
+    already encoded stay so. If the URL has no credentials, those of the environment are used.
 
     Example:
         >>> with_credentials("rtsp://admin:p@ss/w@10.0.0.5/main")
@@ -77,17 +77,17 @@ def with_credentials(url: str, variables: CredentialVariables = CredentialVariab
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a user name stands in the URL."""
+    """Check that the URL contains a user name."""
     return bool(_SENT.match(url))
 
 
 def without_credentials(url: str) -> str:
-    """The URL with no user name and password in it, for asking a server what it wants."""
+    """Remove the user name and password from the URL."""
     return _SENT.sub(r"\g<scheme>", url, count=1)
 
 
 def _encoded(part: str) -> str:
-    """Percent-encoded, once."""
+    """Percent-encode a text that may be encoded already."""
     if re.search(r"%[0-9A-Fa-f]{2}", part):
         part = unquote(part)
     return quote(part, safe="")

@@ -1,6 +1,6 @@
-"""`csi:0?width=1280&height=720&fps=30`: a camera on the board's own connector.
+"""A camera on the board's CSI connector: `csi:0?width=1280&height=720&fps=30`.
 
-A Jetson's comes through GStreamer, a Raspberry Pi's through picamera2.
+GStreamer reads it on a Jetson, picamera2 on a Raspberry Pi.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from edgessd.pipeline.sources.gstreamer import GStreamerSource
 from edgessd.pipeline.sources.source import Source
 from edgessd.target.spec import CameraSpec
 
-# What the common sensors (IMX219, IMX477) have a mode for, and more than any detector here looks at.
+# A mode of the common sensors (IMX219, IMX477), and larger than the input of any detector here.
 _DEFAULTS = {"width": 1280, "height": 720, "fps": 30}
 
 
 class CsiCamera(NamedTuple):
-    """What `csi:N?…` says.
+    """Contents of a `csi:N?…` address.
 
     Attributes:
         sensor: N.
-        width, height: Pixels.
-        fps: Frames a second.
+        width, height: Size in pixels.
+        fps: Frames per second.
     """
 
     sensor: int
@@ -36,13 +36,13 @@ class CsiCamera(NamedTuple):
 def open_csi(
     text: str, camera: CameraSpec, *, here: str, options: SourceOptions | None = None
 ) -> Source:
-    """Open the camera on a CSI connector in the device's own way.
+    """Open the camera on a CSI connector, in the way of this device.
 
     Args:
-        text: `csi:N`, with width, height and fps as in a URL's query.
+        text: `csi:N`, with an optional query of width, height and fps.
         camera: Pipelines of this machine's target.
-        here: Name of that target: a Raspberry Pi's begins with `raspberry-pi`.
-        options: Size and rate where the text names none.
+        here: Name of that target. The name of a Raspberry Pi's begins with `raspberry-pi`.
+        options: Size and rate for keys that the text lacks.
 
     Raises:
         SourceError: The machine has no such camera, the text is wrong, or the camera doesn't start.
@@ -50,9 +50,9 @@ def open_csi(
     if here.startswith("raspberry-pi"):
         from edgessd.pipeline.sources.raspberry_pi import RaspberryPiCamera
 
-        wish = csi_camera(text, options)
+        address = csi_camera(text, options)
         return RaspberryPiCamera(
-            wish.sensor, width=wish.width, height=wish.height, fps=float(wish.fps)
+            address.sensor, width=address.width, height=address.height, fps=float(address.fps)
         )
     pipeline = csi_pipeline(text, camera, here=here, options=options)
     return GStreamerSource(pipeline, name=text.split("?")[0], live=True, endless=True)
@@ -61,7 +61,7 @@ def open_csi(
 def csi_pipeline(
     text: str, camera: CameraSpec, *, here: str, options: SourceOptions | None = None
 ) -> str:
-    """The pipeline of `csi:N?…`, filled in."""
+    """Fill `csi:N?…` into the pipeline of the device."""
     if not camera.csi:
         raise SourceError(
             f"There is no CSI camera pipeline for {here}",
@@ -70,28 +70,27 @@ def csi_pipeline(
             fix="Use --camera N for a USB camera, or a pipeline of your own: "
             '--source gst:"... ! appsink"',
         )
-    wish = csi_camera(text, options)
-    return camera.csi.format(sensor=wish.sensor, width=wish.width, height=wish.height, fps=wish.fps)
+    return camera.csi.format(**csi_camera(text, options)._asdict())
 
 
 def csi_camera(text: str, options: SourceOptions | None = None) -> CsiCamera:
-    """Read `csi:N?width=…&height=…&fps=…`; what it doesn't name comes from the options.
+    """Read `csi:N?width=…&height=…&fps=…`; keys that it lacks come from the options.
 
     Raises:
-        SourceError: Anything else.
+        SourceError: The text has another form.
     """
     sensor, _, query = text.removeprefix("csi:").partition("?")
-    wanted = dict(_DEFAULTS)
+    values = dict(_DEFAULTS)
     if options is not None:
         named = {"width": options.width, "height": options.height, "fps": options.fps}
-        wanted |= {key: round(value) for key, value in named.items() if value is not None}
+        values |= {key: round(value) for key, value in named.items() if value is not None}
     for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in wanted or not value.isdecimal() or int(value) == 0:
+        if key not in values or not value.isdecimal() or int(value) == 0:
             raise _wrong(text, f"{key}={value}")
-        wanted[key] = int(value)
+        values[key] = int(value)
     if not sensor.isdecimal() or (query and not parse_qsl(query)):
         raise _wrong(text, sensor if not sensor.isdecimal() else query)
-    return CsiCamera(int(sensor), **wanted)
+    return CsiCamera(int(sensor), **values)
 
 
 def _wrong(text: str, found: str) -> SourceError:

@@ -1,4 +1,4 @@
-"""A picture that stands still in every pixel: the camera hangs though frames still come."""
+"""Detection of a frozen picture: frames come, but no pixel changes, because the camera hangs."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import numpy as np
 
 from edgessd.pipeline.frames import Frame, Image
 
-# Compared first: enough of a picture to tell two frames of a camera that works apart.
+# Stride of the pixels compared first; they differ in nearly all frames of a working camera.
 _STRIDE = 16
-_MOST_PATIENCE = 3600.0
+_LONGEST_ALLOWED = 3600.0
 
 
 class FrozenPicture:
-    """Tells when frames have been identical for too long.
+    """Notices frames that are identical for too long.
 
-    A sensor's noise changes some pixel of every frame. Dark pictures and some encoders on a still scene
-    don't, so each time that opening anew brought the same picture again the patience doubles, up to an
-    hour.
+    The noise of a sensor changes some pixel in every frame. Dark pictures and some encoders of a still scene
+    are an exception. So each time that the source gives the same picture after it was opened again, the
+    allowed time doubles, up to an hour.
 
     Args:
-        seconds: How long a picture may stand still; 0 switches the watch off.
+        seconds: Allowed time without a change; 0 allows any.
     """
 
     def __init__(self, seconds: float) -> None:
-        self._least = seconds
-        self._patience = seconds
+        self._shortest = seconds
+        self._allowed = seconds
         self._image: Image | None = None
         self._since = 0.0
 
-    def sees(self, frame: Frame) -> float | None:
-        """Take the next frame; seconds for which the picture has stood still, if that is too long."""
-        if not self._least:
+    def update(self, frame: Frame) -> float | None:
+        """Compare the next frame; return the seconds without a change if they are too long, else None."""
+        if not self._shortest:
             return None
         if self._image is None or not _identical(frame.image, self._image):
             if self._image is not None:
-                self._patience = self._least
+                self._allowed = self._shortest
             self._image, self._since = frame.image, frame.captured_at
             return None
         still = frame.captured_at - self._since
-        if still < self._patience:
+        if still < self._allowed:
             return None
-        self._patience = min(2 * self._patience, _MOST_PATIENCE)
-        # The picture stays for comparison: the same one again after opening isn't worth another try soon.
+        self._allowed = min(2 * self._allowed, _LONGEST_ALLOWED)
+        # The picture is kept for comparison with the first one after the source was opened again.
         self._since = frame.captured_at
         return still
 

@@ -1,4 +1,4 @@
-"""A GStreamer pipeline that ends in an appsink, through an OpenCV that was built with GStreamer."""
+"""A GStreamer pipeline that ends in an appsink, read by an OpenCV with GStreamer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgessd.target.opencv import find_opencv
 if TYPE_CHECKING:
     import cv2
 
-# Where elements come from, by their names' beginnings; the first that fits.
+# Packages of elements by the beginning of their names; the first match counts.
 _PACKAGES = (
     ("nv", "nvidia-l4t-gstreamer"),
     ("video", "gstreamer1.0-plugins-base"),
@@ -48,11 +48,11 @@ class GStreamerSource:
     """Frames of a pipeline.
 
     Args:
-        pipeline: As gst-launch-1.0 takes it, e.g.
+        pipeline: Pipeline in the syntax of gst-launch-1.0, such as
             `v4l2src ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1`.
-        name: For people; None takes the pipeline's first element.
-        live: Whether frames come at their own pace; None says no only to a pipeline that reads a file.
-        endless: Whether the end of the stream is a failure, as it is of a camera.
+        name: Name for messages; None for the pipeline's first element.
+        live: True if frames come at their own pace; None decides by the pipeline, see `is_live`.
+        endless: True if the end of the stream is a failure, as with a camera.
 
     Raises:
         SourceError: OpenCV has no GStreamer, an element isn't installed, or the pipeline doesn't start.
@@ -107,17 +107,17 @@ class GStreamerSource:
         self._capture.release()
 
     def _rate(self) -> tuple[float | None, int | None]:
-        """Frame rate and number of frames, None where the stream doesn't say."""
+        """Return the frame rate and the number of frames, each None if the stream doesn't state it."""
         import cv2
 
-        with captured_stderr():  # asking a camera for its length makes GStreamer grumble
+        with captured_stderr():  # GStreamer warns if a camera is asked for its length
             fps = self._capture.get(cv2.CAP_PROP_FPS)
             count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return fps or None, int(count) if count > 0 and not self.live else None
 
 
 def elements_of(pipeline: str) -> tuple[str, ...]:
-    """Names of the elements of a pipeline, without caps and references to pads, in order.
+    """Return the names of a pipeline's elements in order, without caps and references to pads.
 
     Example: `a x=1 ! video/x-raw,width=9 ! b ! t. ! c` → ("a", "b", "c").
     """
@@ -127,9 +127,9 @@ def elements_of(pipeline: str) -> tuple[str, ...]:
 
 
 def with_appsink_options(pipeline: str, *, live: bool) -> str:
-    """Give a bare appsink what a detector wants of a camera: the newest frame, and no other.
+    """Make the appsink of a live pipeline keep only the newest frame.
 
-    An appsink that has options is left as it is, and so is a file's, whose frames all count.
+    An appsink with options stays unchanged, and so does that of a file, of which no frame may be dropped.
     """
     if live and re.search(r"!\s*appsink\s*$", pipeline):
         return f"{pipeline.rstrip()} drop=true max-buffers=1 sync=false"
@@ -137,20 +137,20 @@ def with_appsink_options(pipeline: str, *, live: bool) -> str:
 
 
 def quoted(text: str) -> str:
-    """A property's value for a pipeline: in quotes, whatever characters it has."""
+    """Quote the value of a property for a pipeline."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def gstreamer_usable() -> bool:
-    """Whether the OpenCV of this Python was built with GStreamer."""
+    """Check that the OpenCV of this Python was built with GStreamer."""
     return bool(find_opencv().gstreamer)
 
 
 def missing_elements(names: Sequence[str]) -> tuple[str, ...]:
-    """Those that aren't installed.
+    """Return the elements that aren't installed.
 
     Raises:
-        SourceError: gst-inspect-1.0 isn't there to ask.
+        SourceError: gst-inspect-1.0 isn't installed.
     """
     program = shutil.which("gst-inspect-1.0")
     if program is None:
@@ -171,12 +171,12 @@ def missing_elements(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_live(pipeline: str) -> bool:
-    """Whether a pipeline reads something that sets its own pace: anything but a file."""
+    """Check that a pipeline is live: every pipeline is, unless it reads a file."""
     return not re.search(r"(?:^|\s)(?:multi)?filesrc\b|\buri=\"?file:", pipeline)
 
 
 def is_endless(pipeline: str) -> bool:
-    """Whether the end of a pipeline's pictures is a failure, as it is of a camera."""
+    """Check that the end of a pipeline's frames is a failure, as with a camera."""
     return is_live(pipeline) and not re.search(r"\bnum-buffers=\"?\d", pipeline)
 
 
@@ -205,7 +205,7 @@ def _require_gstreamer(name: str) -> None:
 
 
 def _require_elements(name: str, pipeline: str) -> None:
-    """Look before OpenCV does: some of its versions wait for ever for a pipeline with a gap in it."""
+    """Refuse a pipeline with a missing element, because some versions of OpenCV would wait forever for it."""
     if "appsink" not in elements_of(pipeline):
         raise SourceError(
             f"{name} has no appsink, from which OpenCV takes the frames",
@@ -224,13 +224,15 @@ def _require_elements(name: str, pipeline: str) -> None:
 
 
 def how_to_install(missing: Sequence[str], *, on_jetson: bool) -> str:
-    """What to do about elements that aren't there."""
+    """Return the steps to install missing elements."""
     packages = {element: _package(element) for element in missing}
     nvidia = sorted({package for package in packages.values() if package.startswith("nvidia")})
     others = sorted({package for package in packages.values() if package} - set(nvidia))
     steps = []
     if nvidia and not on_jetson:
-        steps.append("NVIDIA's are there on a Jetson alone: here use --camera N or --source FILE")
+        steps.append(
+            "NVIDIA's elements exist only on a Jetson: use --camera N or --source FILE here"
+        )
     install = [*others, *nvidia] if on_jetson else others
     if install:
         steps.append(f"sudo apt install {' '.join(install)}")
@@ -244,7 +246,7 @@ def how_to_install(missing: Sequence[str], *, on_jetson: bool) -> str:
 
 
 def _package(element: str) -> str:
-    """The Debian package of an element, "" where it isn't known."""
+    """Return the Debian package of an element, or "" if it isn't known."""
     return next((package for beginning, package in _PACKAGES if element.startswith(beginning)), "")
 
 
@@ -258,19 +260,19 @@ def _open(name: str, pipeline: str) -> cv2.VideoCapture:
     raise SourceError(
         f"{name} doesn't start",
         found=masked(_reason(lines)),
-        fix=f"Try it by itself: gst-launch-1.0 {masked(_for_launch(pipeline))}",
+        fix=f"Try it alone: gst-launch-1.0 {masked(_for_launch(pipeline))}",
     )
 
 
 def _reason(lines: Sequence[str]) -> str:
-    """What an element reported; else the first of OpenCV's lines that says something."""
+    """Return the report of an element; without one, the first line of OpenCV that has a meaning."""
     warnings = [
         text.strip() for line in lines if (text := line.partition("GStreamer warning: ")[2])
     ]
     reports = [text.partition(" reported: ")[2] for text in warnings if " reported: " in text]
-    told = [text for text in warnings if "have not been created" not in text]
-    spoken = [line.strip() for line in lines if line.strip()]
-    return next(iter((*reports, *told, *spoken)), "no word from GStreamer")
+    useful = [text for text in warnings if "have not been created" not in text]
+    others = [line.strip() for line in lines if line.strip()]
+    return next(iter((*reports, *useful, *others)), "no message from GStreamer")
 
 
 def _for_launch(pipeline: str) -> str:
@@ -278,7 +280,7 @@ def _for_launch(pipeline: str) -> str:
 
 
 def _as_bgr(name: str, image: np.ndarray) -> np.ndarray:
-    """(height, width, 3); refuses other formats, whose planes look like a picture but aren't."""
+    """Return a (height, width, 3) picture; refuse other formats, whose planes aren't BGR."""
     if image.ndim == 3 and image.shape[2] == 3:
         return image
     raise SourceError(

@@ -10,17 +10,17 @@ from edgessd.core.images import IMAGE_SUFFIXES, read_header, read_image
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.clock import moment
 
-# The picture itself, and what its decoder and drawing on it need beside it.
+# Memory for the picture itself, and for its decoder or a drawing of it.
 _COPIES = 2
 _ALWAYS_READ = 64_000_000
 
 
 class ImageSource:
-    """Pictures in the order given. A broken one, or one too large for this machine, is named in
-    `skipped` and left out.
+    """Pictures in the order given. A broken one, or one too large for this machine, is left out and listed
+    in `skipped`.
 
     Args:
-        name: What the user asked for.
+        name: Address given by the user.
         paths: Image files, at least one.
 
     Raises:
@@ -36,7 +36,7 @@ class ImageSource:
             raise SourceError(
                 f"{name} holds no image",
                 expected=f"at least one of {', '.join(sorted(IMAGE_SUFFIXES))}",
-                fix="Name another folder or pattern with --source; films are named one by one.",
+                fix="Give another folder or pattern with --source; give the path of a video itself.",
             )
         self.name = name
         self.length = len(paths)
@@ -65,11 +65,12 @@ class ImageSource:
 
 
 def _require_room(path: Path) -> None:
-    """Refuse a picture whose pixels don't fit into memory before they are decoded: a small file may
-    hold a huge one, and Linux ends the program instead of refusing the memory.
+    """Refuse a picture whose pixels don't fit into memory.
+
+    A small file may hold a huge picture, and Linux would end the program instead of refusing the memory.
 
     Raises:
-        DataError: Too large, or no image.
+        DataError: The picture is too large, or the file isn't an image.
     """
     header = read_header(path)
     needed = _COPIES * 3 * header.width * header.height

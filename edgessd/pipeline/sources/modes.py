@@ -1,4 +1,4 @@
-"""What a camera can deliver, and which of it comes nearest to a wish."""
+"""Modes of a camera, and the choice of the one nearest to a request."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass
 
 from edgessd.core.errors import SourceError
 
-# What OpenCV's Video4Linux reader turns into BGR, the cheapest first. Motion JPEG costs a decoder's time
-# but passes a USB 2 cable at sizes where raw pictures don't.
+# Formats that OpenCV's Video4Linux reader converts to BGR, the cheapest first. Motion JPEG costs decoding
+# time, but its large pictures pass through a USB 2 cable that is too slow for raw ones.
 DECODABLE = (
     "BGR3", "RGB3", "YUYV", "UYVY", "YVYU", "NV12", "NV21", "YU12", "YV12", "GREY", "Y16 ", "MJPG", "JPEG",
 )  # fmt: skip
 _RAW_WITH_COLOR = DECODABLE[: DECODABLE.index("GREY")]
 
-# Enough for any detector here, and what every camera has or comes near to.
+# Enough for any detector here; every camera has this mode or a similar one.
 _DEFAULT_SIZE = (640, 480)
 _DEFAULT_FPS = 30.0
-# Drivers state 29.97 or 30.00003 for 30.
+# Drivers state 29.97 or 30.00003 instead of 30.
 _RATE_TOLERANCE = 0.98
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CameraMode:
-    """One way in which a camera gives pictures.
+    """Format, size and rates in which a camera gives pictures.
 
     Attributes:
-        pixel_format: Four characters, as `MJPG` or `YUYV`.
-        width, height: Pixels.
-        rates: Frames a second that this size comes at, () where the driver doesn't say.
+        pixel_format: Four characters, such as `MJPG` or `YUYV`.
+        width, height: Size in pixels.
+        rates: Frames per second of this size; () if the driver doesn't list them.
     """
 
     pixel_format: str
@@ -39,11 +39,11 @@ class CameraMode:
 
     @property
     def usable(self) -> bool:
-        """Whether OpenCV can decode it."""
+        """True if OpenCV can decode the format."""
         return self.pixel_format in DECODABLE
 
     def nearest_rate(self, fps: float) -> float | None:
-        """The rate next to a wish; of two, the faster."""
+        """Return the rate nearest to `fps`; of two equally near ones the higher."""
         return min(self.rates, key=lambda rate: (abs(rate - fps), -rate), default=None)
 
     def __str__(self) -> str:
@@ -61,24 +61,24 @@ def choose_mode(
     fps: float | None = None,
     pixel_format: str | None = None,
 ) -> CameraMode:
-    """The mode that comes nearest to the wishes; without wishes about 640x480 at 30 FPS.
+    """Choose the mode nearest to a request; without a request about 640x480 at 30 FPS.
 
-    The size counts first: an equal one, else the smallest that is larger, else the largest that there is.
-    Of formats of that size one that reaches the wished rate counts, raw before compressed.
+    The size is chosen first: an equal one, otherwise the smallest larger one, otherwise the largest. Among
+    the formats of that size, one that reaches the requested rate is preferred, then a raw one.
 
     Args:
-        modes: What the camera has.
-        width, height: Pixels; where one is missing, it follows from the other by the modes' shapes.
-        fps: Frames a second.
-        pixel_format: Four characters; only this one is taken then.
+        modes: Modes of the camera.
+        width, height: Requested size in pixels. If one is missing, it follows from the shapes of the modes.
+        fps: Requested frames per second.
+        pixel_format: Four characters; only modes of this format are considered.
 
     Raises:
-        SourceError: No mode of that format, or none that can be decoded.
+        SourceError: No mode has that format, or none can be decoded.
     """
     fitting = [mode for mode in modes if mode.usable]
     if pixel_format is not None:
-        wanted = pixel_format.upper().ljust(4)
-        fitting = [mode for mode in fitting if mode.pixel_format == wanted]
+        code = pixel_format.upper().ljust(4)
+        fitting = [mode for mode in fitting if mode.pixel_format == code]
     if not fitting:
         offered = sorted({mode.pixel_format.strip() for mode in modes})
         raise SourceError(
@@ -97,17 +97,17 @@ def choose_mode(
 
 
 def _distance(mode: CameraMode, width: int | None, height: int | None) -> tuple[bool, float]:
-    """How far a mode's size is from a wish; smaller than the wish is farther than any that is larger."""
+    """Return the distance of a mode's size from the request. Larger sizes are nearer than smaller ones."""
     pairs = [(have, want) for have, want in ((mode.width, width), (mode.height, height)) if want]
     too_small = any(have < want for have, want in pairs)
     away = sum(abs(math.log(have / want)) for have, want in pairs)
-    # Of two modes equally wide the one that is nearer to 4:3 wastes least, whichever side was wished.
+    # If only one side was requested, the mode nearest to 4:3 is preferred.
     shape = abs(math.log(mode.width / mode.height / (4 / 3))) if len(pairs) == 1 else 0.0
     return too_small, round(away + 0.01 * shape, 6)
 
 
 def _shortfall(mode: CameraMode, fps: float) -> float:
-    """By how much a mode misses a rate; where the driver doesn't say, it is believed to reach it."""
+    """Return by how much a mode misses a rate; a mode without listed rates is assumed to reach it."""
     best = mode.nearest_rate(fps)
     if best is None or best >= fps * _RATE_TOLERANCE:
         return 0.0 if best is None or best <= fps / _RATE_TOLERANCE else 0.001 * (best - fps)
@@ -115,7 +115,7 @@ def _shortfall(mode: CameraMode, fps: float) -> float:
 
 
 def _expense(pixel_format: str) -> int:
-    # Without colour only if there is nothing else.
+    # Gray only if there is nothing else.
     if pixel_format in ("GREY", "Y16 "):
         return 100
     return (pixel_format not in _RAW_WITH_COLOR) * 10 + DECODABLE.index(pixel_format)

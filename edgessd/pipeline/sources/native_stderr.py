@@ -1,4 +1,4 @@
-"""What a native library writes to stderr while it opens something, kept for the refusal."""
+"""Capture the stderr of native libraries, which may hold the only reason of a failure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tempfile import TemporaryFile
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Hold file descriptor 2 for the block; its lines are in the list afterwards, and nowhere else.
+    """Capture file descriptor 2 during the block; the list has its lines afterwards.
 
-    OpenCV says why a pipeline doesn't start in lines on stderr alone, between others that mean nothing.
-    Only the main thread's blocks are held: while others open a camera anew, every thread's own lines
-    would vanish, and two that hold at once would put each other's descriptor back.
+    OpenCV writes the reason why a pipeline doesn't start to stderr only, among lines without meaning. Only
+    blocks of the main thread are captured. Otherwise the lines of all threads would vanish while one of them
+    opens a camera again, and two blocks at once would restore each other's descriptor.
     """
     lines: list[str] = []
     if threading.current_thread() is not threading.main_thread():
@@ -25,7 +25,7 @@ def captured_stderr() -> Iterator[list[str]]:
     sys.stderr.flush()
     try:
         original = os.dup(2)
-    except OSError:  # no stderr at all, as under some service managers
+    except OSError:  # no stderr, as under some service managers
         yield lines
         return
     with TemporaryFile() as held:
@@ -40,7 +40,7 @@ def captured_stderr() -> Iterator[list[str]]:
 
 
 def quiet_opencv() -> None:
-    """Have OpenCV write nothing but errors to stderr, unless OPENCV_LOG_LEVEL says what it shall."""
+    """Let OpenCV write only errors to stderr, unless OPENCV_LOG_LEVEL is set."""
     import cv2
 
     if "OPENCV_LOG_LEVEL" not in os.environ:

@@ -1,4 +1,4 @@
-"""A network camera or stream: RTSP, HTTP (Motion JPEG and others), RTMP, through OpenCV's FFmpeg."""
+"""A network camera or stream (RTSP, HTTP, RTMP and others), read by OpenCV's FFmpeg."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _log = logging.getLogger(__name__)
 
 _OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _KNOCK_SECONDS = 5.0
-# These state times that the sender's clock made; HTTP's Motion JPEG has none, and FFmpeg counts.
+# Schemes whose streams state the times of the sender's clock. Motion JPEG over HTTP states none.
 _WITH_CLOCK = ("rtsp", "rtsps", "rtmp", "srt", "rtp")
-# FFmpeg's RTSP reader knows that a frame of these is whole when the next one begins.
+# Codecs of which FFmpeg's RTSP reader returns a frame only when the next one begins.
 _HELD = ("h264", "avc1", "hevc", "h265", "hvc1", "hev1")
-# A stream that is this far behind for this long isn't decoded as fast as it comes.
+# A stream that is late by the first number of seconds for the second isn't decoded as fast as it comes.
 _BEHIND_SECONDS, _BEHIND_FOR = 3.0, 5.0
-# What was buffered while the stream was opened is read out by then.
+# Maximum seconds for reading the frames that were buffered while the stream was opened.
 _BACKLOG_SECONDS = 5.0
 
 
 class NetworkSource:
-    """Frames of a URL. Those that wait in buffers are read out at once, so that the newest is at hand.
+    """Frames of a URL. Frames that wait in buffers are read at once, so that the newest is available.
 
     Args:
         url: rtsp://, rtsps://, http://, https://, rtmp://, srt://, udp:// …. User name and password may
@@ -42,16 +42,16 @@ class NetworkSource:
         rtsp_transport: Transport protocol of RTSP. TCP loses nothing; UDP is a little quicker on a good
             network.
         credentials: Environment variables with the user name and password of a URL that has none.
-        open_seconds: Longest wait for the first answer and the stream's description.
-        read_seconds: Longest wait for a frame.
-        catch_up: Whether a stream that falls behind is given up with an error, for whoever opens it
-            anew at its newest frame; else it is only said, once.
+        open_seconds: Maximum wait for the first answer and the stream's description.
+        read_seconds: Maximum wait for a frame.
+        catch_up: True: a stream that falls behind raises an error, so that the caller opens it again at its
+            newest frame. False: it is only logged.
 
     Attributes:
-        live: False for a file that lies on a server, whose frames all count.
+        live: False for a file on a server, of which no frame may be dropped.
 
     Raises:
-        SourceError: Nobody there, wrong credentials, or no video.
+        SourceError: The host can't be reached, the credentials are wrong, or there is no video.
     """
 
     fps: float | None
@@ -79,10 +79,10 @@ class NetworkSource:
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_seconds * 1e3),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_seconds * 1e3),
         ]  # fmt: skip
-        # A decoder on several threads holds back a frame for each. Older OpenCVs can't be asked.
+        # A decoder with several threads holds back one frame per thread. Older OpenCVs lack the setting.
         if hasattr(cv2, "CAP_PROP_N_THREADS") and "OPENCV_FFMPEG_THREADS" not in os.environ:
             settings += [cv2.CAP_PROP_N_THREADS, 1]
-        # FFmpeg would look at two seconds of frames for their rate, and hand them all over late.
+        # FFmpeg would buffer two seconds of frames to measure their rate, and return all of them late.
         with _ffmpeg_options(f"rtsp_transport;{rtsp_transport}|fpsprobesize;0"):
             self._capture = cv2.VideoCapture(
                 with_credentials(url, credentials), cv2.CAP_FFMPEG, settings
@@ -97,7 +97,7 @@ class NetworkSource:
         self.live = count <= 0 or scheme in _WITH_CLOCK
         self.length = None if self.live else count
         if self.live and scheme in ("http", "https") and fourcc == "MJPG":
-            self.fps = None  # FFmpeg says 25 for want of a better number
+            self.fps = None  # FFmpeg states 25 if it doesn't know the rate
 
     def __iter__(self) -> Iterator[Frame]:
         import cv2
@@ -132,7 +132,7 @@ class NetworkSource:
 
     def _say_behind(self, age: float) -> None:
         problem = f"{self.name} is {age:.0f} s behind: it isn't decoded as fast as it comes"
-        fix = "Take the camera's second, smaller stream, or lower its size, rate or bit rate."
+        fix = "Use the camera's second, smaller stream, or lower its size, rate or bit rate."
         if self._catch_up:
             raise SourceError(problem, fix=fix)
         _log.warning(
@@ -144,10 +144,13 @@ class NetworkSource:
 
 
 class _Lateness:
-    """Ages of a stream's frames, and whether it falls behind.
+    """Measures the age of a stream's frames, and notices that the stream falls behind.
 
     Args:
-        held: Whether each frame is handed out only when the next one begins.
+        held: True if FFmpeg returns each frame only when the next one begins.
+
+    Attributes:
+        behind: Seconds by which the stream is behind; 0 if it isn't.
     """
 
     def __init__(self, *, held: bool) -> None:
@@ -160,16 +163,16 @@ class _Lateness:
         self._since: float | None = None
 
     def age(self, index: int, position: float, now: float) -> float | None:
-        """Seconds since capture; None for a frame that waited while the stream was being opened."""
+        """Return the seconds since capture; None for a frame that was buffered before the stream was open."""
         step, (_, before) = position - self._last[0], self._last
         self._last = (position, now)
         if index == 0:
-            # OpenCV says 0 for the first frame, whatever the stream says.
+            # OpenCV states position 0 for the first frame, whatever the stream states.
             return None
-        # The first bytes of this one set the one before it free.
+        # A held frame is returned when the first bytes of the next one come.
         late = self._clock.age(position, now, arrived=before if self._held else now)
         if self._backlog:
-            # They come faster than they were made, so they were there already.
+            # Frames that come faster than they were captured were buffered.
             self._backlog = index == 1 or (
                 now - before < 0.5 * step and now - self._began < _BACKLOG_SECONDS
             )
@@ -198,7 +201,7 @@ _shared = _SharedOptions()
 
 @contextmanager
 def _ffmpeg_options(options: str) -> Iterator[None]:
-    """Have OpenCV give these options to FFmpeg within the block, unless the user set others."""
+    """Let OpenCV pass these options to FFmpeg during the block, unless the user has set others."""
     if os.environ.get(_OPTIONS_VARIABLE) not in (None, "", _shared.options):
         yield
         return

@@ -1,4 +1,4 @@
-"""A generated test picture: `pattern:640x480@30`. It needs no camera, no file and no network."""
+"""A generated test pattern: `pattern:640x480@30`. It needs no camera, no file and no network."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from edgessd.pipeline.sources.clock import moment
 
 _TEXT = re.compile(r"(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\.\d+)?))?")
 _LARGEST = 16384
-# Marker 0 of OpenCV's dictionary DICT_4X4_50, row by row, 1 is white.
+# Marker 0 of OpenCV's dictionary DICT_4X4_50, row by row; 1 is white.
 _MARKER = ("1011", "0101", "0011", "0010")
 
 
 class PatternSource:
-    """Printed codes and a ball that move over a coloured ground, so that a detector has something to find.
+    """Printed codes and a ball that move over a colored background, for a detector to find.
 
-    Frame n looks the same in every run.
+    Frame n looks the same in every run. The pattern never ends.
 
     Args:
-        text: `pattern:`, `pattern:WIDTHxHEIGHT`, `pattern:@FPS` or both. With a rate it is live, as a
-            camera, and loses what nobody takes in time; without one it is as fast as it is asked for
-            and loses nothing. It never ends.
+        text: `pattern:`, `pattern:WIDTHxHEIGHT`, `pattern:@FPS` or both. With a rate the pattern is live, as
+            a camera: frames that aren't taken in time are dropped. Without one no frame is dropped.
 
     Raises:
-        SourceError: A text of another form.
+        SourceError: The text has another form.
     """
 
     length: int | None = None
@@ -57,7 +56,7 @@ class PatternSource:
         index = 0
         while not self._ending.is_set():
             if self.fps is not None:
-                # Whoever is late gets the frame that is due now, as from a camera.
+                # A late reader gets the frame that is due now, as from a camera.
                 index = max(index, int((time.perf_counter() - start) * self.fps))
                 if self._ending.wait(max(0.0, start + index / self.fps - time.perf_counter())):
                     return
@@ -80,7 +79,7 @@ class PatternSource:
 
 
 class Scene:
-    """The pattern's picture at any frame number.
+    """Draws the pattern at any frame number.
 
     Args:
         width, height: Pixels.
@@ -93,12 +92,12 @@ class Scene:
             (_printed(_qr_modules(), round(0.36 * side)), (2.3, 1.1), (0.15, 0.3)),
             (_printed(_marker_modules(), round(0.22 * side)), (1.7, 2.1), (0.8, 0.15)),
         )
-        # Not on a picture of a few pixels.
+        # A picture of a few pixels has no room for them.
         self._codes = [thing for thing in printed if thing[0].size]
         self._radius = round(0.06 * side)
 
     def draw(self, index: int) -> Image:
-        """(height, width, 3) uint8 BGR; the caller's own."""
+        """Draw frame `index`: (height, width, 3) uint8 BGR, a new array."""
         import cv2
 
         canvas: Image = self._ground.copy()
@@ -119,7 +118,7 @@ class Scene:
 
 
 def _bounce(distance: float, start: float, room: int) -> int:
-    """A place between 0 and `room` after a way there and back, from `start`, a fraction of the room."""
+    """Return the position in [0, room] after `distance` back and forth, from `start` as a fraction of it."""
     if room <= 0:
         return 0
     there = (start * room + distance) % (2 * room)
@@ -127,7 +126,7 @@ def _bounce(distance: float, start: float, room: int) -> int:
 
 
 def _ground(width: int, height: int) -> Image:
-    """Soft colours that differ everywhere, so that a turned or mirrored picture shows."""
+    """Draw a color gradient that shows if a picture was rotated or mirrored."""
     across = np.linspace(60, 190, width, dtype=np.float32)
     down = np.linspace(70, 170, height, dtype=np.float32)
     ground = np.empty((height, width, 3), np.uint8)
@@ -138,20 +137,20 @@ def _ground(width: int, height: int) -> Image:
 
 
 def _qr_modules() -> Image:
-    """The modules of a QR code that says `edgessd`, 0 is black."""
+    """Return the modules of a QR code with the text `edgessd`; 0 is black."""
     import cv2
 
     return np.asarray(cv2.QRCodeEncoder.create().encode("edgessd"), np.uint8)
 
 
 def _marker_modules() -> Image:
-    """The modules of an ArUco marker with its black border and white margin, 0 is black."""
+    """Return the modules of an ArUco marker with its black border and white margin; 0 is black."""
     inner = np.array([[int(bit) * 255 for bit in row] for row in _MARKER], np.uint8)
     return np.pad(np.pad(inner, 1, constant_values=0), 1, constant_values=255)
 
 
 def _printed(modules: Image, side: int) -> Image:
-    """Modules as a square of about `side` pixels, every module of the same size; empty if too small."""
+    """Scale modules to a square of about `side` pixels, all of the same size; empty if too small."""
     scale = side // max(len(modules), 1)
     large = np.kron(modules, np.ones((scale, scale), np.uint8)) if scale else modules[:0, :0]
     return np.repeat(large[..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""Films and images at their own speed, and over again."""
+"""Playback of a video or images at their own speed, or in a loop."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.source import Source
 
-# Where a source states no rate, as photos don't.
+# Rate of sources that state none, such as photos.
 _DEFAULT_FPS = 2.0
 
 
 class PlaybackSource:
-    """Plays a source that isn't live as if a camera gave it, or again and again, or both.
+    """Plays a source that isn't live at its own speed, in a loop, or both.
 
-    Paced it is live: frames come when they are due, and a detector that is too slow loses some of them,
-    as it would in front of a camera. Otherwise none is lost. `Frame.timestamp` stays the position in the
-    film, which goes on counting when it begins anew; images have positions too when they are paced.
+    A paced source is live: frames come when they are due, and are dropped if the detector is too slow, as
+    with a camera. Otherwise no frame is dropped. `Frame.timestamp` is the position in the video, which
+    continues to grow in the next round. Paced images have positions too.
 
     Args:
-        open_source: Opens the film or images.
-        pace: Give frames when they are due.
-        loop: Begin anew at the end.
-        fps: Pace of a source that states no rate; None for two a second.
+        open_source: Opens the video or images.
+        pace: True to give frames when they are due.
+        loop: True to start again at the end.
+        fps: Pace of a source that states no rate; None for two frames per second.
 
     Raises:
         SourceError: The source can't be opened.
@@ -48,7 +48,7 @@ class PlaybackSource:
         self.live = pace
         self.fps = self._source.fps or ((fps or _DEFAULT_FPS) if pace else None)
         self.length = None if loop else self._source.length
-        # Of the first round: the others skip the same.
+        # Those of the first round; the other rounds skip the same.
         self.skipped = self._source.skipped
         self.decoder = getattr(self._source, "decoder", None)
         self._ending = threading.Event()
@@ -78,8 +78,8 @@ class PlaybackSource:
             if last < index:
                 raise SourceError(
                     f"{self.name} has nothing to repeat",
-                    expected="a picture that can be decoded",
-                    found=f"{len(self.skipped)} that can't",
+                    expected="at least one picture that can be decoded",
+                    found=f"{len(self.skipped)} that can't be decoded",
                 )
             self._source.close()
             self._source = self._open()
@@ -94,7 +94,7 @@ class PlaybackSource:
         self._source.close()
 
     def _position(self, frame: Frame) -> float | None:
-        """Seconds from the beginning of the source; None for photos, which have a time instead."""
+        """Return the seconds from the beginning of the source; None for photos, which have a time instead."""
         if self._stated:
             return frame.timestamp
         return frame.index / self.fps if self._pace and self.fps else None

@@ -1,6 +1,6 @@
 """A camera on a Raspberry Pi's CSI connector, through picamera2 (libcamera).
 
-OpenCV's own reader gets nothing but raw sensor data from it.
+OpenCV's own reader gets only raw sensor data from it.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame, Image
 from edgessd.pipeline.sources.clock import Moment, age_by_clock, moment
 
-# libcamera names a format by its bits from the highest down: in memory "RGB888" is blue, green, red, which
-# is OpenCV's order (Picamera2 manual, section 4.2.2, and libcamera's formats after DRM's drm_fourcc.h).
+# libcamera names a format from its highest bits down: in memory "RGB888" is blue, green, red, which is
+# OpenCV's order (Picamera2 manual, section 4.2.2, and libcamera's formats after DRM's drm_fourcc.h).
 PIXEL_FORMAT = "RGB888"
 _BUFFERS = 4
 
 
 class RaspberryPiCamera:
-    """Frames of camera N as `rpicam-hello --list-cameras` counts them.
+    """Frames of camera N in the list of `rpicam-hello --list-cameras`.
 
     Args:
         number: N.
-        width, height: Of the picture; the ISP scales to it, to an even number of pixels.
-        fps: Frames a second, as far as the sensor's mode reaches.
+        width, height: Size of the picture in pixels. The ISP scales to it; odd sizes become even.
+        fps: Frames per second, limited by the sensor's mode.
 
     Raises:
-        SourceError: picamera2 isn't there, there is no such camera, or it is in use.
+        SourceError: picamera2 isn't installed, or the camera is missing or in use.
     """
 
     live = True
@@ -51,13 +51,13 @@ class RaspberryPiCamera:
                 if found
                 else "a camera on the CSI connector",
                 found="none" if not found else f"number {number}",
-                fix="Look with `rpicam-hello --list-cameras`; check the flat cable at both ends and "
+                fix="`rpicam-hello --list-cameras` lists the cameras; check the flat cable at both ends and "
                 "camera_auto_detect=1 in /boot/firmware/config.txt.",
             )
         try:
             self._camera = picamera2.Picamera2(number)
             self._start(width, height, fps)
-        # libcamera's errors are RuntimeError alone, whatever happened.
+        # libcamera raises RuntimeError for every error.
         except RuntimeError as error:
             raise SourceError(
                 f"CSI camera {number} ({found[number]}) doesn't start",
@@ -70,10 +70,10 @@ class RaspberryPiCamera:
             main={"size": (width, height), "format": PIXEL_FORMAT},
             controls={"FrameRate": fps},
             buffer_count=_BUFFERS,
-            # A frame that waited in the queue is old: the next request gets the next frame.
+            # A queued frame would be old; without a queue the next request gets the next frame.
             queue=False,
         )
-        # To an even size only: what suits the hardware best is another than was asked for.
+        # Only even sizes; the size that suits the hardware best would differ from the requested one.
         self._camera.align_configuration(configuration, optimal=False)
         self._camera.configure(configuration)
         self._camera.start()
@@ -111,23 +111,23 @@ class RaspberryPiCamera:
 
 
 def as_bgr(array: np.ndarray) -> Image:
-    """(height, width, 3) uint8 BGR without gaps, from picamera2's copy of a buffer in `PIXEL_FORMAT`.
+    """Return a contiguous (height, width, 3) uint8 BGR array of picamera2's copy of a buffer.
 
     Raises:
-        SourceError: An array of another shape: the camera took another format.
+        SourceError: The array has another shape, so the camera uses another format than `PIXEL_FORMAT`.
     """
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise SourceError(
-            "The CSI camera gives another format than it was asked for",
+            "The CSI camera gives another format than the requested one",
             expected=f"{PIXEL_FORMAT}: (height, width, 3) uint8",
             found=f"{array.shape} {array.dtype}",
         )
-    # The sensor's rows may be longer than the picture's.
+    # Rows of the buffer may be longer than those of the picture.
     return np.ascontiguousarray(array)
 
 
 def age_of(metadata: Mapping[str, Any]) -> float:
-    """Seconds since the sensor's first row was exposed, 0 where libcamera doesn't say.
+    """Return the seconds since the sensor's first row was exposed; 0 if libcamera doesn't state it.
 
     `SensorTimestamp` is in nanoseconds of CLOCK_BOOTTIME (libcamera's controls, `SensorTimestamp`).
     """
@@ -135,9 +135,9 @@ def age_of(metadata: Mapping[str, Any]) -> float:
 
 
 def describe(information: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Numbers and sensors of CSI cameras, from `Picamera2.global_camera_info()`.
+    """Return the sensors of CSI cameras by number, from `Picamera2.global_camera_info()`.
 
-    USB cameras, which libcamera lists too, are left out: `--camera N` reads them.
+    libcamera also lists USB cameras. They are left out: `--camera N` reads them.
     """
     return {
         int(entry["Num"]): str(entry["Model"])
@@ -147,16 +147,16 @@ def describe(information: Sequence[Mapping[str, Any]]) -> dict[int, str]:
 
 
 def list_csi_cameras() -> dict[int, str]:
-    """Numbers and sensors of the CSI cameras of this Raspberry Pi.
+    """List the CSI cameras of this Raspberry Pi: sensors by number.
 
     Raises:
-        SourceError: picamera2 isn't there to ask.
+        SourceError: picamera2 isn't installed.
     """
     return describe(_picamera2().Picamera2.global_camera_info())
 
 
 def _picamera2() -> Any:
-    # libcamera writes a page of what went well to stderr, between the log's lines.
+    # By default libcamera writes a page of information to stderr.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")
     try:
         import picamera2
@@ -164,7 +164,7 @@ def _picamera2() -> Any:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "picamera2"
         raise SourceError(
             "A Raspberry Pi's CSI camera needs picamera2",
-            expected="the package python3-picamera2, which this Python can import",
+            expected="the package python3-picamera2 where this Python can import it",
             found="none" if missing else str(error),
             fix="sudo apt install python3-picamera2, in an environment made with "
             "python3 -m venv --system-site-packages",

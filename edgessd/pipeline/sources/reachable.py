@@ -1,7 +1,7 @@
-"""Why a network camera doesn't answer: asked over a plain connection, since OpenCV gives no reason.
+"""Find the reason why a network camera gives no video, over a plain connection. OpenCV gives no reason.
 
-OpenCV opens one stream at a time in a process and waits for seconds on a host that is switched off, while
-the other cameras of the process can't come back. So hosts are knocked at first.
+OpenCV opens only one stream at a time per process, and waits several seconds for a host that is switched off.
+Meanwhile no other camera of the process can be opened. So `knock` tries the host first.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from edgessd.pipeline.sources.credentials import (
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 _ANSWERS = {
-    401: "it wants a user name and password",
-    403: "it forbids this user to look",
-    404: "it has no stream of that path",
-    453: "it has no bandwidth left: too many are looking",
+    401: "it requires a user name and password",
+    403: "it doesn't permit this user to view the stream",
+    404: "it has no stream at that path",
+    453: "it has no bandwidth left for another viewer",
     461: "it doesn't send over this transport; try --rtsp-transport udp",
-    503: "it is overloaded, or too many are looking",
+    503: "it is overloaded or has too many viewers",
 }
 
 
 def knock(url: str, *, timeout: float) -> None:
-    """Connect to the host of a URL and hang up. Nothing happens for schemes without a connection.
+    """Connect to the host of a URL and close the connection. Schemes without connections are skipped.
 
     Raises:
-        SourceError: Nobody there, by name or by port.
+        SourceError: The host or its port can't be reached.
     """
     scheme, host, port = _address(with_credentials(url))
     if scheme not in _PORTS:
@@ -45,14 +45,14 @@ def knock(url: str, *, timeout: float) -> None:
     except OSError as error:
         raise SourceError(
             f"{masked(url)} can't be reached",
-            expected=f"something that listens on port {port} of {host}",
+            expected=f"a server on port {port} of {host}",
             found=_reason(error, timeout),
-            fix=f"Check the address, the cable and that the camera is on: `ping {host}`.",
+            fix=f"Check the address, the cable and that the camera is on; `ping {host}` tests it.",
         ) from error
 
 
 def status_of(url: str, *, timeout: float) -> int | None:
-    """The server's answer to a question without credentials, such as 401 or 404; None for no answer."""
+    """Return the status of a request without credentials, such as 401 or 404; None without an answer."""
     scheme, host, port = _address(url)
     try:
         if scheme in ("http", "https"):
@@ -67,7 +67,7 @@ def status_of(url: str, *, timeout: float) -> int | None:
 def refusal(
     url: str, credentials: CredentialVariables = CredentialVariables(), *, timeout: float
 ) -> SourceError:
-    """What to tell of a URL whose host answers but which gives no video."""
+    """Make the error for a URL whose host can be reached but which gives no video."""
     status = status_of(url, timeout=timeout)
     name = masked(url)
     if status == 401 and has_credentials(url):
@@ -78,24 +78,24 @@ def refusal(
         )
     if status == 401:
         return SourceError(
-            f"{name} wants a user name and password",
+            f"{name} requires a user name and password",
             found="the answer 401, Unauthorized",
             fix=f"Set {credentials.username} and {credentials.password}, "
-            "or name them as in rtsp://user:password@host/path.",
+            "or write them into the URL: rtsp://user:password@host/path.",
         )
     if url.partition("://")[0].lower() not in _PORTS:
         return SourceError(
             f"{name} gives no video",
-            expected=f"one of {', '.join(f'{scheme}://' for scheme in _PORTS)}, or what else OpenCV's "
-            "FFmpeg was built with",
-            found="nobody who sends, or a kind of address that this FFmpeg doesn't know",
+            expected=f"one of {', '.join(f'{scheme}://' for scheme in _PORTS)}, or another scheme of "
+            "OpenCV's FFmpeg",
+            found="no sender, or a scheme that this FFmpeg doesn't know",
         )
-    said = _ANSWERS.get(status or 0, "")
+    meaning = _ANSWERS.get(status or 0, "")
     return SourceError(
         f"{name} gives no video",
-        expected="H.264, H.265, MJPEG or another codec that OpenCV's FFmpeg knows",
-        found=f"the answer {status}: {said}" if said else "no answer, or one without video in it",
-        fix="Try the very URL in VLC or `ffprobe`; the camera's manual has its path.",
+        expected="H.264, H.265, MJPEG or another codec of OpenCV's FFmpeg",
+        found=f"the answer {status}: {meaning}" if meaning else "no answer, or one without video",
+        fix="Try the same URL in VLC or `ffprobe`; the camera's manual states its path.",
     )
 
 
@@ -106,9 +106,9 @@ def _address(url: str) -> tuple[str, str, int]:
         return scheme, parts.hostname or "", parts.port or _PORTS.get(scheme, 0)
     except ValueError as error:
         raise SourceError(
-            f"{masked(url)} is no URL",
+            f"{masked(url)} isn't a URL",
             expected="scheme://host:port/path, as rtsp://10.0.0.5:554/main",
-            found="a host or port that can't be read",  # in its own words may be part of a password
+            found="a host or port that can't be read",  # the text itself may be part of a password
         ) from error
 
 
@@ -130,7 +130,7 @@ def _http_status(scheme: str, host: str, port: int, url: str, timeout: float) ->
 
 
 def _rtsp_status(scheme: str, host: str, port: int, url: str, timeout: float) -> int:
-    """The status of a DESCRIBE (RFC 2326, 10.2)."""
+    """Return the status of a DESCRIBE request (RFC 2326, section 10.2)."""
     plain = socket.create_connection((host, port), timeout=timeout)
     connection = _encrypted(plain, host) if scheme == "rtsps" else plain
     with connection:
@@ -146,7 +146,10 @@ def _rtsp_status(scheme: str, host: str, port: int, url: str, timeout: float) ->
 
 
 def _encrypted(plain: socket.socket, host: str) -> socket.socket:
-    """Cameras sign their own certificates; only the status is read, and no secret is sent."""
+    """Encrypt a connection without checking the certificate, which cameras sign themselves.
+
+    Only the status is read, and no secret is sent.
+    """
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

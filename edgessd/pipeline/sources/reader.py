@@ -1,4 +1,4 @@
-"""One connection to a live source, on a thread that can be abandoned if the driver never returns."""
+"""Reader of a live source on a thread, which can be abandoned if the driver never returns."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ _CAPACITY = 2
 
 
 class Reader:
-    """Opens and reads a source on its own thread; frames are taken with a deadline.
+    """Opens and reads a source on a thread of its own; frames are taken with a timeout.
 
-    The thread alone touches the source, closing included: to close a capture under a read that hangs
-    brings the process down. A reader that is abandoned closes its source when the driver lets go of it,
-    be that never.
+    Only this thread uses the source. It also closes it, because closing a capture during a read that hangs
+    crashes the process. The thread of an abandoned reader closes the source once the driver returns.
 
     Args:
-        open_source: Makes the source, on the thread.
-        name: Of the thread.
-        opened: A source that is open already.
+        open_source: Opens the source, on the thread.
+        name: Name of the thread.
+        opened: Source that is open already; None to open one.
+
+    Attributes:
+        source: The source; None until it is open.
+        error: Error that ended the reading; None without an error.
     """
 
     def __init__(
@@ -38,24 +41,24 @@ class Reader:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread is still in there."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     @property
     def ended(self) -> bool:
-        """Whether no frame will come any more; `error` tells why, None for the end of the stream."""
+        """True if no frame will come any more. `error` has the reason; None for the end of the stream."""
         return self._frames.ended and not len(self._frames)
 
     def take(self, timeout: float) -> Frame | None:
-        """The next frame; None after `timeout` seconds without one, or once `ended`."""
+        """Wait for the next frame; None after `timeout` seconds, and once `ended` or abandoned."""
         return self._frames.take(timeout=timeout)
 
     def abandon(self) -> None:
-        """Take nothing more; the thread ends when it gets to it. Wakes `take`."""
+        """Discard all frames and wake `take`. The thread ends after its present read."""
         self._frames.cancel()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread."""
+        """Wait up to `timeout` seconds for the thread to end."""
         self._thread.join(timeout)
 
     def _run(self) -> None:
@@ -65,7 +68,7 @@ class Reader:
             for frame in self.source:
                 if not self._frames.put(frame):
                     break
-        except Exception as error:  # noqa: BLE001 - whoever takes the frames judges it
+        except Exception as error:  # noqa: BLE001 - the taker of the frames decides
             self.error = error
         finally:
             if self.source is not None:

@@ -1,4 +1,4 @@
-"""A live source that comes back by itself: after a cable moved, a camera hung or a server restarted."""
+"""A live source that is opened again when its frames stop: moved cable, hung camera, restarted server."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from edgessd.pipeline.sources.source import Source
 
 _log = logging.getLogger(__name__)
 
-# Threads that hang in a driver cost little, but a camera that hangs each time must not gather them.
+# Maximum number of threads left hanging in a driver.
 _MOST_HUNG = 4
-# Of what was skipped on earlier connections this much is kept.
+# Maximum number of skipped pictures kept from earlier connections.
 _MOST_SKIPPED = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backoff:
-    """Seconds between tries: doubled each time, with jitter, so that many cameras don't knock at once.
+    """Waits between attempts: doubled each time, with jitter, so that many cameras don't connect at once.
 
     Attributes:
-        first: Before the first try.
-        most: Never longer than this.
-        jitter: Part of the time by which it is made longer or shorter at random.
-        settled: A connection that held so long begins with `first` again when it breaks.
+        first: Wait before the first attempt, in seconds.
+        most: Maximum wait in seconds.
+        jitter: Maximum random change of a wait, as a fraction of it.
+        settled: After a connection of at least this many seconds the waits begin with `first` again.
     """
 
     first: float = 0.5
@@ -40,35 +40,34 @@ class Backoff:
     settled: float = 10.0
 
     def seconds(self, tries: int) -> float:
-        """The wait before try number `tries`, counted from 0."""
+        """Return the wait in seconds before attempt number `tries`, counted from 0."""
         whole = min(self.first * 2.0 ** min(tries, 30), self.most)
         return min(whole * random.uniform(1 - self.jitter, 1 + self.jitter), self.most)
 
 
 class ReconnectingSource:
-    """Gives the frames of a live source, and opens it anew whenever they stop.
+    """Gives the frames of a live source, and opens it again when they stop.
 
-    They stop when the source fails or ends, when no frame comes for `stall_seconds` (also if the driver
-    hangs in a read: its thread is left behind), and when the picture stands still in every pixel for
-    `freeze_seconds`. It is said once that it broke off, with the reason, and once that it is back.
+    Frames stop if the source fails or ends, if none comes for `stall_seconds` (a thread that hangs in the
+    driver is left behind), or if no pixel changes for `freeze_seconds`. Each outage is logged once with its
+    reason, and once when it is over.
 
     Args:
-        open_source: Makes the source anew.
-        name: For people and `Frame.source`.
-        stall_seconds: Longest wait for a frame.
-        freeze_seconds: Longest time that a picture may stand still; 0 for as long as it likes.
-        open_seconds: Longest wait for a source to open, after which its first frame is waited for.
-        wait: Whether a source that isn't there at the start, or gives no first frame, is tried again,
-            too.
-        backoff: Waits between tries.
+        open_source: Opens the source.
+        name: Name for messages and `Frame.source`.
+        stall_seconds: Maximum wait for a frame.
+        freeze_seconds: Maximum time without a change in the picture; 0 for no limit.
+        open_seconds: Maximum wait for the source to open.
+        wait: True to try again also if the source can't be opened at the start or gives no first frame.
+        backoff: Waits between attempts.
 
     Attributes:
-        reconnects: Times that frames came again.
-        connected: False while none come.
+        reconnects: Number of times that frames came again after an outage.
+        connected: False during an outage.
 
     Raises:
-        SourceError: The source can't be opened at the start, and `wait` is false. Iterating raises it if
-            there never was a frame.
+        SourceError: The source can't be opened at the start and `wait` is False. The iteration raises it if
+            no frame ever came.
     """
 
     live = True
@@ -106,12 +105,12 @@ class ReconnectingSource:
         except SourceError as error:
             if not wait:
                 raise
-            self._say_lost(str(error))
+            self._report_disconnected(str(error))
         else:
             self._describe(self._opened)
             self.connected = True
-        # Until its first frame a source that fails was given wrongly, rather than lost.
-        self._patient = wait
+        # Until the first frame, a failure is rather a wrong address than an outage.
+        self._keep_trying = wait
         self._ever_there = self.connected
 
     def __iter__(self) -> Iterator[Frame]:
@@ -130,27 +129,27 @@ class ReconnectingSource:
             tries = 0 if held else tries + 1
 
     def _frames_of(self, reader: Reader) -> Iterator[Frame]:
-        """Frames of one connection; when it is over, that is said and the reader let go."""
+        """Give the frames of one connection; at its end log the reason and abandon the reader."""
         reason, came = "", False
         while not self._ending.is_set():
-            frame = reader.take(self._patience(reader))
+            frame = reader.take(self._timeout(reader))
             if frame is None:
                 reason = self._why(reader, came=came)
                 break
             if not came:
-                came = self._patient = True
-                self._say_there(reader)
+                came = self._keep_trying = True
+                self._report_connected(reader)
             yield frame
-            still = self._frozen.sees(frame)
+            still = self._frozen.update(frame)
             if still is not None:
-                reason = f"The picture has stood still for {still:.0f} s"
+                reason = f"The picture hasn't changed for {still:.0f} s"
                 break
-        self._let_go(reader)
+        self._abandon(reader)
         if not self._ending.is_set():
-            self._say_lost(reason)
+            self._report_disconnected(reason)
 
     def interrupt(self) -> None:
-        """End the iteration soon, wherever it waits. Any thread may call it."""
+        """End the iteration soon, also while it waits. Any thread may call it."""
         self._ending.set()
         reader = self._reader
         if reader is not None:
@@ -160,14 +159,14 @@ class ReconnectingSource:
         self.interrupt()
         reader = self._reader
         if reader is not None:
-            # A camera that hangs in the driver must not keep the program from ending.
+            # If a camera hangs in its driver, the program must still end.
             reader.join(2)
         elif self._opened is not None:
             self._opened.close()
         self.connected = False
 
     def _pause(self, tries: int) -> bool:
-        """Wait before the next try; False if the source is being closed."""
+        """Wait before the next attempt; return False if the source is being closed."""
         while not self._ending.wait(self._backoff.seconds(tries)):
             self._hung = [reader for reader in self._hung if reader.alive]
             if len(self._hung) < _MOST_HUNG:
@@ -175,47 +174,47 @@ class ReconnectingSource:
             tries += 1
         return False
 
-    def _patience(self, reader: Reader) -> float:
+    def _timeout(self, reader: Reader) -> float:
         return self._stall if reader.source is not None else self._open_seconds + self._stall
 
     def _why(self, reader: Reader, *, came: bool) -> str:
-        """Why no frame came."""
+        """Return the reason why no frame came, or raise the error that isn't an outage."""
         error = reader.error
-        if error is not None and not (self._patient and isinstance(error, EdgessdError)):
+        if error is not None and not (self._keep_trying and isinstance(error, EdgessdError)):
             raise error
         if error is not None:
             return str(error)
-        seconds = self._patience(reader)
+        seconds = self._timeout(reader)
         reason = (
             "The stream ended"
             if reader.ended
             else f"No {'further ' if came else ''}frame came in {seconds:.0f} s"
         )
-        if self._patient or self._ending.is_set():
+        if self._keep_trying or self._ending.is_set():
             return reason
         raise SourceError(
             f"{self.name} opens but gives no frame",
             found=f"{reason[0].lower()}{reason[1:]}",
-            fix="Try another program on it; --wait goes on trying.",
+            fix="Try it with another program; with --wait, edgessd tries again and again.",
         )
 
     def _describe(self, source: Source) -> None:
         self.fps = source.fps
         self.decoder = getattr(source, "decoder", None)
-        # The very list of the connection, so that what is skipped from now on is seen.
+        # The same list object as the connection's, so that later entries appear here too.
         source.skipped[:0] = self._skipped_before
         self.skipped = source.skipped
 
-    def _let_go(self, reader: Reader) -> None:
+    def _abandon(self, reader: Reader) -> None:
         reader.abandon()
-        # One that doesn't hang frees the device before it is opened anew.
+        # A reader that doesn't hang must close the device before it is opened again.
         reader.join(1)
         if reader.alive:
             self._hung.append(reader)
         self._skipped_before = self.skipped[-_MOST_SKIPPED:]
 
-    def _say_there(self, reader: Reader) -> None:
-        """The first frame of a connection came."""
+    def _report_connected(self, reader: Reader) -> None:
+        """Log that frames come again, at the first frame of a connection."""
         if self.connected:
             return
         if reader.source is not None:
@@ -235,14 +234,14 @@ class ReconnectingSource:
             },
         )
 
-    def _say_lost(self, reason: str) -> None:
-        """Once an outage."""
+    def _report_disconnected(self, reason: str) -> None:
+        """Log an outage once."""
         if not self.connected and self._reader is not None:
             _log.debug("%s: %s", self.name, reason)
             return
         self.connected = False
         _log.warning(
-            "%s gives no frames and is tried again and again. %s",
+            "%s gives no frames and will be opened again. %s",
             self.name,
             reason,
             extra={"edgessd": {"event": "disconnected", "source": self.name, "reason": reason}},

@@ -1,4 +1,4 @@
-"""What every source of frames promises."""
+"""Protocols of the sources of frames."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edgessd.pipeline.frames import Frame
 
 
 class Source(Protocol):
-    """Gives frames in order. Opening happens in the constructor, which raises SourceError.
+    """Gives frames in order. The constructor opens the source and raises SourceError.
 
     Attributes:
-        name: For people and for `Frame.source`.
-        live: True where frames come at their own pace, so that a slow reader must lose some.
-        fps: Frames a second as the device or file states it, None where it states none.
-        length: Number of frames where it is known.
-        skipped: (name, reason) of each picture that could not be decoded so far.
+        name: Name for messages and `Frame.source`.
+        live: True if frames come at the source's own pace; then a slow reader loses frames.
+        fps: Frames per second stated by the device or file; None if it states none.
+        length: Number of frames; None if it isn't known.
+        skipped: (name, reason) of each picture that could not be decoded.
     """
 
     name: str
@@ -28,17 +28,17 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
     def close(self) -> None:
-        """Free the device or file. Calling it twice is fine."""
+        """Close the device or file. May be called twice."""
         ...
 
 
 @runtime_checkable
 class Reconnecting(Protocol):
-    """A live source that comes back by itself.
+    """A live source that is opened again after an outage.
 
     Attributes:
-        reconnects: Times that the connection was made anew.
-        connected: False while it is being tried.
+        reconnects: Number of times that frames came again.
+        connected: False during an outage.
     """
 
     reconnects: int
@@ -47,8 +47,8 @@ class Reconnecting(Protocol):
 
 @runtime_checkable
 class Interruptible(Protocol):
-    """A source whose wait for a frame can be ended from another thread."""
+    """A source whose wait for a frame another thread can end."""
 
     def interrupt(self) -> None:
-        """End the iteration soon. Calling it twice is fine."""
+        """End the iteration soon. May be called twice."""
         ...

@@ -1,6 +1,6 @@
-"""What Video4Linux says of a camera: its name, formats, sizes and frame rates, by the kernel's own calls.
+"""Query a Video4Linux device for its name, formats, sizes and frame rates, with the kernel's ioctls.
 
-Structures and numbers are those of linux/videodev2.h; the layout is the same on 64-bit x86 and Arm.
+Structures and numbers are those of linux/videodev2.h. Their layout is the same on 64-bit x86 and Arm.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _READ, _WRITE = 2, 1
 
 
 def _request(direction: int, number: int, layout: struct.Struct) -> int:
-    """An ioctl's number, as asm-generic/ioctl.h builds it."""
+    """Return an ioctl's number, composed as in asm-generic/ioctl.h."""
     return direction << 30 | layout.size << 16 | ord("V") << 8 | number
 
 
@@ -49,7 +49,7 @@ CAP_DEVICE_CAPS = 0x80000000
 _CAPTURE, _CAPTURE_MPLANE = 1, 9
 _DISCRETE = 1
 
-# Where a driver gives a range instead of a list, these are asked for, as far as they lie within.
+# Sizes and rates listed for a driver that states a range; those outside the range are left out.
 _USUAL_SIZES = (
     (160, 120),
     (320, 240),
@@ -60,21 +60,21 @@ _USUAL_SIZES = (
     (1920, 1080),
 )
 _USUAL_RATES = (5.0, 10.0, 15.0, 20.0, 24.0, 25.0, 30.0, 50.0, 60.0, 90.0, 120.0)
-# No driver has more; one that never says "no further" must not hold everything up.
+# Limit for a driver that never ends its list.
 _MOST_ENTRIES = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """A /dev/videoN, as its driver describes it.
+    """Description of a device by its driver.
 
     Attributes:
-        path: Its node.
-        driver: As `uvcvideo`.
-        card: Name for people.
-        bus: Where it is plugged in.
-        captures: Whether it gives pictures: neither metadata nor a codec.
-        modes: What it delivers; () if it captures nothing.
+        path: Node, such as /dev/video0.
+        driver: Name of the driver, such as `uvcvideo`.
+        card: Name of the device.
+        bus: Bus and port of the device.
+        captures: True if it gives pictures; False for metadata nodes and codecs.
+        modes: Modes; () if it captures nothing.
     """
 
     path: Path
@@ -85,15 +85,15 @@ class Device:
     modes: tuple[CameraMode, ...]
 
 
-def query(path: Path, wished: tuple[int, int] | None = None) -> Device:
-    """Ask a device what it is.
+def query(path: Path, requested: tuple[int, int] | None = None) -> Device:
+    """Query a device.
 
     Args:
-        path: As /dev/video0.
-        wished: A size to ask for besides the usual ones, where the driver takes any.
+        path: Node, such as /dev/video0.
+        requested: Size in pixels to list besides the usual ones, if the driver states a range.
 
     Raises:
-        OSError: It can't be opened or is no Video4Linux device.
+        OSError: The device can't be opened, or isn't a Video4Linux device.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -102,7 +102,7 @@ def query(path: Path, wished: tuple[int, int] | None = None) -> Device:
         )
         own = device if capabilities & CAP_DEVICE_CAPS else capabilities
         captures = is_capture(own)
-        modes = tuple(_modes(descriptor, own, wished)) if captures else ()
+        modes = tuple(_modes(descriptor, own, requested)) if captures else ()
     finally:
         os.close(descriptor)
     return Device(
@@ -116,9 +116,9 @@ def query(path: Path, wished: tuple[int, int] | None = None) -> Device:
 
 
 def is_capture(capabilities: int) -> bool:
-    """Whether a node with these capabilities gives pictures of a camera.
+    """Check that a node with these capabilities gives pictures of a camera.
 
-    A UVC camera has a second node for metadata, and the codecs of a Raspberry Pi are memory to memory.
+    A UVC camera has a second node for metadata. The codecs of a Raspberry Pi are memory-to-memory devices.
     """
     if capabilities & (CAP_VIDEO_M2M | CAP_VIDEO_M2M_MPLANE):
         return False
@@ -126,10 +126,10 @@ def is_capture(capabilities: int) -> bool:
 
 
 def is_busy(path: Path) -> bool:
-    """Whether another program holds the device's picture, by setting the format that it has already.
+    """Check whether another program captures from the device, by setting its present format again.
 
     Raises:
-        OSError: It can't be opened, or refuses for another reason.
+        OSError: The device can't be opened, or the driver refuses for another reason.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -145,13 +145,13 @@ def is_busy(path: Path) -> bool:
 
 
 def holders(path: Path, proc: Path = Path("/proc")) -> tuple[str, ...]:
-    """Programs that have a device open, as `cheese (1234)`; only one's own without being root."""
+    """List the programs that have a device open, as `cheese (1234)`. Only root sees those of other users."""
     found = []
     for folder in sorted(proc.glob("[0-9]*")):
         try:
             links = [link.readlink() for link in (folder / "fd").iterdir()]
             name = (folder / "comm").read_text().strip()
-        except OSError:  # another user's, or it just ended
+        except OSError:  # a process of another user, or one that has just ended
             continue
         if path in links and folder.name != str(os.getpid()):
             found.append(f"{name} ({folder.name})")
@@ -165,18 +165,20 @@ def _ask(descriptor: int, request: int, content: bytes) -> bytes:
 
 
 def _modes(
-    descriptor: int, capabilities: int, wished: tuple[int, int] | None
+    descriptor: int, capabilities: int, requested: tuple[int, int] | None
 ) -> Iterator[CameraMode]:
     kind = _CAPTURE if capabilities & CAP_VIDEO_CAPTURE else _CAPTURE_MPLANE
     for entry in _enumerate(descriptor, ENUM_FMT, lambda i: FORMAT.pack(i, kind, 0, b"", 0)):
         code = FORMAT.unpack(entry)[4]
         name = struct.pack("=I", code & 0x7FFFFFFF).decode("ascii", "replace")
-        for width, height in _sizes(descriptor, code, wished):
+        for width, height in _sizes(descriptor, code, requested):
             rates = tuple(sorted(_rates(descriptor, code, width, height), reverse=True))
             yield CameraMode(pixel_format=name, width=width, height=height, rates=rates)
 
 
-def _sizes(descriptor: int, code: int, wished: tuple[int, int] | None) -> Iterator[tuple[int, int]]:
+def _sizes(
+    descriptor: int, code: int, requested: tuple[int, int] | None
+) -> Iterator[tuple[int, int]]:
     for entry in _enumerate(
         descriptor, ENUM_FRAMESIZES, lambda i: FRAME_SIZE.pack(i, code, 0, *([0] * 6))
     ):
@@ -184,7 +186,7 @@ def _sizes(descriptor: int, code: int, wished: tuple[int, int] | None) -> Iterat
         if kind == _DISCRETE:
             yield numbers[0], numbers[1]
         else:
-            yield from sizes_within(*numbers, wished=wished)
+            yield from sizes_within(*numbers, requested=requested)
             return
 
 
@@ -196,22 +198,22 @@ def sizes_within(
     most_height: int,
     step_height: int,
     *,
-    wished: tuple[int, int] | None = None,
+    requested: tuple[int, int] | None = None,
 ) -> list[tuple[int, int]]:
-    """Usual sizes in a range, the wished one as near as the steps allow, and the largest."""
+    """Return the usual sizes in a range, the requested one to the nearest step, and the largest."""
 
     def stepped(value: int, least: int, most: int, step: int) -> int:
         within = max(least, min(value, most))
         return least + (within - least) // max(step, 1) * max(step, 1)
 
-    asked = [*_USUAL_SIZES, (most_width, most_height), *([wished] if wished else [])]
+    sizes = [*_USUAL_SIZES, (most_width, most_height), *([requested] if requested else [])]
     return sorted(
         {
             (
                 stepped(width, least_width, most_width, step_width),
                 stepped(height, least_height, most_height, step_height),
             )
-            for width, height in asked
+            for width, height in sizes
         }
     )
 
@@ -232,7 +234,7 @@ def _rates(descriptor: int, code: int, width: int, height: int) -> Iterator[floa
 
 
 def rates_of(seconds: list[float], *, longest: float | None = None) -> list[float]:
-    """Frames a second of an interval between frames, or the usual ones between it and the longest."""
+    """Return the frame rate of an interval, and with `longest` also the usual rates of longer intervals."""
     fastest = [round(1 / interval, 3) for interval in seconds if interval > 0]
     if longest is None or longest <= 0 or not fastest:
         return fastest
@@ -240,12 +242,12 @@ def rates_of(seconds: list[float], *, longest: float | None = None) -> list[floa
 
 
 def _enumerate(descriptor: int, request: int, ask: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Entries 0, 1, … until the driver says that there is no further."""
+    """Yield the entries 0, 1, … until the driver states the end."""
     for index in range(_MOST_ENTRIES):
         try:
             yield _ask(descriptor, request, ask(index))
-        except OSError as error:  # noqa: PERF203 - the call is dearer than the block
-            # ENOTTY: a driver without this call at all, as some capture cards'.
+        except OSError as error:  # noqa: PERF203 - the call costs more than the block
+            # ENOTTY: the driver lacks this call, as those of some capture cards do.
             if error.errno in (errno.EINVAL, errno.ENOTTY, errno.ENODATA):
                 return
             raise

@@ -12,18 +12,18 @@ import numpy as np
 from edgessd.core.errors import SourceError
 from edgessd.pipeline.frames import Frame
 
-# A container that states more frames than it holds by this part was cut off.
+# A file that holds less than this fraction of the stated frames was cut off.
 _WHOLE = 0.95
 
 
 class VideoSource:
-    """Every frame of a video file, as fast as it is asked for.
+    """Every frame of a video file, as fast as the caller reads.
 
     Args:
-        location: A path.
+        location: Path of the file.
 
     Raises:
-        SourceError: The file isn't there or no decoder takes it.
+        SourceError: The file is missing or can't be decoded.
     """
 
     live = False
@@ -39,7 +39,7 @@ class VideoSource:
         path = Path(location)
         if not path.is_file():
             raise SourceError(
-                "The video isn't there",
+                "The video is missing",
                 expected="a video file, an image, a folder of images or a URL",
                 found=f"{'a folder' if path.is_dir() else 'nothing'} at {location}",
                 fix="Check the path; `--camera N` reads a camera.",
@@ -58,7 +58,7 @@ class VideoSource:
         position = -1.0
         while self._capture.grab():
             stated = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
-            # Some containers state no times; their frames come at the rate that the file states.
+            # Some containers state no times; then the positions follow from the rate.
             position = (
                 stated if stated > position else max(position, 0.0) + self._period * (index > 0)
             )
@@ -94,12 +94,12 @@ class VideoSource:
 
 
 def plausible_rate(fps: float) -> float | None:
-    """Frames a second as a container states them, None for what can't be: 0, or a clock's 90,000."""
+    """Return a container's frame rate, or None for an impossible one, such as 0 or a clock's 90,000."""
     return fps if 0 < fps <= 1000 else None
 
 
 def codec_of(path: Path) -> str | None:
-    """The video codec that an MP4 or Matroska file states, for a person; None where it isn't found."""
+    """Return the name of the codec of an MP4 or Matroska file; None if it isn't found."""
     with path.open("rb") as file:
         head = file.read(1 << 20)
         file.seek(max(0, path.stat().st_size - (1 << 20)))
@@ -119,7 +119,7 @@ def codec_of(path: Path) -> str | None:
 def _undecodable(path: Path) -> SourceError:
     return SourceError(
         f"{path} can't be decoded",
-        expected="a container and codec that OpenCV's FFmpeg knows (MP4, MKV, AVI; H.264, MJPEG …)",
-        found=codec_of(path) or "a file that it refuses",
+        expected="a container and codec of OpenCV's FFmpeg, such as MP4, MKV or AVI with H.264 or MJPEG",
+        found=codec_of(path) or "a file of another kind",
         fix=f"Convert it with `ffmpeg -i {path} -c:v libx264 out.mp4` and try that.",
     )

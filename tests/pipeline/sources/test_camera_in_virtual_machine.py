@@ -1,4 +1,4 @@
-"""The tests of `test_camera_vivid` in a virtual machine, on kernels that can't load the virtual camera."""
+"""Run `test_camera_vivid` in a virtual machine, for kernels that can't load the virtual camera."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import pytest
 
 from edgessd.pipeline.sources.camera import list_cameras
 
+pytestmark = [pytest.mark.device, pytest.mark.process]
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 
 
 def kernel_with_vivid() -> tuple[Path, Path] | None:
-    """A kernel whose modules have the virtual camera: Debian's, or the one that the environment names."""
+    """Find a kernel with the virtual camera: Debian's, or the one in $EDGESSD_TEST_KERNEL."""
     root = Path(os.environ.get("EDGESSD_TEST_KERNEL", "/"))
     for modules in sorted((root / "lib/modules").glob("*"), reverse=True):
         kernel = root / f"boot/vmlinuz-{modules.name}"
@@ -36,7 +38,7 @@ def test_the_camera_tests_pass_in_a_machine_that_has_one(tmp_path: Path) -> None
     if kernel is None:
         pytest.skip("no kernel with the virtual camera; sudo apt install linux-image-amd64")
     command = (
-        f"cd {ROOT} && export PATH={os.environ['PATH']} OMP_NUM_THREADS=1 HOME=/tmp "
+        f"cd {ROOT} && export PATH={os.environ['PATH']} OMP_NUM_THREADS=1 "
         "PYTHONDONTWRITEBYTECODE=1 && "
         f"{sys.executable} -m pytest -q -rs -p no:cacheprovider {HERE / 'test_camera_vivid.py'}"
     )

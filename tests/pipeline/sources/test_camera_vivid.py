@@ -1,7 +1,7 @@
-"""A camera of the kernel's own, `vivid`: real ioctls, real buffers, and faults to order.
+"""The kernel's virtual camera, `vivid`: real ioctls, real buffers, and faults on demand.
 
-It needs `sudo modprobe vivid`; where the kernel has no modules, `test_camera_in_virtual_machine` runs these
-tests in a machine that has it.
+These tests need `sudo modprobe vivid`. If the kernel can't load it, `test_camera_in_virtual_machine` runs
+them in a virtual machine.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ from edgessd.pipeline.sources.catalog import open_source
 from edgessd.pipeline.sources.reconnect import Backoff, ReconnectingSource
 from edgessd.pipeline.sources.v4l2 import query
 
+pytestmark = [pytest.mark.device, pytest.mark.process, pytest.mark.realtime]
+
 DRIVER = Path("/sys/bus/platform/drivers/vivid")
 
 
 @pytest.fixture(scope="module")
 def vivid() -> int:
-    """The number of the virtual camera."""
+    """Return the number of the virtual camera."""
     found = [number for number, name in list_cameras().items() if name.startswith("vivid")]
     if not found:
         pytest.skip(
             "no virtual camera; sudo modprobe vivid n_devs=1 node_types=0x20001 num_inputs=1"
         )
     if shutil.which("v4l2-ctl") is None:
-        pytest.skip("no v4l2-ctl to order faults with; sudo apt install v4l-utils")
+        pytest.skip("no v4l2-ctl to cause faults with; sudo apt install v4l-utils")
     return found[0]
 
 
@@ -57,7 +59,7 @@ def frames_of(source: CameraSource, count: int) -> list[Frame]:
     return frames
 
 
-# --- what there is -----------------------------------------------------------------------------------
+# --- listing -----------------------------------------------------------------------------------------
 
 
 def test_a_camera_is_listed_with_its_modes_and_without_its_metadata(vivid: int) -> None:
@@ -72,18 +74,18 @@ def test_a_camera_is_listed_with_its_modes_and_without_its_metadata(vivid: int) 
 
 
 def test_v4l2_ctl_sees_the_same_modes(vivid: int) -> None:
-    said = subprocess.run(
+    report = subprocess.run(
         ["v4l2-ctl", "-d", f"/dev/video{vivid}", "--list-formats-ext"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     device = query(Path(f"/dev/video{vivid}"))
-    assert said.count("Size: Discrete") == len(device.modes)
-    assert said.count("Interval: Discrete") == sum(len(mode.rates) for mode in device.modes)
+    assert report.count("Size: Discrete") == len(device.modes)
+    assert report.count("Interval: Discrete") == sum(len(mode.rates) for mode in device.modes)
 
 
-def test_a_metadata_node_is_no_camera(vivid: int) -> None:
+def test_a_metadata_node_is_not_a_camera(vivid: int) -> None:
     nodes = [int(path.name[5:]) for path in Path("/dev").glob("video*")]
     metadata = [number for number in nodes if not query(Path(f"/dev/video{number}")).captures]
     assert metadata
@@ -101,7 +103,7 @@ def test_a_wrong_number_lists_the_real_ones(vivid: int) -> None:
 # --- pictures ----------------------------------------------------------------------------------------
 
 
-def test_frames_come_in_the_wished_size_and_rate_with_the_driver_s_time(vivid: int) -> None:
+def test_frames_have_the_requested_size_and_rate_and_the_driver_s_time(vivid: int) -> None:
     source = CameraSource(vivid, width=320, height=180, fps=10)
     frames, ages = [], []
     for frame in islice(source, 12):
@@ -111,14 +113,14 @@ def test_frames_come_in_the_wished_size_and_rate_with_the_driver_s_time(vivid: i
     assert source.fps == 10
     assert {frame.image.shape for frame in frames} == {(180, 320, 3)}
     assert [frame.index for frame in frames] == list(range(12))
-    # The driver's stamps are regular, whenever they are read.
+    # The driver's timestamps are regular, no matter when they are read.
     gaps = np.diff([frame.captured_at for frame in frames])
     assert np.median(gaps) == pytest.approx(0.1, abs=0.02)
     assert all(0 < age < 1 for age in ages)
     assert abs(frames[-1].timestamp - time.time()) < 30
 
 
-def test_the_nearest_mode_is_taken_and_said(vivid: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_nearest_mode_is_used_and_logged(vivid: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         source = CameraSource(vivid, width=700, height=400)
     source.close()
@@ -135,14 +137,14 @@ def test_every_format_has_the_same_colors(vivid: int) -> None:
         pictures[name] = frames_of(source, 2)[-1].image.astype(int)
     control(vivid, "osd_text_mode=0")
     reference = pictures["BGR3"]
-    assert reference.std() > 40  # colour bars
+    assert reference.std() > 40  # color bars
     for name, picture in pictures.items():
         assert np.abs(picture - reference).mean() < 8, name
-    # Turned colours would show: bars of pure red and blue are far apart.
+    # Swapped channels would show: the bars of pure red and blue differ most.
     assert np.abs(reference[..., ::-1] - reference).mean() > 40
 
 
-def test_grey_becomes_three_channels(vivid: int) -> None:
+def test_gray_becomes_three_channels(vivid: int) -> None:
     picture = frames_of(CameraSource(vivid, width=320, height=180, pixel_format="grey"), 2)[
         -1
     ].image
@@ -150,13 +152,13 @@ def test_grey_becomes_three_channels(vivid: int) -> None:
     assert (picture[..., 0] == picture[..., 2]).all()
 
 
-def test_a_format_that_it_lacks_is_refused(vivid: int) -> None:
+def test_a_format_that_the_camera_lacks_is_refused(vivid: int) -> None:
     with pytest.raises(SourceError, match="no format MJPG") as refusal:
         open_source(f"camera:{vivid}?format=MJPG")
     assert "YUYV" in str(refusal.value.found)
 
 
-# --- who may ------------------------------------------------------------------------------------------
+# --- access -------------------------------------------------------------------------------------------
 
 
 def test_a_camera_in_use_names_the_program(vivid: int) -> None:
@@ -192,15 +194,15 @@ def test_without_permission_the_group_is_named(vivid: int) -> None:
             os._exit(0)
     os.close(write)
     os.waitpid(child, 0)
-    with os.fdopen(read) as said:
-        assert "sudo usermod -aG video" in said.read()
+    with os.fdopen(read) as report:
+        assert "sudo usermod -aG video" in report.read()
 
 
 # --- faults -------------------------------------------------------------------------------------------
 
 
 class Watched:
-    """Reads a source on a thread and knows when its last frame came."""
+    """Reads a source on a thread and keeps its last frames."""
 
     def __init__(self, source: ReconnectingSource) -> None:
         self.source = source
@@ -239,9 +241,7 @@ def watched(vivid: int, request: pytest.FixtureRequest) -> Iterator[Watched]:
     watching.close()
 
 
-def test_a_camera_that_gives_no_frames_any_more_is_opened_anew(
-    vivid: int, watched: Watched
-) -> None:
+def test_a_camera_whose_frames_stop_is_opened_again(vivid: int, watched: Watched) -> None:
     watched.until("len(frames) > 3")
     control(vivid, "percentage_of_dropped_buffers=100")
     try:
@@ -254,9 +254,9 @@ def test_a_camera_that_gives_no_frames_any_more_is_opened_anew(
 
 
 @pytest.mark.parametrize("watched", [{"freeze_seconds": 1.0}], indirect=True)
-def test_a_picture_that_stands_still_is_a_camera_that_hangs(vivid: int, watched: Watched) -> None:
+def test_a_camera_with_a_frozen_picture_is_opened_again(vivid: int, watched: Watched) -> None:
     watched.until("len(frames) > 3")
-    control(vivid, "osd_text_mode=2")  # the running time in the picture is all that moves
+    control(vivid, "osd_text_mode=2")  # only the time in the picture changes
     try:
         watched.until("source.reconnects > 0")
     finally:
@@ -273,7 +273,7 @@ def test_run_detects_on_a_camera(vivid: int, tmp_path: Path) -> None:
 def test_a_camera_that_is_unplugged_and_plugged_in_again_comes_back(
     vivid: int, watched: Watched
 ) -> None:
-    """The last one: the device is another afterwards."""
+    """Must be the last test, because the device is another one afterwards."""
     if os.geteuid() != 0:
         pytest.skip("needs root to take a device away")
     watched.until("len(frames) > 3")

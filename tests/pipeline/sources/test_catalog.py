@@ -1,4 +1,4 @@
-"""Sources: what they give, in which order, and what they say when there is nothing to give."""
+"""Opening of files, folders and cameras by address: their frames, their order, and the refusals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from edgessd.core.errors import SourceError
-from edgessd.pipeline.sources.camera import CameraSource, list_cameras
 from edgessd.pipeline.sources.catalog import open_source
 
 
@@ -56,7 +55,7 @@ def test_broken_image_is_named_and_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "folder/film.mkv"])
-def test_missing_video_says_where_it_looked(tmp_path: Path, name: str) -> None:
+def test_missing_video_is_refused_with_its_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceError, match=name) as refusal:
         open_source(str(tmp_path / name))
     assert refusal.value.fix
@@ -73,20 +72,24 @@ def test_empty_folder_is_refused(tmp_path: Path) -> None:
         open_source(str(tmp_path))
 
 
-def test_cameras_are_listed_by_number_with_their_names(tmp_path: Path) -> None:
-    for number, name in ((10, "HD Webcam"), (0, "unicam"), (2, "Logitech C920")):
-        folder = tmp_path / f"video{number}"
-        folder.mkdir()
-        (folder / "name").write_text(name + "\n")
-    assert list_cameras(tmp_path) == {0: "unicam", 2: "Logitech C920", 10: "HD Webcam"}
-    assert list(list_cameras(tmp_path)) == [0, 2, 10]
-    assert list_cameras(tmp_path / "absent") == {}
+@pytest.mark.parametrize(
+    "text",
+    [
+        "camera:",
+        "camera:front",
+        "camera:0?",
+        "camera:0?width=wide",
+        "camera:0?size=9",
+        "camera:0?fps=",
+    ],
+)
+def test_a_wrong_camera_is_refused(text: str) -> None:
+    with pytest.raises(SourceError, match="isn't a camera"):
+        open_source(text)
 
 
-def test_absent_camera_lists_the_real_ones() -> None:
-    absent = max(list_cameras(), default=0) + 77
-    with pytest.raises(SourceError, match=f"no camera {absent}") as refusal:
-        CameraSource(absent)
-    assert refusal.value.expected is not None
-    for name in list_cameras().values():
-        assert name in refusal.value.expected
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(SourceError, match="width=-5"):
+        open_source("camera:0?width=-5")
+    with pytest.raises(SourceError, match="fps=nan"):
+        open_source("camera:0?fps=nan")

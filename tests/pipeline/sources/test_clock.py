@@ -1,4 +1,4 @@
-"""Ages of frames, from a driver's stamps and from a stream's own times."""
+"""Ages of frames, from a driver's timestamps and from the times of a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from edgessd.pipeline.sources.clock import StreamClock, age_by_clock, moment
 
 
-def test_a_driver_s_stamp_gives_the_age() -> None:
+def test_a_driver_s_timestamp_gives_the_age() -> None:
     stamp = time.clock_gettime(time.CLOCK_MONOTONIC) - 0.25
     assert age_by_clock(stamp) == pytest.approx(0.25, abs=0.05)
     boot = time.clock_gettime(time.CLOCK_BOOTTIME) - 0.5
@@ -17,11 +17,11 @@ def test_a_driver_s_stamp_gives_the_age() -> None:
 
 
 @pytest.mark.parametrize("stamp", [0.0, -1.0, 1e12, time.time()])
-def test_a_stamp_of_another_clock_gives_none(stamp: float) -> None:
+def test_a_timestamp_of_another_clock_gives_no_age(stamp: float) -> None:
     assert age_by_clock(stamp) == 0
 
 
-def test_a_moment_lies_back_on_both_clocks() -> None:
+def test_a_moment_is_set_back_on_both_clocks() -> None:
     at = moment(3.0)
     assert time.time() - at.timestamp == pytest.approx(3, abs=0.1)
     assert time.perf_counter() - at.captured_at == pytest.approx(3, abs=0.1)
@@ -35,30 +35,30 @@ def test_frames_that_pile_up_grow_old() -> None:
     assert ages[-1] == pytest.approx(49 * 0.02, abs=0.01)
 
 
-def test_the_quickest_frame_ties_the_clocks() -> None:
+def test_the_frame_with_the_shortest_delay_sets_the_offset() -> None:
     clock = StreamClock()
     arrivals = [(0.0, 50.3), (0.1, 50.15), (0.2, 50.35), (0.3, 50.35)]
     ages = [clock.age(position, now) for position, now in arrivals]
     assert ages == pytest.approx([0, 0, 0.1, 0], abs=1e-3)
 
 
-def test_a_camera_s_clock_that_runs_slow_isn_t_a_delay() -> None:
+def test_a_camera_s_slow_clock_is_no_delay() -> None:
     clock = StreamClock()
-    # An hour at 50 parts in a million.
+    # One hour at 50 parts per million.
     ages = [clock.age(float(n), 10 + n * 1.00005) for n in range(3600)]
     assert max(ages) < 0.01
 
 
-def test_a_stream_that_begins_anew_is_young_again() -> None:
+def test_a_stream_that_restarts_has_no_delay() -> None:
     clock = StreamClock()
     assert clock.age(1000.0, 20.0) == 0
     assert clock.age(0.0, 20.1) == 0
     assert clock.age(0.1, 20.4) == pytest.approx(0.2, abs=1e-3)
 
 
-def test_a_frame_that_is_held_until_the_next_begins_is_that_much_older() -> None:
+def test_a_frame_held_until_the_next_begins_is_older_by_that_time() -> None:
     clock = StreamClock()
-    # Frames at irregular times, each 30 ms on its way, handed out when the next one arrives.
+    # Frames at irregular times, each 30 ms under way, returned when the next one arrives.
     times = [0.0, 0.1, 0.12, 0.3, 0.4, 0.5, 0.53, 0.7]
     arrivals = [100 + at + 0.03 for at in times]
     ages = [

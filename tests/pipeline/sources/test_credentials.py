@@ -1,4 +1,4 @@
-"""User names and passwords: sent, never shown."""
+"""User names and passwords are sent and never shown."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_special_characters_are_encoded_once(
     assert with_credentials(sent) == sent
 
 
-def test_the_environment_s_credentials_are_for_urls_without(
+def test_a_url_without_credentials_gets_those_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("EDGESSD_SOURCE_USERNAME", "viewer")

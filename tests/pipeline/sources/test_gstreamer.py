@@ -1,4 +1,4 @@
-"""GStreamer pipelines: by their text here, and for real under a Python whose OpenCV has GStreamer."""
+"""GStreamer pipelines: their texts, and real ones with the system's Python, whose OpenCV has GStreamer."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from edgessd.target.load import list_targets, load_target
 from edgessd.target.opencv import find_opencv, gstreamer_in
 from edgessd.target.spec import CameraSpec
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[3]
 TEST_PICTURE = "videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48,framerate=10/1"
 TO_BGR = "videoconvert ! video/x-raw,format=BGR ! appsink"
@@ -37,7 +39,7 @@ without_gstreamer = pytest.mark.skipif(
 
 
 def on_this_machine(pipeline: str) -> str:
-    """A Jetson's pipeline with the elements that every machine has in place of NVIDIA's own."""
+    """Replace NVIDIA's elements of a Jetson's pipeline by those that every machine has."""
     pipeline = re.sub(r"nvarguscamerasrc sensor-id=\d+", "videotestsrc num-buffers=9", pipeline)
     return pipeline.replace("(memory:NVMM)", "").replace("nvvidconv", "videoconvert")
 
@@ -45,7 +47,7 @@ def on_this_machine(pipeline: str) -> str:
 # --- the text ---------------------------------------------------------------------------------------
 
 
-def test_elements_are_told_from_caps_strings_and_pads() -> None:
+def test_elements_are_distinguished_from_caps_strings_and_pads() -> None:
     pipeline = (
         'filesrc location="a ! b.mp4" ! decodebin name=d d. ! queue ! '
         "video/x-raw(memory:NVMM),width=9 ! nvvidconv ! d. ! queue ! appsink sync=false"
@@ -93,12 +95,12 @@ def test_a_wrong_csi_camera_is_refused(text: str, found: str) -> None:
     assert refusal.value.found == found
 
 
-def test_a_machine_without_csi_says_what_to_use_instead() -> None:
+def test_a_machine_without_csi_names_the_alternatives() -> None:
     with pytest.raises(SourceError, match=r"no CSI camera pipeline for host.*--camera N.*gst:"):
         csi_pipeline("csi:0", CameraSpec(), here="host")
 
 
-def test_every_profile_ends_where_opencv_begins() -> None:
+def test_every_pipeline_of_a_target_ends_in_bgr_and_an_appsink() -> None:
     texts = [
         text
         for spec in list_targets()
@@ -109,7 +111,7 @@ def test_every_profile_ends_where_opencv_begins() -> None:
     for text in texts:
         assert elements_of(text)[-2:] == ("videoconvert", "appsink")
         assert "max-buffers=" in text
-    # A file's frames all count; of a camera only the newest does.
+    # All frames of a file count; of a camera only the newest.
     assert "drop=true" in ORIN.csi
     assert "drop=true" in ORIN.stream
     assert "drop=true" not in ORIN.file
@@ -124,7 +126,7 @@ def test_every_profile_ends_where_opencv_begins() -> None:
         ("", ""),
     ],
 )
-def test_opencv_says_whether_it_has_gstreamer(line: str, version: str) -> None:
+def test_opencv_s_build_information_tells_of_gstreamer(line: str, version: str) -> None:
     assert gstreamer_in(f"  Video I/O:\n{line}\n    v4l/v4l2: YES (linux/videodev2.h)\n") == version
 
 
@@ -132,7 +134,7 @@ def test_opencv_says_whether_it_has_gstreamer(line: str, version: str) -> None:
 
 
 @without_gstreamer
-def test_without_gstreamer_the_way_out_is_named() -> None:
+def test_an_opencv_without_gstreamer_is_refused_with_a_fix() -> None:
     with pytest.raises(SourceError, match="OpenCV with GStreamer") as refusal:
         open_source(f"gst:{TEST_PICTURE} ! {TO_BGR}")
     assert "sudo apt install python3-opencv" in str(refusal.value)
@@ -145,25 +147,25 @@ def test_without_gstreamer_a_jetson_still_decodes_with_ffmpeg(shared: Path) -> N
     source.close()
 
 
-# --- the real thing ----------------------------------------------------------------------------------
+# --- real pipelines ----------------------------------------------------------------------------------
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def with_gstreamer(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a script under the system's Python, whose OpenCV has GStreamer; what it prints is JSON."""
+    """Run a script with the system's Python, whose OpenCV has GStreamer; it prints JSON."""
     python = "/usr/bin/python3"
     probe = (
         "import cv2, json, sys; print(json.dumps([list(sys.version_info[:2]), "
         "'GStreamer:                   YES' in cv2.getBuildInformation()]))"
     )
-    asked = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
-    if asked.returncode or not json.loads(asked.stdout)[1]:
+    probed = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
+    if probed.returncode or not json.loads(probed.stdout)[1]:
         pytest.skip("no system OpenCV with GStreamer; sudo apt install python3-opencv")
     if shutil.which("gst-inspect-1.0") is None:
         pytest.skip("no gst-inspect-1.0; sudo apt install gstreamer1.0-tools")
-    if json.loads(asked.stdout)[0] != list(sys.version_info[:2]):
+    if json.loads(probed.stdout)[0] != list(sys.version_info[:2]):
         pytest.skip("the system's Python is another version than the one that runs these tests")
     packages = tmp_path_factory.mktemp("packages")
     import msgspec
@@ -203,19 +205,19 @@ except SourceError as error:
 
 
 def test_a_pipeline_gives_its_frames(with_gstreamer: Run) -> None:
-    said = with_gstreamer(READ, f"gst:{TEST_PICTURE} ! {TO_BGR} sync=false")
-    assert (said["frames"], said["shape"], said["indices"]) == (5, [48, 64, 3], 4)
-    assert (said["fps"], said["live"], said["name"]) == (10.0, True, "gst:videotestsrc")
-    assert 20 < said["mean"] < 235
+    report = with_gstreamer(READ, f"gst:{TEST_PICTURE} ! {TO_BGR} sync=false")
+    assert (report["frames"], report["shape"], report["indices"]) == (5, [48, 64, 3], 4)
+    assert (report["fps"], report["live"], report["name"]) == (10.0, True, "gst:videotestsrc")
+    assert 20 < report["mean"] < 235
 
 
 def test_a_real_film_through_a_pipeline(with_gstreamer: Run, shared: Path) -> None:
     film = shared / "data/video/car-detection.mp4"
-    said = with_gstreamer(
+    report = with_gstreamer(
         READ, f"gst:filesrc location={quoted(str(film))} ! decodebin ! {TO_BGR} sync=false"
     )
-    assert (said["frames"], said["shape"], said["live"]) == (377, [432, 768, 3], False)
-    assert said["last"] == pytest.approx(376 / said["fps"])
+    assert (report["frames"], report["shape"], report["live"]) == (377, [432, 768, 3], False)
+    assert report["last"] == pytest.approx(376 / report["fps"])
 
 
 DECODED_TWICE = """
@@ -235,29 +237,27 @@ def test_the_device_s_decoder_and_ffmpeg_see_the_same_film(
 ) -> None:
     film = tmp_path / 'my "first" film.mp4'
     shutil.copy(shared / "data/video/car-detection.mp4", film)
-    said = with_gstreamer(DECODED_TWICE, on_this_machine(ORIN.file), str(film))
-    assert (said["decoders"], said["frames"]) == (["GStreamer", "FFmpeg"], 377)
-    assert said["away"] < 3  # the two convert YUV to BGR a little differently
+    report = with_gstreamer(DECODED_TWICE, on_this_machine(ORIN.file), str(film))
+    assert (report["decoders"], report["frames"]) == (["GStreamer", "FFmpeg"], 377)
+    assert report["away"] < 3  # the decoders convert YUV to BGR a little differently
 
 
-def test_where_the_hardware_refuses_ffmpeg_decodes_and_says_so(
-    with_gstreamer: Run, shared: Path
-) -> None:
+def test_ffmpeg_decodes_if_the_hardware_refuses(with_gstreamer: Run, shared: Path) -> None:
     if not missing_elements(["nvvidconv"]):
         pytest.skip("this machine has NVIDIA's elements")
     script = DECODED_TWICE.replace("zip(mine, ffmpeg)", "islice(zip(mine, ffmpeg), 3)")
     script = "from itertools import islice" + script
-    said = with_gstreamer(script, ORIN.file, str(shared / "data/video/car-detection.mp4"))
-    assert said["decoders"][0] == "FFmpeg; GStreamer refused: no nvvidconv"
-    assert said["away"] == 0
+    report = with_gstreamer(script, ORIN.file, str(shared / "data/video/car-detection.mp4"))
+    assert report["decoders"][0] == "FFmpeg; GStreamer refused: no nvvidconv"
+    assert report["away"] == 0
 
 
 def test_the_csi_string_is_a_pipeline(with_gstreamer: Run) -> None:
-    """All of it but the elements that only a Jetson has."""
+    """Without the elements that only a Jetson has."""
     text = on_this_machine(csi_pipeline("csi:0?width=640&height=360&fps=30", ORIN, here="x"))
-    said = with_gstreamer(READ, f"gst:{text}")
-    assert said["shape"] == [360, 640, 3]
-    assert 1 <= said["frames"] <= 9  # drop=true: those that nobody took in time are gone
+    report = with_gstreamer(READ, f"gst:{text}")
+    assert report["shape"] == [360, 640, 3]
+    assert 1 <= report["frames"] <= 9  # drop=true: frames that weren't read in time are gone
 
 
 MISSING = """
@@ -275,13 +275,13 @@ except SourceError as error:
 def test_a_missing_element_is_named_with_its_package(with_gstreamer: Run) -> None:
     if not missing_elements(["nvarguscamerasrc"]):
         pytest.skip("this machine has NVIDIA's elements")
-    said = with_gstreamer(MISSING)
-    assert said["problem"] == "csi:0 needs GStreamer elements that aren't installed"
-    assert said["found"] == "no nvarguscamerasrc and no nvvidconv"
-    assert "a Jetson alone: here use --camera N" in said["fix"]
+    report = with_gstreamer(MISSING)
+    assert report["problem"] == "csi:0 needs GStreamer elements that aren't installed"
+    assert report["found"] == "no nvarguscamerasrc and no nvvidconv"
+    assert "only on a Jetson: use --camera N" in report["fix"]
 
 
-def test_what_to_install_depends_on_the_machine() -> None:
+def test_the_packages_to_install_depend_on_the_machine() -> None:
     missing = ("nvarguscamerasrc", "nvvidconv", "h264parse", "x")
     assert how_to_install(missing, on_jetson=True) == (
         "sudo apt install gstreamer1.0-plugins-bad nvidia-l4t-gstreamer; check the spelling of x, or "
@@ -301,10 +301,10 @@ def test_what_to_install_depends_on_the_machine() -> None:
 def test_a_pipeline_that_does_not_start_gives_gstreamer_s_reason(
     with_gstreamer: Run, pipeline: str, found: str
 ) -> None:
-    said = with_gstreamer(READ, f"gst:{pipeline}")
-    assert "doesn't start" in said["problem"]
-    assert found in said["found"]
-    assert "gst-launch-1.0" in said["fix"]
+    report = with_gstreamer(READ, f"gst:{pipeline}")
+    assert "doesn't start" in report["problem"]
+    assert found in report["found"]
+    assert "gst-launch-1.0" in report["fix"]
 
 
 def test_a_pipeline_without_appsink_is_refused(with_gstreamer: Run) -> None:
@@ -313,18 +313,18 @@ def test_a_pipeline_without_appsink_is_refused(with_gstreamer: Run) -> None:
 
 
 def test_pictures_that_are_not_bgr_are_refused(with_gstreamer: Run) -> None:
-    said = with_gstreamer(READ, "gst:videotestsrc ! video/x-raw,format=I420 ! appsink")
-    assert "aren't BGR" in said["problem"]
-    assert "videoconvert" in said["fix"]
+    report = with_gstreamer(READ, "gst:videotestsrc ! video/x-raw,format=I420 ! appsink")
+    assert "aren't BGR" in report["problem"]
+    assert "videoconvert" in report["fix"]
 
 
-def test_a_misspelt_element_is_told_from_one_to_install(with_gstreamer: Run) -> None:
-    said = with_gstreamer(READ, "gst:videotestsrc ! videoconvrt ! nosuchthing ! appsink")
-    assert said["found"] == "no videoconvrt and no nosuchthing"
-    assert "check the spelling of nosuchthing" in said["fix"]
+def test_a_misspelled_element_is_distinguished_from_one_to_install(with_gstreamer: Run) -> None:
+    report = with_gstreamer(READ, "gst:videotestsrc ! videoconvrt ! nosuchthing ! appsink")
+    assert report["found"] == "no videoconvrt and no nosuchthing"
+    assert "check the spelling of nosuchthing" in report["fix"]
 
 
-def test_without_the_tool_that_knows_the_elements_nothing_is_opened(
+def test_without_gst_inspect_nothing_is_opened(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,4 +1,4 @@
-"""RTSP through a device's own GStreamer pipeline, with the elements that every machine has."""
+"""RTSP through the GStreamer pipelines of the targets, with elements that every machine has."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from edgessd.pipeline.sources.catalog import stream_pipeline
 from edgessd.pipeline.sources.gstreamer import is_endless
 from edgessd.target.load import list_targets, load_target
 
+pytestmark = [pytest.mark.process, pytest.mark.realtime]
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 ORIN = load_target("jetson-orin-nano").camera
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
-def test_rtsp_gets_a_reader_that_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rtsp_gets_its_own_rtspsrc_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGESSD_SOURCE_USERNAME", "viewer")
     monkeypatch.setenv("EDGESSD_SOURCE_PASSWORD", 'p"s')
     for spec in list_targets():
@@ -42,7 +44,7 @@ def test_rtsp_gets_a_reader_that_holds_nothing_back(monkeypatch: pytest.MonkeyPa
         assert 'uridecodebin uri="http://viewer:p%22s@h/x"' in other
 
 
-def test_a_pipeline_that_counts_its_pictures_ends() -> None:
+def test_a_pipeline_with_num_buffers_is_not_endless() -> None:
     assert is_endless("v4l2src ! videoconvert ! appsink")
     assert not is_endless("videotestsrc num-buffers=5 ! appsink")
     assert not is_endless("filesrc location=a.mp4 ! decodebin ! appsink")
@@ -50,7 +52,7 @@ def test_a_pipeline_that_counts_its_pictures_ends() -> None:
 
 @pytest.fixture
 def packages(tmp_path: Path) -> str:
-    """A PYTHONPATH for the system's Python, whose OpenCV has GStreamer."""
+    """Return a PYTHONPATH for the system's Python, whose OpenCV has GStreamer."""
     probe = (
         "import cv2, sys, gi; gi.require_version('GstRtspServer', '1.0'); "
         "from gi.repository import Gst, GstRtspServer; Gst.init(None); "
@@ -58,8 +60,8 @@ def packages(tmp_path: Path) -> str:
         "assert 'GStreamer:                   YES' in cv2.getBuildInformation(); "
         f"assert sys.version_info[:2] == {sys.version_info[:2]}"
     )
-    asked = subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False)
-    if asked.returncode:
+    probed = subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False)
+    if probed.returncode:
         pytest.skip(
             "no system OpenCV with GStreamer of this Python's version, or no RTSP server; sudo apt "
             "install python3-opencv python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly "
@@ -106,11 +108,11 @@ for frame in source:
         serving = serve()
     if count == 20 or time.monotonic() > end:
         break
-said = {"count": count, "shapes": [*shapes], "reconnects": source.reconnects, "decoder": source.decoder}
+report = {"count": count, "shapes": [*shapes], "reconnects": source.reconnects, "decoder": source.decoder}
 source.close()
 serving.kill()
 serving.wait()
-print(json.dumps(said))
+print(json.dumps(report))
 """
 
 
@@ -130,8 +132,8 @@ def test_rtsp_through_gstreamer_comes_back(packages: str, port: int) -> None:
         env={"PYTHONPATH": packages, "PATH": "/usr/bin:/bin"},
     )
     assert ended.returncode == 0, ended.stderr
-    said: dict[str, Any] = json.loads(ended.stdout)
-    assert said == {
+    report: dict[str, Any] = json.loads(ended.stdout)
+    assert report == {
         "count": 20,
         "shapes": [[240, 320, 3]],
         "reconnects": 1,

@@ -1,4 +1,4 @@
-"""Network cameras: a real RTSP server and a real HTTP one, killed, stopped and started again."""
+"""Network cameras: real RTSP and HTTP servers, which are killed, stopped and started again."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ from edgessd.pipeline.sources.reachable import knock
 from edgessd.pipeline.sources.reconnect import Backoff, ReconnectingSource
 from edgessd.runtime.detector import Detector
 
+pytestmark = [pytest.mark.process, pytest.mark.realtime]
+
 HERE = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"
-# A ball that moves, so that no two frames are the same; a key frame every half second.
+# A moving ball, so that no two frames are equal; a key frame every half second.
 PICTURES = (
     "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=20/1 "
     "! x264enc tune=zerolatency key-int-max=10 ! rtph264pay name=pay0 pt=96 config-interval=-1"
@@ -46,7 +48,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A process that prints `ready` and may be stopped and started again."""
+    """A process that prints `ready` and can be stopped and started again."""
 
     def __init__(self, *command: str) -> None:
         self._command = command
@@ -84,8 +86,8 @@ def needs_rtsp_server() -> None:
         "from gi.repository import Gst, GstRtspServer; Gst.init(None); "
         "assert Gst.ElementFactory.find('x264enc')"
     )
-    asked = subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False)
-    if asked.returncode:
+    probed = subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False)
+    if probed.returncode:
         pytest.skip(
             "no RTSP server; sudo apt install gir1.2-gst-rtsp-server-1.0 python3-gi "
             "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
@@ -94,7 +96,7 @@ def needs_rtsp_server() -> None:
 
 @pytest.fixture
 def rtsp(needs_rtsp_server: None) -> Iterator[Serve]:
-    """Starts an RTSP server; gives the URL's beginning and the server."""
+    """Start an RTSP server; return the host and port, and the server."""
     servers = []
 
     def serve(launch: str = PICTURES, *credentials: str) -> tuple[str, Server]:
@@ -142,9 +144,9 @@ def test_rtsp_gives_live_frames(rtsp: Serve, transport: str) -> None:
     assert source.live
     assert source.length is None
     assert {frame.image.shape for frame in frames} == {(240, 320, 3)}
-    # Those that waited while the stream was opened are counted, but not given.
+    # Frames buffered while the stream was opened are counted, but not given.
     assert frames[0].index >= 3
-    # 20 FPS by the clock on the wall.
+    # 20 FPS in real time.
     gaps = np.diff([frame.captured_at for frame in frames])
     assert np.median(gaps) == pytest.approx(1 / 20, rel=0.3)
     assert abs(frames[-1].timestamp - time.time()) < 2
@@ -187,11 +189,11 @@ def test_a_real_film_over_rtsp_is_detected_through_a_killed_and_a_stopped_server
         status = pipeline.status().streams[0]
     assert indices == sorted(set(indices))
     assert (status.reconnects, status.connected) == (2, True)
-    told = [record.edgessd["event"] for record in caplog.records if hasattr(record, "edgessd")]
-    assert told == ["disconnected", "reconnected"] * 2
+    events = [record.edgessd["event"] for record in caplog.records if hasattr(record, "edgessd")]
+    assert events == ["disconnected", "reconnected"] * 2
 
 
-def test_a_stream_that_is_read_too_slowly_is_opened_anew_at_its_newest_frame(
+def test_a_stream_that_is_read_too_slowly_is_given_up(
     rtsp: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network, "_BEHIND_SECONDS", 0.6)
@@ -203,27 +205,27 @@ def test_a_stream_that_is_read_too_slowly_is_opened_anew_at_its_newest_frame(
     def read_slowly() -> None:
         for frame in source:
             ages.append(time.perf_counter() - frame.captured_at)
-            time.sleep(0.12)  # they come every 50 ms
+            time.sleep(0.12)  # frames come every 50 ms
 
     with pytest.raises(SourceError, match="isn't decoded as fast as it comes") as refusal:
         read_slowly()
     source.close()
     assert "smaller stream" in str(refusal.value)
-    # One period for the reader, which waits for the next frame to begin.
+    # One period, because FFmpeg returns a frame when the next one begins.
     assert ages[0] == pytest.approx(1 / 20, abs=0.04)
-    # It is seen growing, frame by frame, by 70 ms.
+    # The age grows by 70 ms per frame.
     assert np.median(np.diff(ages)) == pytest.approx(0.07, abs=0.03)
     assert ages[-1] > 0.8
 
 
-def test_credentials_open_the_door_and_are_never_shown(
+def test_credentials_are_accepted_and_never_shown(
     rtsp: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     host, server = rtsp(PICTURES, "viewer", "p@ss/word")
     frames = first(f"rtsp://viewer:p@ss/word@{host}/film", 2)
     assert frames[0].source == f"rtsp://***@{host}/film"
 
-    with pytest.raises(SourceError, match="wants a user name and password") as refusal:
+    with pytest.raises(SourceError, match="requires a user name and password") as refusal:
         NetworkSource(f"rtsp://{host}/film")
     assert "EDGESSD_SOURCE_USERNAME" in str(refusal.value)
     with pytest.raises(SourceError, match="refuses its user name and password") as refusal:
@@ -251,27 +253,27 @@ def test_credentials_open_the_door_and_are_never_shown(
     assert "p%40ss" not in caplog.text
 
 
-def test_a_path_that_the_server_lacks_is_told(rtsp: Serve) -> None:
+def test_a_path_that_the_server_lacks_is_refused(rtsp: Serve) -> None:
     host, _ = rtsp()
-    with pytest.raises(SourceError, match="404: it has no stream of that path"):
+    with pytest.raises(SourceError, match="404: it has no stream at that path"):
         open_source(f"rtsp://{host}/nothing")
 
 
-def test_nobody_there_is_told_by_port_and_by_name() -> None:
+def test_an_unreachable_host_is_named_with_its_port() -> None:
     port = free_port()
     start = time.monotonic()
-    with pytest.raises(SourceError, match=f"listens on port {port} of 127.0.0.1.*refused"):
+    with pytest.raises(SourceError, match=f"a server on port {port} of 127.0.0.1.*refused"):
         open_source(f"rtsp://127.0.0.1:{port}/x")
     with pytest.raises(SourceError, match=r"not known|failure"):
         open_source("rtsp://camera.invalid/x")
-    with pytest.raises(SourceError, match="is no URL"):
+    with pytest.raises(SourceError, match="isn't a URL"):
         open_source("rtsp://camera:port/x")
     with pytest.raises(SourceError, match="doesn't know"):
         open_source("nonsense://camera/x")
     assert time.monotonic() - start < 20
 
 
-def test_a_host_that_says_nothing_is_given_up_in_time() -> None:
+def test_a_host_that_never_answers_is_given_up_in_time() -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
@@ -283,11 +285,11 @@ def test_a_host_that_says_nothing_is_given_up_in_time() -> None:
         assert time.monotonic() - start < 12
 
 
-def test_while_one_camera_is_off_another_comes_back(rtsp: Serve) -> None:
-    """OpenCV opens one stream at a time: a host that is off must not hold the others up."""
+def test_another_camera_comes_back_while_one_is_off(rtsp: Serve) -> None:
+    """OpenCV opens one stream at a time; a host that is off must not hold up the others."""
     host, server = rtsp()
     with socket.socket() as full:
-        # Nobody accepts, and the queue is full: connecting waits as for a host that is switched off.
+        # The queue of a socket that never accepts is full: connecting waits, as for a host that is off.
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         address = full.getsockname()
@@ -329,7 +331,7 @@ def test_motion_jpeg_gives_the_newest_picture(mjpeg: Serve) -> None:
     numbers = [number_in(frame) for frame in islice(source, 30)]
     source.close()
     assert source.live
-    assert source.fps is None  # it states none
+    assert source.fps is None  # the stream states none
     assert numbers == list(range(numbers[0], numbers[0] + 30))
 
 
@@ -349,14 +351,14 @@ def test_motion_jpeg_comes_back(mjpeg: Serve) -> None:
         last = next(frames)
     assert number_in(last) < 25
     source.close()
-    with pytest.raises(SourceError, match="wants a user name"):
+    with pytest.raises(SourceError, match="requires a user name"):
         open_source(f"http://{host}/stream.mjpg")
 
 
 def test_a_film_on_a_server_is_a_file(shared: Path) -> None:
     class Files(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), lambda *words: Files(*words, directory=str(shared / "data/video"))

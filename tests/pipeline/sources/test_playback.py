@@ -1,4 +1,4 @@
-"""Files as cameras and over again, the generated picture, and files that are strange."""
+"""Playback at the own speed and in a loop, and unusual files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from edgessd.core.errors import SourceError
 from edgessd.pipeline.options.source import SourceOptions
 from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources.catalog import is_images, open_source
-from edgessd.pipeline.sources.pattern import PatternSource, Scene
 from edgessd.pipeline.streams import Streams
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.starter import starter_bundle
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten frames at 20 FPS; frame n is of the grey 20 n."""
+    """Make a video of ten frames at 20 FPS; frame n has the gray value 20 n."""
     path = tmp_path_factory.mktemp("film") / "ten.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
     for number in range(10):
@@ -48,7 +49,7 @@ def test_a_paced_film_comes_as_from_a_camera(film: Path) -> None:
     assert np.abs(due - np.arange(10) / 20).max() < 0.1
 
 
-def test_whoever_is_too_slow_for_a_paced_film_loses_frames(film: Path) -> None:
+def test_a_slow_reader_of_a_paced_film_loses_frames(film: Path) -> None:
     streams = Streams([open_source(SourceOptions(address=str(film), pace=True))])
     streams.start()
     indices = []
@@ -60,7 +61,7 @@ def test_whoever_is_too_slow_for_a_paced_film_loses_frames(film: Path) -> None:
     assert streams.dropped(0) == 10 - len(indices)
 
 
-def test_a_looped_film_goes_on_counting(film: Path) -> None:
+def test_a_looped_film_continues_to_count(film: Path) -> None:
     source = open_source(SourceOptions(address=str(film), loop=True))
     frames = list(islice(source, 25))
     source.close()
@@ -70,7 +71,7 @@ def test_a_looped_film_goes_on_counting(film: Path) -> None:
     assert [round(float(frame.image.mean()) / 20) for frame in frames[8:13]] == [8, 9, 0, 1, 2]
 
 
-def test_paced_images_have_the_wished_rate(tmp_path: Path) -> None:
+def test_paced_images_have_the_requested_rate(tmp_path: Path) -> None:
     for name in "abc":
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8, 3), np.uint8))
     source = open_source(SourceOptions(address=str(tmp_path), pace=True, loop=True, fps=50))
@@ -81,7 +82,7 @@ def test_paced_images_have_the_wished_rate(tmp_path: Path) -> None:
     assert [frame.timestamp for frame in frames] == pytest.approx([n / 50 for n in range(7)])
 
 
-def test_a_loop_of_nothing_ends(tmp_path: Path) -> None:
+def test_a_loop_without_a_picture_ends(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"not a picture")
     source = open_source(SourceOptions(address=str(tmp_path), loop=True))
     with pytest.raises(SourceError, match="nothing to repeat"):
@@ -101,68 +102,6 @@ def test_a_wait_for_the_next_frame_ends_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - start < 1
 
 
-# --- the test pattern ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "shape", "fps", "live"),
-    [
-        ("pattern:", (480, 640, 3), None, False),
-        ("pattern:320x200", (200, 320, 3), None, False),
-        ("pattern:@50", (480, 640, 3), 50.0, True),
-        ("pattern:1x1@100", (1, 1, 3), 100.0, True),
-        ("pattern:3000x7", (7, 3000, 3), None, False),
-    ],
-)
-def test_a_pattern_of_any_size(
-    text: str, shape: tuple[int, ...], fps: float | None, live: bool
-) -> None:
-    source = open_source(text)
-    frames = list(islice(source, 3))
-    source.close()
-    assert (source.fps, source.live, source.length) == (fps, live, None)
-    assert {frame.image.shape for frame in frames} == {shape}
-
-
-@pytest.mark.parametrize(
-    "text", ["pattern:wide", "pattern:0x9", "pattern:640x480@0", "pattern:99999x9"]
-)
-def test_a_wrong_pattern_is_refused(text: str) -> None:
-    with pytest.raises(SourceError, match="isn't a test pattern"):
-        open_source(text)
-
-
-def test_a_pattern_moves_and_is_the_same_in_every_run() -> None:
-    one, two = Scene(320, 240), Scene(320, 240)
-    assert (one.draw(7) == two.draw(7)).all()
-    assert (one.draw(7) != one.draw(8)).any()
-    ground = one.draw(0)
-    assert (ground != ground[:, ::-1]).any()
-
-
-def test_a_paced_pattern_keeps_its_rate_and_loses_what_is_late() -> None:
-    source = PatternSource("pattern:64x48@50")
-    frames = iter(source)
-    start = next(frames).captured_at
-    time.sleep(0.3)
-    late = next(frames)
-    assert late.index == pytest.approx(0.3 * 50, abs=2)
-    after = list(islice(frames, 10))[-1]
-    assert after.captured_at - start == pytest.approx(after.index / 50, abs=0.05)
-
-
-def test_the_starter_finds_the_codes_of_the_pattern() -> None:
-    found: set[str] = set()
-    with (
-        Detector(starter_bundle(), threads=1) as detector,
-        Pipeline("pattern:", detector) as pipeline,
-    ):
-        for result in islice(pipeline, 20):
-            detections = result.detections
-            found |= {detections.labels[number] for number in detections.class_ids}
-    assert {"qrcode", "aruco"} <= found
-
-
 # --- strange files -------------------------------------------------------------------------------------
 
 
@@ -178,7 +117,7 @@ def test_a_huge_and_a_tiny_picture_are_detected(tmp_path: Path) -> None:
     assert sizes == [(10_000, 10_000), (1, 1)]
 
 
-def test_a_small_file_that_unpacks_to_more_than_the_memory_is_left_out(
+def test_a_picture_larger_than_the_memory_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cv2.imwrite(str(tmp_path / "bomb.png"), np.zeros((6000, 6000), np.uint8))
@@ -206,7 +145,7 @@ def test_a_film_may_have_brackets_in_its_name(film: Path, tmp_path: Path) -> Non
     assert len(list(open_source(str(named)))) == 10
 
 
-def test_a_codec_that_is_missing_is_named(shared: Path, tmp_path: Path) -> None:
+def test_a_missing_codec_is_named(shared: Path, tmp_path: Path) -> None:
     content = (shared / "data/video/car-detection.mp4").read_bytes()
     strange = tmp_path / "strange.mp4"
     assert content.count(b"avc1") >= 1
@@ -215,10 +154,10 @@ def test_a_codec_that_is_missing_is_named(shared: Path, tmp_path: Path) -> None:
         list(open_source(str(strange)))
 
 
-def test_a_film_that_was_cut_off_says_so(shared: Path, tmp_path: Path) -> None:
+def test_a_film_that_was_cut_off_is_reported(shared: Path, tmp_path: Path) -> None:
     film = (shared / "data/video/car-detection.mp4").read_bytes()
     cut = tmp_path / "cut.mp4"
-    # The index stands at the beginning of this film, so that half of the pictures are still there.
+    # The index is at the beginning of this film, so half of the pictures can still be read.
     if film.index(b"moov") > film.index(b"mdat"):
         pytest.skip("the film's index stands at its end")
     cut.write_bytes(film[: len(film) // 2])
@@ -228,7 +167,7 @@ def test_a_film_that_was_cut_off_says_so(shared: Path, tmp_path: Path) -> None:
     assert source.skipped == [(str(cut), f"ends after {len(frames)} of the 377 frames it states")]
 
 
-def test_a_film_of_changing_rate_keeps_its_times(film: Path, tmp_path: Path) -> None:
+def test_a_film_with_a_variable_rate_keeps_its_times(film: Path, tmp_path: Path) -> None:
     av = pytest.importorskip(
         "av", reason="no PyAV to write a film of changing rate; pip install av"
     )

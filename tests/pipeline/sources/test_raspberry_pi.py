@@ -1,4 +1,4 @@
-"""The parts of a Raspberry Pi's own camera that need no camera."""
+"""The parts of the Raspberry Pi's camera that can be tested without one."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ without_picamera2 = pytest.mark.skipif(
 
 
 def test_libcamera_s_rgb888_is_opencv_s_order() -> None:
-    """libcamera's RGB888 is DRM_FORMAT_RGB888: 24 bits, red highest, stored lowest byte first."""
+    """libcamera's RGB888 is DRM_FORMAT_RGB888: 24 bits, red highest, lowest byte first in memory."""
     assert PIXEL_FORMAT == "RGB888"
     red, green, blue = 250, 120, 10
     pixel = (red << 16 | green << 8 | blue).to_bytes(3, "little")
     array = np.frombuffer(pixel * 6, np.uint8).reshape(2, 3, 3)
     image = as_bgr(array)
     assert image[0, 0].tolist() == [blue, green, red]
-    # As OpenCV sees it: a red picture is of the hue 0 to 10, not of a blue's 110 to 130.
+    # In OpenCV, red has a hue of 0 to 10, blue one of 110 to 130.
     assert cv2.cvtColor(image, cv2.COLOR_BGR2HSV)[0, 0, 0] < 20
 
 
-def test_longer_rows_of_the_sensor_leave_no_gaps() -> None:
+def test_longer_rows_of_the_buffer_leave_no_gaps() -> None:
     buffer = np.arange(4 * 8 * 3, dtype=np.uint8).reshape(4, 8, 3)
     image = as_bgr(buffer[:, :6])
     assert image.flags.c_contiguous
@@ -48,13 +48,13 @@ def test_another_format_is_refused(shape: tuple[int, ...]) -> None:
         as_bgr(np.zeros(shape, np.uint8))
 
 
-def test_the_sensor_s_time_is_that_since_boot() -> None:
+def test_the_sensor_s_time_counts_from_boot() -> None:
     stamp = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 40_000_000
     assert age_of({"SensorTimestamp": stamp}) == pytest.approx(0.04, abs=0.02)
     assert age_of({}) == 0
 
 
-def test_usb_cameras_are_left_to_video4linux() -> None:
+def test_usb_cameras_are_left_out() -> None:
     listed = [
         {"Model": "imx708", "Num": 0, "Id": "/base/axi/pcie@120000/rp1/i2c@88000/imx708@1a"},
         {
@@ -75,12 +75,12 @@ def test_without_picamera2_the_package_is_named(target: str) -> None:
     assert "--system-site-packages" in str(refusal.value)
 
 
-def test_a_wrong_csi_camera_is_refused_there_too() -> None:
+def test_a_wrong_csi_address_is_refused() -> None:
     with pytest.raises(SourceError, match="isn't a CSI camera"):
         open_csi("csi:front", CameraSpec(), here="raspberry-pi")
 
 
-def test_options_reach_csi_cameras_and_the_text_counts_more() -> None:
+def test_keys_of_a_csi_address_override_the_options() -> None:
     options = SourceOptions(address="csi:1", width=640, height=360, fps=60)
     assert csi_camera("csi:1", options) == (1, 640, 360, 60)
     assert csi_camera("csi:1?width=800&fps=15", options) == (1, 800, 360, 15)

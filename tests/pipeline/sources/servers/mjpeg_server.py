@@ -1,4 +1,4 @@
-"""A camera that sends Motion JPEG over HTTP, as cheap ones and `mjpg-streamer` do.
+"""A camera that sends Motion JPEG over HTTP, as cheap cameras and `mjpg-streamer` do.
 
     mjpeg_server.py PORT FPS [USER PASSWORD]
 
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def picture(number: int) -> bytes:
-    """A 320x240 JPEG with its number in the top row, lowest bit first."""
+    """Make a 320x240 JPEG with its number in the top row, lowest bit first."""
     image = np.full((240, 320, 3), 110, np.uint8)
     for bit in range(16):
         image[:20, 20 * bit : 20 * bit + 20] = 255 if number >> bit & 1 else 0
@@ -50,7 +50,7 @@ class Camera(BaseHTTPRequestHandler):
             return
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the test reads stdout."""
+        """Log nothing, because the test reads stdout."""
 
 
 def main() -> None:

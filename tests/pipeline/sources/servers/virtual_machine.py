@@ -1,13 +1,14 @@
-"""Runs a command in a virtual machine that has this machine's files and a camera of the kernel's own.
+"""Run a command in a virtual machine that has this machine's files and the kernel's virtual camera.
 
     virtual_machine.py KERNEL MODULES SHARE SECONDS COMMAND
 
-KERNEL is a vmlinuz, MODULES the folder /lib/modules/VERSION that belongs to it. The machine sees this one's
-files read-only, and SHARE under /mnt, where the command may write. `vivid`, the kernel's virtual camera
-driver, is loaded: /dev/video0 gives pictures, another node metadata. What the command prints comes out here;
-the exit status is its own.
+KERNEL is a vmlinuz, MODULES its folder /lib/modules/VERSION. The virtual machine sees this machine's files
+read-only. SHARE is its /dev/share, $TMPDIR its /dev/shm; the command may write to both. All that is mounted
+lies below /proc, /sys and /dev, so that no other folder is hidden. `vivid`, the driver of the virtual camera,
+is loaded: /dev/video0 gives pictures, another node metadata. This program prints the command's output and has
+its exit status.
 
-Needs qemu-system-x86 and busybox-static; no root, no KVM.
+It needs qemu-system-x86 and busybox-static, but neither root nor KVM.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ for module in $(cat /order); do
     insmod /modules/$module.ko $options || echo "module $module doesn't load"
 done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=500000 host /host
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=500000 share /host/mnt
 for folder in proc sys dev; do mount -o bind /$folder /host/$folder; done
-for folder in tmp run; do mount -t tmpfs tmpfs /host/$folder; done
+mkdir /host/dev/share /host/dev/shm
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=500000 share /host/dev/share
+mount -t tmpfs tmpfs /host/dev/shm
+export TMPDIR=/dev/shm HOME=/dev/shm
 ifconfig lo up
-chroot /host /bin/sh /mnt/command > /host/mnt/output 2>&1
-echo $? > /host/mnt/status
+chroot /host /bin/sh /dev/share/command > /host/dev/share/output 2>&1
+echo $? > /host/dev/share/status
 sync
 poweroff -f
 """
@@ -66,14 +69,14 @@ def main() -> int:
     status = shared / "status"
     if not status.exists():
         sys.exit(
-            f"the virtual machine didn't get that far:\n{started.stdout[-3000:]}{started.stderr}"
+            f"the virtual machine ended before the command:\n{started.stdout[-3000:]}{started.stderr}"
         )
     print((shared / "output").read_text(errors="replace"), end="")
     return int(status.read_text())
 
 
 def initramfs(modules: Path) -> bytes:
-    """A file system with busybox, the modules in order, and the script that starts it all."""
+    """Make a file system with busybox, the modules in order, and the script that runs the command."""
     files = {path.name.split(".ko")[0].replace("-", "_"): path for path in modules.rglob("*.ko*")}
     order: list[str] = []
     contents: dict[str, bytes] = {}
@@ -83,9 +86,10 @@ def initramfs(modules: Path) -> bytes:
     for folder in ("bin", "dev", "host", "modules", "proc", "sys"):
         archive.add(folder, b"", 0o040755)
     archive.add("bin/busybox", Path("/bin/busybox").read_bytes(), 0o100755)
-    for applet in (
+    applets = (
         "sh",
         "mount",
+        "mkdir",
         "insmod",
         "cat",
         "chroot",
@@ -93,7 +97,8 @@ def initramfs(modules: Path) -> bytes:
         "sync",
         "echo",
         "ifconfig",
-    ):
+    )
+    for applet in applets:
         archive.add(f"bin/{applet}", b"busybox", 0o120777)
     archive.add("init", INIT.replace("{vivid}", VIVID).encode(), 0o100755)
     archive.add("order", " ".join(order).encode(), 0o100644)
@@ -105,7 +110,7 @@ def initramfs(modules: Path) -> bytes:
 def _gather(
     name: str, files: dict[str, Path], order: list[str], contents: dict[str, bytes]
 ) -> None:
-    """A module after those that it states to depend on. What isn't a file is built into the kernel."""
+    """Add a module after its dependencies. A module without a file is built into the kernel."""
     if name in order or name not in files:
         return
     content = files[name].read_bytes()
@@ -119,7 +124,7 @@ def _gather(
 
 
 class Archive:
-    """A cpio archive in the form that the kernel unpacks (newc: Documentation/driver-api/early-userspace)."""
+    """A cpio archive in the kernel's format (newc: Documentation/driver-api/early-userspace)."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
