@@ -1,4 +1,4 @@
-"""Engines compiled without the GPU that will run them, which only TensorRT-RTX can do."""
+"""Compile engines without the GPU that will run them, which only TensorRT-RTX can do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgessd.runtime.tensorrt.provider import Provider, find_provider
 
 
 def installed_compiler() -> Provider | None:
-    """TensorRT-RTX, if it is installed here."""
+    """Return TensorRT-RTX if it is installed here, else None."""
     try:
         return find_provider("tensorrt_rtx")
     except BackendError:
@@ -25,15 +25,15 @@ def installed_compiler() -> Provider | None:
 def compile_ahead_of_time(
     graphs: TensorRtGraphs, provider: Provider, compute_capabilities: Sequence[str]
 ) -> CompiledEngine:
-    """Compile one engine for GPUs that aren't here.
+    """Compile one engine for GPUs that this machine doesn't have.
 
     Args:
-        graphs: From `lower_to_tensorrt`.
-        provider: From `installed_compiler`.
-        compute_capabilities: E.g. ("8.6", "12.0").
+        graphs: Graphs from `lower_to_tensorrt`.
+        provider: Compiler from `installed_compiler`.
+        compute_capabilities: GPU generations, e.g. ("8.6", "12.0").
 
     Raises:
-        LoweringError: NVIDIA's parser refuses the graph; with its own words.
+        LoweringError: NVIDIA's parser refuses the graph; the message quotes it.
         BackendError: The compiler fails.
     """
     options = EngineOptions(

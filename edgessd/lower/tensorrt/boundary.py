@@ -1,4 +1,4 @@
-"""Integers at the graph's boundary: what a camera gives goes in, what decode compares comes out."""
+"""Let int8 pixels enter a graph and int8 outputs leave it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edgessd.quantize.float_passes.absorb_preprocess import CENTRE
 def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:
     """Let `image` enter as int8, pixel - 128, straight into a DequantizeLinear.
 
-    The first QuantizeLinear falls away. Where a recipe keeps the image float there is none, and a
-    DequantizeLinear is added: (pixel - 128) / 128 is exact either way, so int8 loses nothing and is a
-    quarter of the bytes to copy.
+    The first QuantizeLinear is removed. If a recipe keeps the image float there is none, and a
+    DequantizeLinear is added. (pixel - 128) / 128 is exact either way, so int8 loses nothing, and a quarter
+    of the bytes is copied.
 
     Raises:
-        LoweringError: The input is quantized in another way, so int8 pixels would mean other values.
+        LoweringError: The input has another scale or zero point, so int8 pixels would mean other values.
     """
     view = GraphView(model)
     model = copy_of(model)
@@ -48,7 +48,7 @@ def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def integer_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Let outputs that come out of a DequantizeLinear leave as its int8 input, under their own names.
+    """Replace each output of a DequantizeLinear by its int8 input, under the output's name.
 
     Outputs that a recipe keeps float stay float.
     """
@@ -72,7 +72,7 @@ def integer_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def image_spec(model: onnx.ModelProto) -> TensorSpec:
-    """Of the int8 image."""
+    """Describe the int8 image."""
     shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
     return TensorSpec(
         name=INPUT, shape=shape, dtype="int8", quantization=Affine(scale=1 / CENTRE), layout="NCHW"
@@ -80,7 +80,7 @@ def image_spec(model: onnx.ModelProto) -> TensorSpec:
 
 
 def output_spec(view: GraphView, name: str, shape: tuple[int, ...]) -> TensorSpec:
-    """Of an output of a graph that `integer_outputs` made: int8 with its scale, or float32."""
+    """Describe an output of a graph from `integer_outputs`: int8 with its scale, or float32."""
     last = view.producer(name)
     if last is None or last.op_type != "QuantizeLinear":
         return TensorSpec(name=name, shape=shape, dtype="float32")

@@ -1,4 +1,4 @@
-"""Raw outputs → the best candidates of each label, inside the engine."""
+"""Append operators that decode the boxes and choose the best candidates of each label."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES
 from edgessd.lower.tensorrt.op_writer import OpWriter
 
 TOPK_LIMIT = 3840
-"""The largest K of TensorRT's ITopKLayer."""
+"""Largest K of TensorRT's ITopKLayer."""
 
 _YXHW = (1, 0, 3, 2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidates:
-    """The tensors that suppression starts from, and its settings.
+    """Input tensors and settings of suppression.
 
     Attributes:
         boxes: Name of float32 (labels, count, 4): top, left, bottom, right in fractions of the input.
-        scores: Name of float32 (labels, count): probabilities, the best first.
+        scores: Name of float32 (labels, count): probabilities in [0, 1], in descending order.
         labels: Number of labels.
-        count: Anchors compared of each label.
-        detections: Boxes that come out.
+        count: Number of anchors compared per label.
+        detections: Number of boxes in the output.
         iou_threshold, score_threshold: As in `core.contract.Nms`.
     """
 
@@ -42,20 +42,20 @@ class Candidates:
 
 
 def best_candidates(writer: OpWriter, contract: Contract, *, limit: int) -> Candidates:
-    """Decode every box, and take the best anchors of each label.
+    """Decode every box, and choose the best anchors of each label.
 
     Args:
-        writer: To write to.
+        writer: Writer of the operators.
         contract: Anchors, box code, scoring and suppression.
-        limit: Most boxes of a label that suppression can compare.
+        limit: Largest number of boxes per label that suppression can compare.
 
     Raises:
-        LoweringError: More detections are wanted than TensorRT can sort.
+        LoweringError: The contract has more detections than TensorRT can sort.
     """
     nms, labels = contract.nms, len(contract.labels)
     if nms.max_detections > TOPK_LIMIT:
         raise LoweringError(
-            "More detections are wanted than TensorRT can sort",
+            "The contract has more detections than TensorRT can sort",
             expected=f"max_detections up to {TOPK_LIMIT}",
             found=str(nms.max_detections),
             fix="Build with --postprocess raw",
@@ -77,7 +77,7 @@ def best_candidates(writer: OpWriter, contract: Contract, *, limit: int) -> Cand
 
 
 def _decoded(writer: OpWriter, contract: Contract) -> str:
-    """Boxes (N, 4) as top, left, bottom, right; `core.decode.decode_boxes` as operators."""
+    """Write `core.decode.decode_boxes` as operators: boxes (N, 4) as top, left, bottom, right."""
     code = contract.box_code
     anchors = anchor_boxes(contract.anchors)[:, _YXHW].astype(np.float64)[None]
     order = writer.constant("yxhw", _YXHW, np.int64)
@@ -104,7 +104,7 @@ def _decoded(writer: OpWriter, contract: Contract) -> str:
 
 
 def _activated(writer: OpWriter, contract: Contract) -> str:
-    """Probabilities (L, N) of the labels, without the background."""
+    """Write the activation: probabilities (L, N) of the labels, without the background."""
     if contract.scoring.activation == "sigmoid":
         scores = writer.op("Sigmoid", [CLASS_SCORES], "probabilities")
     else:

@@ -27,21 +27,21 @@ Suppression = Literal["layer", "operators"]
 def append_detection(
     model: onnx.ModelProto, contract: Contract, *, suppression: Suppression, limit: int
 ) -> tuple[onnx.ModelProto, tuple[TensorSpec, ...]]:
-    """Decode and suppress behind float32 `box_codes` and `class_scores`.
+    """Append decoding and suppression to float32 `box_codes` and `class_scores`.
 
     Args:
-        model: With these two as its outputs.
+        model: Graph with these two outputs.
         contract: Anchors, box code, scoring and suppression.
-        suppression: `layer` by INMSLayer, `operators` where the library has none.
-        limit: Most boxes that the device's INMSLayer compares.
+        suppression: `layer` uses INMSLayer; `operators` is for a library without it.
+        limit: Largest number of boxes that the device's INMSLayer compares.
 
     Returns:
-        The model with the op's outputs instead, and these: boxes (1, D, 4) as top, left, bottom, right
-        in fractions of the input, class ids (1, D), scores (1, D), count (1,); all float32, rows from
-        `count` on are 0.
+        The model with `DETECTION_OUTPUTS` as its outputs, and their descriptions: boxes (1, D, 4) as top,
+        left, bottom, right in fractions of the input, class ids (1, D), scores (1, D), count (1,). All are
+        float32; rows from `count` on are 0.
 
     Raises:
-        LoweringError: More detections are wanted than TensorRT can sort.
+        LoweringError: The contract has more detections than TensorRT can sort.
     """
     writer = OpWriter(public=DETECTION_OUTPUTS)
     found = best_candidates(writer, contract, limit=limit)
@@ -60,7 +60,7 @@ def append_detection(
 
 
 def _look_up(writer: OpWriter, found: Candidates, places: str, scores: str) -> None:
-    """The outputs, from tables with an empty entry behind the last candidate."""
+    """Write the outputs, from tables with an empty entry behind the last candidate."""
     total, count = found.labels * found.count, found.detections
     boxes_name, classes_name, scores_name, count_name = DETECTION_OUTPUTS
     flat = writer.reshape(found.boxes, "flat_boxes", (total, 4))

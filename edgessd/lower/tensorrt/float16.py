@@ -1,8 +1,8 @@
-"""Write float16 into a graph, for networks whose types TensorRT takes as they stand.
+"""Convert a graph to float16, for the strongly typed networks of TensorRT.
 
-TensorRT 11 and TensorRT-RTX know strongly typed networks only: a layer runs in FP16 if its tensors are
-float16, and nothing else decides. So scales, biases, float weights and the tensors between them become
-float16. Decoding keeps float32: of 300 pixels, float16 tells apart quarters at best.
+TensorRT 11 and TensorRT-RTX compile strongly typed networks only: a layer runs in FP16 exactly if its
+tensors are float16. So scales, biases, float weights and the tensors between them become float16. Decoding
+keeps float32: near 300 pixels, neighboring float16 numbers are a quarter of a pixel apart.
 
 The scales and biases of the symmetric scheme are float16 numbers already (`quantize.qparams`), so both
 forms of a quantized graph hold the same parameters.
@@ -22,20 +22,21 @@ from edgessd.graph.view import Array, GraphView, copy_of, replace_nodes, set_ini
 from edgessd.quantize.qparams import FLOAT16_MAX
 
 OPSET = 19
-"""The first whose QuantizeLinear and DequantizeLinear take float16 scales."""
+"""First opset whose QuantizeLinear and DequantizeLinear take float16 scales."""
 
 _SCALED = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass
 class _Float16Writer:
-    """The graph as far as it is written.
+    """State of one conversion.
 
     Attributes:
-        model: Being edited.
-        view: On the graph before.
-        types: Element type of every float tensor written so far.
-        nodes: In order.
+        model: Model that is edited.
+        view: View of the graph before the conversion.
+        types: Element type of each float tensor written so far, by name.
+        nodes: Nodes written so far, in order.
+        constants: Names of the constants written so far.
     """
 
     model: onnx.ModelProto
@@ -45,7 +46,7 @@ class _Float16Writer:
     constants: set[str] = field(default_factory=set)
 
     def constant(self, name: str, wanted: int) -> str:
-        """A constant in the wanted type, under a name of its own if it isn't float32."""
+        """Provide a constant in a type; one that isn't float32 gets a name of its own."""
         if wanted == TensorProto.FLOAT:
             return name
         renamed = f"{name}.float16"
@@ -55,7 +56,7 @@ class _Float16Writer:
         return renamed
 
     def tensor(self, name: str, wanted: int) -> str:
-        """A tensor in the wanted type, through a Cast where it is of the other."""
+        """Provide a tensor in a type, through a Cast if it has the other."""
         if self.types[name] == wanted:
             return name
         cast = f"{name}.{'float16' if wanted == TensorProto.FLOAT16 else 'float32'}"
@@ -66,12 +67,12 @@ class _Float16Writer:
 
 
 def to_float16(model: onnx.ModelProto, *, float32_nodes: Collection[str] = ()) -> onnx.ModelProto:
-    """The graph in float16, its float inputs and outputs too.
+    """Convert a graph to float16, with its float inputs and outputs.
 
     Args:
-        model: With float32 as its only float type and with inferred shapes.
-        float32_nodes: Names of nodes that keep float32. So do nodes with a constant beyond float16;
-            a Cast stands where the two meet.
+        model: Graph with float32 as its only float type and with inferred shapes.
+        float32_nodes: Names of nodes that keep float32. Nodes with a constant beyond float16's range keep
+            it too. A Cast is added between the two types.
 
     Raises:
         LoweringError: A scale isn't a float16 number, so rounding it would shift every integer.
@@ -105,7 +106,7 @@ def to_float16(model: onnx.ModelProto, *, float32_nodes: Collection[str] = ()) -
 
 
 def _float_tensors(model: onnx.ModelProto) -> frozenset[str]:
-    """Names of the float32 tensors that aren't constants."""
+    """Collect the names of the float32 tensors that aren't constants."""
     graph = model.graph
     return frozenset(
         value.name
@@ -115,7 +116,7 @@ def _float_tensors(model: onnx.ModelProto) -> frozenset[str]:
 
 
 def _fits(view: GraphView, node: onnx.NodeProto) -> bool:
-    """Whether every constant of a node is within float16."""
+    """Tell whether every constant of a node is within float16's range."""
     if node.op_type in _SCALED:
         _require_float16(view, node)
         return True

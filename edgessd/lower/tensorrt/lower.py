@@ -1,9 +1,9 @@
-"""Float or quantized graph → the two .onnx forms that TensorRT compiles on the device.
+"""Lower a float or quantized graph to the two .onnx forms that TensorRT compiles on the device.
 
-TensorRT below 11 compiles a weakly typed network: the graph is float32 with int8 where Q/DQ says so,
-and the builder lowers the rest to FP16 where that is faster. TensorRT 11 and TensorRT-RTX compile a
-strongly typed one, which has float16 written into it. Both are made here, since a device has no library
-that could rewrite a graph. onnxruntime runs the weakly typed form as the reference.
+TensorRT below 11 compiles a weakly typed network: the graph is float32 with int8 between Q/DQ pairs, and
+the builder runs the rest in FP16 if that is faster. TensorRT 11 and TensorRT-RTX compile a strongly typed
+network, which has float16 tensors. Both are written here, since a device has no library that rewrites
+graphs. onnxruntime runs the weakly typed form as the reference.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class TensorRtGraphs:
     Attributes:
         weak: .onnx with float32 scales, biases and float tensors, opset 17.
         strong: .onnx with float16 in their place, opset 19. Decode and suppression stay float32.
-        precision: Of the layers that do the work.
-        reference_inputs, reference_outputs: Of `weak`, as onnxruntime runs it.
-        engine_inputs, engine_outputs: Of the compiled engine, whichever form it comes from.
-        advice: What could be faster, as sentences.
+        precision: Precision of the convolutions.
+        reference_inputs, reference_outputs: Tensors of `weak` in onnxruntime.
+        engine_inputs, engine_outputs: Tensors of the engine compiled from either form.
+        advice: Sentences about layers that could be faster.
     """
 
     weak: bytes
@@ -75,15 +75,15 @@ def lower_to_tensorrt(
     """Lower a graph of the symmetric scheme to int8, or a float graph to fp16.
 
     Args:
-        graph: What to lower.
-        postprocess: `raw` ends in `box_codes` and `class_scores`, int8 where they are quantized; `op`
-            in the four float32 outputs of `detection.append_detection`.
-        nms_max_candidates: For `op`: most boxes that the device's INMSLayer compares.
-        provider: For `op`: the library that compiles; TensorRT-RTX has no INMSLayer.
+        graph: Graph to lower.
+        postprocess: `raw` ends in `box_codes` and `class_scores`, int8 if they are quantized; `op` ends in
+            the four float32 outputs of `detection.append_detection`.
+        nms_max_candidates: For `op`: largest number of boxes that the device's INMSLayer compares.
+        provider: For `op`: library that compiles; TensorRT-RTX has no INMSLayer.
 
     Raises:
-        LoweringError: The graph is of another scheme, TensorRT couldn't run it as it stands, with every
-            place named, or `op` can't express the contract.
+        LoweringError: The graph has another scheme, TensorRT couldn't run it (the message names every
+            place), or `op` can't express the contract.
     """
     append = None
     if postprocess == "op":
@@ -166,7 +166,7 @@ def _graphs(
     decoded: bool,
     advice: tuple[str, ...] = (),
 ) -> TensorRtGraphs:
-    """Write both forms, each with the tensors that it has itself."""
+    """Write both forms, each with a description of its own tensors."""
     engine_inputs = _float16_specs(inputs)
     # Boxes in fractions of the input are too fine for float16.
     engine_outputs = outputs if decoded else _float16_specs(outputs)
@@ -198,7 +198,7 @@ def _float16_specs(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
 
 
 def _float32_nodes(model: onnx.ModelProto) -> frozenset[str]:
-    """Decode and suppression, and what dequantizes for them."""
+    """Collect the nodes of decoding and suppression, and those that dequantize their inputs."""
     view = GraphView(model)
     appended = {node.name for node in model.graph.node if node.name.startswith(PREFIX)}
     last = {
@@ -215,6 +215,6 @@ def _require_sound_qdq(model: onnx.ModelProto, kept_float: Sequence[str]) -> Non
         raise LoweringError(
             "TensorRT would refuse this graph or run parts of it in float: "
             + "; ".join(str(violation) for violation in violations),
-            expected="Q/DQ pairs as its explicit quantization wants them",
+            expected="Q/DQ pairs in the places that its explicit quantization requires",
             found=f"{len(violations)} violation{'s' if len(violations) > 1 else ''}",
         )

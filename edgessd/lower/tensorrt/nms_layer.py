@@ -1,9 +1,9 @@
-"""Suppression through ONNX NonMaxSuppression, which TensorRT imports as INMSLayer.
+"""Suppress by ONNX's NonMaxSuppression, which TensorRT imports as INMSLayer.
 
-Its output has as many rows as boxes survive, and TensorRT 8 fails on most operators behind such a shape
-("ScatterND requires foreign node optimizations incompatible with data-dependent shapes"). So its rows
-are followed by rows that point to an empty entry, and the first M are gathered: Concat and Gather alone
-see the open shape, and everything behind has static ones.
+Its output has one row for each box that survives, and TensorRT 8 fails on most operators behind such a
+shape ("ScatterND requires foreign node optimizations incompatible with data-dependent shapes"). So rows that
+point to an empty entry are appended, and the first M rows are gathered. Only Concat and Gather then have a
+tensor of unknown shape.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from edgessd.lower.tensorrt.op_writer import OpWriter
 
 
 def suppress_by_layer(writer: OpWriter, found: Candidates) -> tuple[str, str]:
-    """Suppress within each label.
+    """Append suppression within each label.
 
     Returns:
-        Names of places (D,) int64 and scores (D,) float32, the best first: place label * count +
-        candidate, or labels * count where the score is 0 and nothing is there.
+        Names of places (D,) int64 and scores (D,) float32, in descending order of score. A place is
+        label * count + candidate; an empty row has place labels * count and score 0.
     """
     labels, count = found.labels, found.count
     per_label = min(count, found.detections)

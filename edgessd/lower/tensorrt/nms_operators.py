@@ -1,16 +1,16 @@
-"""Suppression from plain operators with static shapes, for TensorRT-RTX, which has no INMSLayer.
+"""Suppress by plain operators with static shapes, for TensorRT-RTX, which has no INMSLayer.
 
-Its builder parses NonMaxSuppression and then says that the layer "has no runners that implement it"
+Its builder parses NonMaxSuppression and then reports that the layer "has no runners that implement it"
 (https://github.com/NVIDIA/TensorRT-RTX/issues/5).
 
 With candidates sorted by score, greedy suppression is the one set `keep` with
 
     keep_j  =  valid_j  and no i < j with keep_i and IoU(i, j) > threshold  =: F(keep)_j
 
-F turns larger sets into smaller ones, so from keep = valid, which holds too many, F gives too few, F of
-that too many again but less so, and both sides close in on the answer: after t rounds all boxes are
-right that hang on chains of at most t suppressions, each undoing the next. `ROUNDS` is even, so in a
-longer chain a box may stay that should have gone, and none is lost.
+F maps larger sets to smaller ones. keep = valid has too many boxes, so F(valid) has too few, F(F(valid))
+too many again but fewer than before, and so on: the two sequences converge to the answer. After t rounds,
+each box is right whose answer depends on a chain of at most t suppressions, in which each box suppresses
+the next. `ROUNDS` is even, so a longer chain can keep a box too many and never loses one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from edgessd.lower.tensorrt.candidates import Candidates
 from edgessd.lower.tensorrt.op_writer import OpWriter
 
 ROUNDS = 16
-"""Real detections need 2 to 6."""
+"""Number of applications of F; real detections need 2 to 6."""
 
 
 def suppress_by_operators(writer: OpWriter, found: Candidates) -> tuple[str, str]:
-    """As `nms_layer.suppress_by_layer`, to the same result."""
+    """Append suppression with the result of `nms_layer.suppress_by_layer`."""
     total = found.labels * found.count
     overlaps = _overlaps(writer, found)
     threshold = writer.constant("score_threshold", found.score_threshold, np.float32)
@@ -56,7 +56,7 @@ def suppress_by_operators(writer: OpWriter, found: Candidates) -> tuple[str, str
 
 
 def _overlaps(writer: OpWriter, found: Candidates) -> str:
-    """(L, k, k) float32: 1 where box i, the better one, suppresses box j."""
+    """Write (L, k, k) float32: 1 if box i has the better score and suppresses box j, else 0."""
     ones = writer.constant("ones", (1, 1, 1, 1), np.int64)
     names = ("top", "left", "bottom", "right")
     top, left, bottom, right = writer.ops("Split", [found.boxes, ones], names, axis=2)  # (L, k, 1)
@@ -79,7 +79,7 @@ def _overlaps(writer: OpWriter, found: Candidates) -> str:
 
 
 def _shared_side(writer: OpWriter, low: str, high: str, name: str) -> str:
-    """(L, k, k): how much of an axis each pair of boxes shares."""
+    """Write (L, k, k): the length that each pair of boxes shares along an axis."""
     end = writer.op("Min", [high, _across(writer, high)], f"{name}.end")
     start = writer.op("Max", [low, _across(writer, low)], f"{name}.start")
     length = writer.op("Sub", [end, start], f"{name}.length")
@@ -87,6 +87,6 @@ def _shared_side(writer: OpWriter, low: str, high: str, name: str) -> str:
 
 
 def _across(writer: OpWriter, column: str) -> str:
-    """(L, k, 1) → (L, 1, k)."""
+    """Transpose (L, k, 1) to (L, 1, k)."""
     name = column.rpartition(".")[2]
     return writer.op("Transpose", [column], f"{name}.across", perm=(0, 2, 1))

@@ -1,57 +1,27 @@
-"""Does a Q/DQ graph say what TensorRT needs to run it in integers?
+"""Check that a Q/DQ graph is one that TensorRT runs in integers.
 
-TensorRT fuses an operation with the DequantizeLinear before and the QuantizeLinear behind it, where
-they stand as its explicit-quantization guide wants them ("Q/DQ Layer-Placement Recommendations",
-https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/quantized-types-explicit-quantization.html).
-Where they don't, it refuses the graph, or worse, builds it and runs the layer in float without a word.
-Each rule here is one such place. Rules that only cost speed on small layers are `Advice`.
+TensorRT fuses an operation with the DequantizeLinear before and the QuantizeLinear behind it if they stand
+in the places that its guide names (see `qdq_rules`). Otherwise it refuses the graph, or builds it and runs
+the layer in float without an error. A rule that only costs speed on small layers gives `Advice`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-import numpy as np
 import onnx
 
-from edgessd.graph.dataflow import ACTIVATIONS, FUSING, MOVES, clip_bounds
 from edgessd.graph.view import GraphView, attribute
-from edgessd.quantize.qparams import INT8_MAX, FloatArray
+from edgessd.lower.tensorrt.qdq_rules import RULES, LintedGraph, Violation
 
 FEWEST_CHANNELS = 16
-"""Below it an INT8 convolution pads its channels and gains nothing over FP16."""
-
-OPSETS = {np.dtype(np.float32): (13, 17), np.dtype(np.float16): (19, 24)}
-"""Of a graph with scales of a type: 13 brought per-channel parameters and TensorRT 8.5 reads up to 17;
-19 brought float16 scales and TensorRT 11 reads up to 24."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Violation:
-    """A place where the graph would be refused or run in float.
-
-    Attributes:
-        rule: Its short name.
-        node: The node to change; empty where it is the graph as a whole.
-        message: What was found, as a sentence.
-        fix: What to do, as a sentence.
-    """
-
-    rule: str
-    node: str
-    message: str
-    fix: str
-
-    def __str__(self) -> str:
-        where = f"{self.node}: " if self.node else ""
-        return f"[{self.rule}] {where}{self.message} {self.fix}"
+"""With fewer channels, an INT8 convolution pads them and is no faster than in FP16."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """A place that works and could be faster."""
+    """A node that works and could be faster."""
 
     node: str
     message: str
@@ -60,61 +30,20 @@ class Advice:
         return f"{self.node}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Graph:
-    """What a rule looks at."""
-
-    model: onnx.ModelProto
-    view: GraphView
-    kept_float: tuple[str, ...]
-
-    def nodes(self, *op_types: str) -> Iterator[onnx.NodeProto]:
-        return (node for node in self.model.graph.node if node.op_type in op_types)
-
-    def producer(self, name: str, *op_types: str) -> onnx.NodeProto | None:
-        node = self.view.producer(name)
-        return node if node is not None and node.op_type in op_types else None
-
-    def quantizer_behind(self, name: str) -> onnx.NodeProto | None:
-        """The QuantizeLinear that reads what a DequantizeLinear's input came from."""
-        dequantizer = self.producer(name, "DequantizeLinear")
-        return (
-            None if dequantizer is None else self.producer(dequantizer.input[0], "QuantizeLinear")
-        )
-
-    def is_of_activation(self, node: onnx.NodeProto) -> bool:
-        """Whether a Q or DQ handles an activation and not a convolution's parameters."""
-        return not self.view.is_constant(node.input[0]) and not any(
-            reader.op_type == "Conv" and node.output[0] in reader.input[1:]
-            for reader in self.view.consumers(node.output[0])
-        )
-
-    def scale(self, node: onnx.NodeProto) -> FloatArray:
-        """Of a Q or DQ, with empty for one that is computed at run time."""
-        if not self.view.is_constant(node.input[1]):
-            return np.zeros(0, np.float32)
-        scale: FloatArray = self.view.constant(node.input[1]).astype(np.float32)
-        return scale
-
-    def stays_float(self, name: str) -> bool:
-        """Whether the recipe says so."""
-        return any(fnmatchcase(name, pattern) for pattern in self.kept_float)
-
-
 def lint_qdq(model: onnx.ModelProto, *, kept_float: Iterable[str] = ()) -> tuple[Violation, ...]:
-    """Every violation in a Q/DQ graph, with float or integer tensors at its boundary.
+    """Find every violation in a Q/DQ graph, with float or integer tensors at its boundary.
 
     Args:
-        model: As `quantize` or the TensorRT lowering makes it.
-        kept_float: Patterns of tensors that the recipe leaves float on purpose.
+        model: Graph from `quantize` or from the TensorRT lowering.
+        kept_float: Name patterns of tensors that the recipe keeps float.
     """
-    graph = _Graph(model, GraphView(model), tuple(kept_float))
+    graph = LintedGraph(model, GraphView(model), tuple(kept_float))
     return tuple(violation for rule in RULES for violation in rule(graph))
 
 
 def advise_on_qdq(model: onnx.ModelProto) -> tuple[Advice, ...]:
-    """Where integers gain little: quantized convolutions with too few channels."""
-    graph = _Graph(model, GraphView(model), ())
+    """Find quantized convolutions that have too few channels to be faster than in FP16."""
+    graph = LintedGraph(model, GraphView(model), ())
     found = []
     for conv in graph.nodes("Conv"):
         dequantizer = graph.producer(conv.input[1], "DequantizeLinear")
@@ -127,325 +56,8 @@ def advise_on_qdq(model: onnx.ModelProto) -> tuple[Advice, ...]:
             found.append(
                 Advice(
                     node=conv.name,
-                    message=f"{inputs * groups} channels in and {outputs} out; INT8 wants at least "
+                    message=f"{inputs * groups} channels in and {outputs} out; INT8 needs at least "
                     f"{FEWEST_CHANNELS} of each.",
                 )
             )
     return tuple(found)
-
-
-def _opset(graph: _Graph) -> Iterator[Violation]:
-    version = next((entry.version for entry in graph.model.opset_import if not entry.domain), 0)
-    types = {
-        graph.view.constant(node.input[1]).dtype
-        for node in graph.nodes("QuantizeLinear", "DequantizeLinear")
-        if graph.view.is_constant(node.input[1])
-    }
-    wide, half = OPSETS
-    lowest, highest = OPSETS[half if half in types else wide]
-    if types and not lowest <= version <= highest:
-        yield Violation(
-            rule="opset",
-            node="",
-            message=f"Opset {version} with scales of {' and '.join(sorted(map(str, types)))}.",
-            fix=f"Use {lowest} to {highest}.",
-        )
-
-
-def _activation_parameters(graph: _Graph) -> Iterator[Violation]:
-    for node in graph.nodes("QuantizeLinear", "DequantizeLinear"):
-        if not graph.is_of_activation(node):
-            continue
-        yield from _zero_point(graph, node)
-        size = graph.scale(node).size
-        if size == 0:
-            yield Violation(
-                rule="constant-scale",
-                node=node.name,
-                message="Its scale is computed at run time.",
-                fix="Store it as an initializer.",
-            )
-        elif size > 1:
-            yield Violation(
-                rule="per-tensor",
-                node=node.name,
-                message=f"An activation with {size} scales.",
-                fix="Give it one; per-channel scales are for weights.",
-            )
-
-
-def _zero_point(graph: _Graph, node: onnx.NodeProto) -> Iterator[Violation]:
-    if len(node.input) < 3 or not node.input[2]:
-        if node.op_type == "DequantizeLinear":
-            return  # 0 in the type of its integers
-        yield Violation(
-            rule="int8",
-            node=node.name,
-            message="No zero point, which means uint8.",
-            fix="Give it an int8 zero point of 0.",
-        )
-        return
-    zero_point = graph.view.constant(node.input[2])
-    if zero_point.dtype != np.int8:
-        yield Violation(
-            rule="int8",
-            node=node.name,
-            message=f"The integers are {zero_point.dtype}.",
-            fix="Quantize to int8; TensorRT reads no other 8-bit integers here.",
-        )
-    elif zero_point.any():
-        yield Violation(
-            rule="zero-point",
-            node=node.name,
-            message=f"Zero point {int(zero_point.flat[np.flatnonzero(zero_point)[0]])}.",
-            fix="Use the symmetric scheme, whose zero points are 0.",
-        )
-
-
-def _convolutions(graph: _Graph) -> Iterator[Violation]:
-    for conv in graph.nodes("Conv"):
-        weight = graph.producer(conv.input[1], "DequantizeLinear")
-        source = graph.producer(conv.input[0], "DequantizeLinear")
-        if weight is not None:
-            yield from _weight(graph, conv, weight)
-        if weight is not None and source is None:
-            yield Violation(
-                rule="conv-input",
-                node=conv.name,
-                message=f"Its weight is quantized and its input {conv.input[0]} isn't.",
-                fix="Quantize the input, or leave the weight float as well.",
-            )
-        # An image enters as integers even where the first layer is kept float.
-        enters = source is not None and source.input[0] in graph.view.inputs
-        if weight is None and source is not None and not enters:
-            yield Violation(
-                rule="conv-weight",
-                node=conv.name,
-                message="Its input is quantized and its weight isn't, so it runs in float.",
-                fix="Store the weight as int8 behind a DequantizeLinear.",
-            )
-        if weight is None and source is None and not graph.stays_float(conv.input[0]):
-            yield Violation(
-                rule="conv-float",
-                node=conv.name,
-                message="Neither input nor weight is quantized.",
-                fix="Quantize both, or name the input under keep_float in the recipe.",
-            )
-        if len(conv.input) > 2 and graph.producer(conv.input[2], "DequantizeLinear"):
-            yield Violation(
-                rule="float-bias",
-                node=conv.name,
-                message="Its bias is quantized; the parser refuses DequantizeLinear on int32.",
-                fix="Store the bias as float; TensorRT converts it.",
-            )
-
-
-def _weight(graph: _Graph, conv: onnx.NodeProto, node: onnx.NodeProto) -> Iterator[Violation]:
-    if not graph.view.is_constant(node.input[0]):
-        yield Violation(
-            rule="weight-constant",
-            node=node.name,
-            message=f"The weight of {conv.name} is computed at run time.",
-            fix="Store it as an int8 initializer.",
-        )
-        return
-    weight, scale = graph.view.constant(node.input[0]), graph.scale(node)
-    if weight.dtype != np.int8:
-        yield Violation(
-            rule="int8",
-            node=node.name,
-            message=f"The weight of {conv.name} is stored as {weight.dtype}.",
-            fix="Store it as int8.",
-        )
-        return
-    axis = attribute(node, "axis", 1)
-    if scale.shape != weight.shape[:1] or axis != 0:
-        yield Violation(
-            rule="per-channel",
-            node=node.name,
-            message=f"The weight {weight.shape} of {conv.name} has scales {scale.shape} along axis "
-            f"{axis}.",
-            fix=f"Use one scale for each of the {weight.shape[0]} output channels, along axis 0.",
-        )
-    yield from _zero_point(graph, node)
-
-
-def _split_activations(graph: _Graph) -> Iterator[Violation]:
-    for node in graph.nodes(*ACTIVATIONS):
-        quantizer = graph.quantizer_behind(node.input[0])
-        if quantizer is None:
-            continue
-        made = graph.producer(quantizer.input[0], *FUSING)
-        if made is not None:
-            yield Violation(
-                rule="split-activation",
-                node=quantizer.name,
-                message=f"It stands between {made.name} and its activation {node.name}, which then "
-                "can't be fused.",
-                fix=f"Move the pair behind {node.name}.",
-            )
-
-
-def _residual_adds(graph: _Graph) -> Iterator[Violation]:
-    for add in graph.nodes("Add"):
-        if any(graph.view.is_constant(name) for name in add.input):
-            continue
-        branches = [name for name in add.input if graph.producer(name, "Conv")]
-        quantized = [name for name in add.input if graph.producer(name, "DequantizeLinear")]
-        if not branches and not quantized:
-            continue
-        if branches and not quantized:
-            # Of two convolutions either may be the skip; the first is, as `annotate` has it.
-            skip = next((name for name in add.input if name not in branches), branches[0])
-            if not graph.stays_float(skip):
-                yield Violation(
-                    rule="skip-input",
-                    node=add.name,
-                    message=f"Its skip input {skip} isn't quantized, so the sum runs in float.",
-                    fix=f"Put a Q/DQ pair on {skip}.",
-                )
-        elif len(quantized) == 2:
-            yield from _quantized_branch(graph, add)
-
-
-def _quantized_branch(graph: _Graph, add: onnx.NodeProto) -> Iterator[Violation]:
-    """The Add's convolution branch, if it is rounded before the sum."""
-    for name in reversed(add.input):
-        quantizer = graph.quantizer_behind(name)
-        if quantizer is None:
-            continue
-        conv = graph.producer(quantizer.input[0], "Conv")
-        chain = (quantizer.input[0], quantizer.output[0], name)
-        if conv is not None and all(graph.view.only_consumer(link) for link in chain):
-            yield Violation(
-                rule="residual-branch",
-                node=quantizer.name,
-                message=f"It keeps {conv.name} from being fused with {add.name}.",
-                fix=f"Remove the pair, and let {add.name} read {conv.name} and the quantized skip "
-                "input.",
-            )
-            return
-
-
-def _concats(graph: _Graph) -> Iterator[Violation]:
-    for concat in graph.nodes("Concat"):
-        sides = {name: graph.producer(name, "DequantizeLinear") for name in concat.input}
-        readers = graph.view.consumers(concat.output[0])
-        for reader in readers:
-            if reader.op_type == "QuantizeLinear":
-                sides[concat.output[0]] = reader
-        scales = {name: graph.scale(node) for name, node in sides.items() if node is not None}
-        if not scales:
-            continue
-        bare = [n for n, node in sides.items() if node is None and not graph.stays_float(n)]
-        different = len({scale.tobytes() for scale in scales.values()}) > 1
-        if bare or different:
-            told = [f"{name} {scale.flat[0]:g}" for name, scale in scales.items() if scale.size]
-            yield Violation(
-                rule="concat-scale",
-                node=concat.name,
-                message="Its inputs and output don't share one scale: "
-                + ", ".join(told + [f"{name} none" for name in bare])
-                + ".",
-                fix="Merge their ranges and give all of them the same scale.",
-            )
-
-
-def _clips(graph: _Graph) -> Iterator[Violation]:
-    for clip in graph.nodes("Clip"):
-        low, high = clip_bounds(graph.view, clip)
-        for quantizer in graph.view.consumers(clip.output[0]):
-            if quantizer.op_type != "QuantizeLinear" or low != 0:
-                continue
-            scale = graph.scale(quantizer)
-            if scale.size == 1 and not saturates(high, float(scale.flat[0])):
-                yield Violation(
-                    rule="clip",
-                    node=clip.name,
-                    message=f"It can't become a Relu: with a scale of {float(scale.flat[0]):g} the "
-                    f"integers end at {INT8_MAX * float(scale.flat[0]):g}, beyond its {high:g}.",
-                    fix=f"Use a scale of at most {high / INT8_MAX:g}.",
-                )
-
-
-def saturates(high: float, scale: float) -> bool:
-    """Whether everything from `high` up becomes integer 127, so that clipping at `high` is no work."""
-    return bool(np.rint(np.float32(high) / np.float32(scale)) >= INT8_MAX)
-
-
-def _pairs(graph: _Graph) -> Iterator[Violation]:
-    for node in graph.nodes("QuantizeLinear"):
-        name = node.output[0]
-        strangers = [n for n in graph.view.consumers(name) if n.op_type != "DequantizeLinear"]
-        nobody = not graph.view.consumers(name) and name not in graph.view.outputs
-        if strangers or nobody:
-            reader = f"{strangers[0].op_type} {strangers[0].name}" if strangers else "nothing"
-            yield Violation(
-                rule="dangling",
-                node=node.name,
-                message=f"Its integers are read by {reader}.",
-                fix="Put a DequantizeLinear behind it.",
-            )
-        for reader_node in graph.view.consumers(name):
-            if reader_node.op_type == "DequantizeLinear" and not np.array_equal(
-                graph.scale(node), graph.scale(reader_node)
-            ):
-                yield Violation(
-                    rule="pair-scale",
-                    node=reader_node.name,
-                    message=f"It has another scale than {node.name}.",
-                    fix="Give both the same.",
-                )
-    for node in graph.nodes("DequantizeLinear"):
-        source = node.input[0]
-        made = graph.producer(source, "QuantizeLinear") is not None
-        if not made and source not in graph.view.inputs and graph.is_of_activation(node):
-            yield Violation(
-                rule="dangling",
-                node=node.name,
-                message=f"Its integers come from {graph.view.origin(source)}.",
-                fix="Put a QuantizeLinear before it.",
-            )
-
-
-def _duplicates(graph: _Graph) -> Iterator[Violation]:
-    first: dict[str, onnx.NodeProto] = {}
-    for node in graph.nodes("QuantizeLinear"):
-        other = first.setdefault(node.input[0], node)
-        if not np.array_equal(graph.scale(node), graph.scale(other)):
-            yield Violation(
-                rule="unequal-pairs",
-                node=node.name,
-                message=f"{node.input[0]} is quantized here and by {other.name} with unequal scales.",
-                fix="Let all its consumers share one pair.",
-            )
-
-
-def _moves(graph: _Graph) -> Iterator[Violation]:
-    for node in graph.nodes(*MOVES):
-        before = graph.producer(node.input[0], "DequantizeLinear")
-        for after in graph.view.consumers(node.output[0]):
-            if before is None or after.op_type != "QuantizeLinear":
-                continue
-            if not np.array_equal(graph.scale(before), graph.scale(after)):
-                yield Violation(
-                    rule="move-scale",
-                    node=after.name,
-                    message=f"{node.op_type} {node.name} only moves values, yet its output has another "
-                    "scale than its input.",
-                    fix="Give both the same.",
-                )
-
-
-RULES: tuple[Callable[[_Graph], Iterator[Violation]], ...] = (
-    _opset,
-    _activation_parameters,
-    _convolutions,
-    _split_activations,
-    _residual_adds,
-    _concats,
-    _clips,
-    _pairs,
-    _duplicates,
-    _moves,
-)

@@ -1,7 +1,7 @@
-"""Clip(0, 6) → Relu, which TensorRT fuses into the convolution before it.
+"""Replace Clip(0, 6) by Relu, which TensorRT fuses into the convolution before it.
 
-Where the next thing is a QuantizeLinear whose integers end at 6 or below, it saturates there by itself,
-and the upper bound is no work: both give integer 127 for all values from 6 up, and the same below.
+A QuantizeLinear behind it, whose integers end at 6 or below, saturates there anyway, so the upper bound
+has no effect: with and without it, all values from 6 up become integer 127.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import onnx
 
 from edgessd.graph.dataflow import clip_bounds
 from edgessd.graph.view import GraphView, copy_of, replace_nodes
-from edgessd.lower.tensorrt.qdq_lint import saturates
+from edgessd.lower.tensorrt.qdq_rules import saturates
 
 
 def clip_to_relu(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace each Clip from 0 where every reader saturates at its upper bound; leave the others."""
+    """Replace each Clip whose lower bound is 0 and whose readers all saturate at its upper bound."""
     view = GraphView(model)
     model = copy_of(model)
     nodes = [

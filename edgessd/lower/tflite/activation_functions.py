@@ -1,4 +1,4 @@
-"""Relu and Clip as the fused activation of a TFLite op."""
+"""Express Relu and Clip as the fused activation of a TFLite operator."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LARGEST_BOUND = 2**30
 
 
 def fused_activation(node: QuantNode) -> str:
-    """TFLite's name for the node's clamp.
+    """Name the node's clamp in TFLite's words.
 
-    A bound beyond what the int8 output can hold is kept by saturation alone, so it needs no name.
+    The int8 output saturates at the ends of its range, so a bound beyond them needs no name.
 
     Raises:
-        LoweringError: TFLite has no name for the clamp, and saturation doesn't do it.
+        LoweringError: TFLite has no name for the clamp, and saturation doesn't replace it.
     """
     if node.clamp is None:
         return "NONE"

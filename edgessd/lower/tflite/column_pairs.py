@@ -1,4 +1,4 @@
-"""Two pixels read as one: the first convolution of a camera network, for kernels that think in eights.
+"""Let the first convolution read two pixels as one, for kernels that work on 8 channels at a time.
 
 A convolution over 3 channels with stride 2 leaves most of an 8-channel kernel idle, in each of its 9
 taps. In memory a row of pixels RGBRGB... is a row of half as many pixels of 6 channels, and stride 2
@@ -21,10 +21,10 @@ _CHANNEL_GROUP = 8
 
 
 def pair_columns(network: QuantNetwork) -> QuantNetwork:
-    """Rewrite the convolution that alone reads the image; anything else comes back as it is.
+    """Rewrite the convolution that is the only reader of the image, if that saves multiplications.
 
-    It pays where the image's width is even, the horizontal stride is 2, nothing is padded on the
-    left, and the kernels multiply fewer channels afterwards.
+    It does if the image's width is even, the horizontal stride is 2, there is no padding on the left, and
+    the kernels multiply fewer channels afterwards. Otherwise the network is returned unchanged.
     """
     images = {image.name for image in network.inputs}
     readers = [n for n in network.nodes if any(a.name in images for a in n.activations())]
@@ -64,9 +64,9 @@ def _groups(channels: int) -> int:
 
 
 def _paired(conv: QuantNode, image: Activation) -> QuantNode:
-    """The convolution over pairs: (out, c, h, w) weights to (out, 2 c, h, ceil(w / 2))."""
+    """Rewrite a convolution for pairs: weights (out, c, h, w) become (out, 2 c, h, ceil(w / 2))."""
     weights = conv.constant(1)
-    assert weights is not None  # `_pays` has seen it
+    assert weights is not None  # checked by `_pays`
     outputs, channels, height, taps = weights.values.shape
     even = np.zeros((outputs, channels, height, taps + taps % 2), weights.values.dtype)
     even[..., :taps] = weights.values

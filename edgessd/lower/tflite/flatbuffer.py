@@ -1,7 +1,7 @@
-"""Building a TFLite model: tensors, buffers, operators, signature, bytes.
+"""Build a TFLite model: tensors, buffers, operators, signature, bytes.
 
-The schema's classes come from LiteRT's own package, so that they are those of the runtime; nothing
-else in `lower/tflite` touches them. Format: tensorflow/compiler/mlir/lite/schema/schema.fbs, v3.
+The schema's classes come from LiteRT's own package, so they are those of the runtime. Nothing else in
+`lower/tflite` uses them. Format: tensorflow/compiler/mlir/lite/schema/schema.fbs, v3.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
 # Kernels read weights with vector loads and check for 16 (`force_align: 16` of Buffer.data).
 BUFFER_ALIGNMENT = 16
-# Op codes beyond this one don't fit the byte that readers before TFLite 2.4 look at.
+# Larger operator codes don't fit the byte that readers before TFLite 2.4 use.
 LAST_SMALL_CODE = 127
-# Fields that take a name of an enum of the schema.
+# Fields whose values are names of an enum of the schema.
 _ENUM_FIELDS = {"padding": "Padding", "fusedActivationFunction": "ActivationFunctionType"}
 _TENSOR_TYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8", "int32": "INT32"}
 
 
 @cache
 def schema() -> Any:
-    """The module of TFLite's generated schema classes."""
+    """Import TFLite's generated schema classes."""
     try:
         return import_module("ai_edge_litert.schema_py_generated")
     except ImportError as error:
@@ -44,10 +44,10 @@ def schema() -> Any:
 
 
 class ModelBuilder:
-    """Collects one subgraph and serialises it.
+    """Collects one subgraph and serializes it.
 
-    Tensors of activations are made when first asked for; equal constants share one buffer; equal
-    operator codes share one entry.
+    The tensor of an activation is made on its first use. Equal constants share one buffer, and equal
+    operator codes one entry.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class ModelBuilder:
         self._index_of: dict[str, int] = {}
 
     def activation(self, activation: Activation, *, name: str | None = None) -> int:
-        """Index of an activation's int8 tensor, made on first use, with `name` if it's to differ."""
+        """Return the index of an activation's int8 tensor; `name` replaces the activation's own name."""
         if activation.name not in self._index_of:
             self._index_of[activation.name] = self.tensor(
                 name or activation.name,
@@ -71,7 +71,7 @@ class ModelBuilder:
         return self._index_of[activation.name]
 
     def alias(self, activation: Activation, same_as: Activation) -> None:
-        """Let `activation` be the tensor of `same_as`, under its name: an op that needs no work."""
+        """Give the tensor of `same_as` the name of `activation`, for operators that need no work."""
         index = self.activation(same_as)
         self._index_of[activation.name] = index
         self._tensors[index].name = activation.name
@@ -79,7 +79,7 @@ class ModelBuilder:
     def tensor(
         self, name: str, shape: Sequence[int], dtype: str, quantization: Affine | None = None
     ) -> int:
-        """Add a tensor that an operator computes or the caller fills; gives its index."""
+        """Add a tensor that an operator computes or the caller fills; return its index."""
         return self._add_tensor(name, shape, dtype, 0, _per_tensor(quantization))
 
     def constant(
@@ -91,14 +91,15 @@ class ModelBuilder:
         axis: int = 0,
         quantization: Affine | None = None,
     ) -> int:
-        """Add a constant; gives its index.
+        """Add a constant; return its index.
 
         Args:
-            name: Of the tensor.
+            name: Name of the tensor.
             values: int8, int32 or float32, in TFLite's order of dimensions.
             scales: Per-channel scales along `axis` with zero point 0.
-            axis: The quantized dimension.
-            quantization: One scale and zero point for all values. With neither: plain numbers.
+            axis: Dimension that `scales` belongs to.
+            quantization: One scale and zero point for all values. Without this and `scales`, the values
+                are plain numbers.
         """
         content = np.ascontiguousarray(values).tobytes()
         if content not in self._buffer_of:
@@ -122,11 +123,11 @@ class ModelBuilder:
 
         Args:
             code: Name in the schema, e.g. `CONV_2D`.
-            version: The lowest version whose kernels take these types, as TFLite's op_version.cc
-                counts, so that old runtimes accept what they can run and refuse what they can't.
+            version: Lowest version whose kernels take these types, by TFLite's op_version.cc: old
+                runtimes then accept a model if they can run it, and refuse it otherwise.
             inputs: Tensor indices.
             outputs: Tensor indices.
-            options: The schema's options table and its fields; padding and activation by name.
+            options: Name of the schema's options table, and its fields; padding and activation by name.
         """
         made = schema().OperatorT()
         made.opcodeIndex = self._code(getattr(schema().BuiltinOperator, code), version, None)
@@ -155,10 +156,10 @@ class ModelBuilder:
         outputs: Sequence[int],
         signature_outputs: Mapping[str, int],
     ) -> bytes:
-        """Serialise the model.
+        """Serialize the model.
 
         Args:
-            description: For people who open the file.
+            description: Text for people who open the file.
             inputs: Signature name → tensor index, in the subgraph's order.
             outputs: Tensor indices in the subgraph's order.
             signature_outputs: Signature name → tensor index.
@@ -177,7 +178,7 @@ class ModelBuilder:
         model.operatorCodes = [_operator_code(*key) for key in self._codes]
         model.subgraphs, model.signatureDefs = [subgraph], [signature]
         model.buffers = [_AlignedBuffer(content) for content in self._buffers]
-        return _serialise(model, sum(len(content or b"") for content in self._buffers))
+        return _serialize(model, sum(len(content or b"") for content in self._buffers))
 
     def _add_tensor(
         self, name: str, shape: Sequence[int], dtype: str, buffer: int, qparams: Any
@@ -195,9 +196,9 @@ class ModelBuilder:
 
 
 class _AlignedBuffer:
-    """A Buffer table whose data starts at a multiple of 16 bytes.
+    """Buffer table whose data starts at a multiple of 16 bytes.
 
-    The generated BufferT aligns bytes to 1, and packs them one by one.
+    The generated BufferT aligns data to 1 byte and packs the bytes one by one.
     """
 
     def __init__(self, content: bytes | None) -> None:
@@ -216,7 +217,7 @@ class _AlignedBuffer:
         return schema().BufferEnd(builder)
 
 
-def _serialise(model: Any, payload: int) -> bytes:
+def _serialize(model: Any, payload: int) -> bytes:
     import flatbuffers
 
     builder = flatbuffers.Builder(payload + (1 << 20))

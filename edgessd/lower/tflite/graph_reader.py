@@ -1,8 +1,8 @@
 """Read a Q/DQ ONNX graph into the quantized network of `ir.py`.
 
-The rule: what an op reads is the output of a DequantizeLinear, and what it writes goes, through at
-most one Relu or Clip, into a QuantizeLinear and nowhere else. Anything else would have to run in
-float, which an integer engine can't: it is refused with the name of the tensor at fault.
+Each operator must read the output of a DequantizeLinear. Its own output must go into a QuantizeLinear and
+nowhere else, through at most one Relu or Clip. Anything else would have to run in float, which an integer
+engine can't do: it is refused with the name of the tensor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_network(model: onnx.ModelProto) -> QuantNetwork:
     """Read a Q/DQ graph of opset 13 or later, batch 1, static shapes.
 
     Raises:
-        LoweringError: A tensor between two ops isn't int8, or one op can't be understood; the
+        LoweringError: A tensor between two operators isn't int8, or an operator isn't understood; the
             message names it.
     """
     return _QdqWalk(onnx.shape_inference.infer_shapes(model, strict_mode=True)).read()
@@ -60,7 +60,7 @@ class _QdqWalk:
         return QuantNetwork(inputs=inputs, outputs=outputs, nodes=tuple(self.nodes))
 
     def _graph_names(self) -> dict[str, str]:
-        """Float tensor → name of the graph output that is its Q/DQ image."""
+        """Map float tensors to the graph outputs that hold their quantized values."""
         names = {}
         for output in self.view.outputs:
             dequantize = self.view.producer(output)
@@ -89,7 +89,7 @@ class _QdqWalk:
         return self.dequantized[name]
 
     def _is_fused(self, node: onnx.NodeProto) -> bool:
-        """Whether the node is the activation function of the op before it."""
+        """Tell whether the node is the activation function of the operator before it."""
         if node.op_type not in ACTIVATIONS or node.input[0] in self.dequantized:
             return False
         producer = self.view.producer(node.input[0])
@@ -199,7 +199,7 @@ class _QdqWalk:
         )
 
     def _clamp(self, node: onnx.NodeProto, result: str) -> tuple[Clamp | None, str]:
-        """The activation function after a node, and the name of what comes out of both."""
+        """Find the activation function after a node, and the name of the tensor behind both."""
         follower = self.view.only_consumer(result)
         if node.op_type in ACTIVATIONS:
             low, high = clip_bounds(self.view, node)
@@ -235,7 +235,7 @@ class _QdqWalk:
         )
 
     def _qparams(self, node: onnx.NodeProto) -> tuple[float, int]:
-        """(scale, zero point) of a QuantizeLinear on an activation."""
+        """Read (scale, zero point) of a QuantizeLinear on an activation."""
         zero_point = self.view.constant(node.input[2]) if len(node.input) > 2 else None
         scale = np.asarray(self.view.constant(node.input[1]), np.float32)
         if zero_point is None or zero_point.dtype != np.int8 or scale.size != 1:
@@ -254,7 +254,7 @@ class _QdqWalk:
 
 
 def _op_type(node: onnx.NodeProto, inputs: tuple[Activation | Constant | None, ...]) -> str:
-    """ONNX's op type, with depthwise told apart from other convolutions."""
+    """Return ONNX's operator type, with a type of its own for depthwise convolutions."""
     group = int(cast(int, attribute(node, "group", 1)))
     image = inputs[0]
     if node.op_type == "Conv" and isinstance(image, Activation) and group == image.shape[1] > 1:
@@ -269,7 +269,7 @@ def _input_layout(shape: tuple[int, ...]) -> Layout:
 def _output_layout(
     node: onnx.NodeProto, inputs: tuple[Activation | Constant | None, ...]
 ) -> Layout:
-    """How an op's output lies in memory, from how its first activation does."""
+    """Derive the layout of an operator's output from the layout of its first activation."""
     source = next((value for value in inputs if isinstance(value, Activation)), None)
     layout: Layout = source.layout if source is not None else "plain"
     if node.op_type in ("Reshape", "Flatten"):

@@ -1,10 +1,10 @@
-"""The quantized network between ONNX and TFLite: int8 activations, constants, and nodes over them.
+"""Quantized network between ONNX and TFLite: int8 activations, constants and nodes.
 
-A Q/DQ graph says with three nodes what an integer engine does with one. Here every Q/DQ pair has
-become the qparams of an `Activation`, and an activation function has moved into the node it follows.
+A Q/DQ graph has three nodes where an integer engine has one. Here each Q/DQ pair is the scale and zero
+point of an `Activation`, and an activation function is part of the node that it follows.
 
 Shapes are kept in ONNX's order. An activation of layout `NCHW` lies in memory as NHWC, which is all
-that TFLite knows; one of layout `plain` lies as its shape says.
+that TFLite knows; one of layout `plain` lies in the order of its shape.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Activation:
     """One int8 tensor: real = scale * (integer - zero_point).
 
     Attributes:
-        name: Of the float tensor in the ONNX graph that it stands for.
+        name: Name of the float tensor in the ONNX graph.
         shape: In ONNX's order.
-        layout: How it lies in memory, see the module.
-        scale: Per tensor, a float32 value.
+        layout: Order in memory, see the module.
+        scale: One scale for the tensor, a float32 value.
         zero_point: -128 to 127.
     """
 
@@ -52,21 +52,21 @@ class Activation:
         return self.scale == other.scale and self.zero_point == other.zero_point
 
     def physical_axis(self, axis: int) -> int:
-        """Where an axis of `shape` lies in memory; negative axes count from the end."""
+        """Return the position of an axis of `shape` in memory; negative axes count from the end."""
         axis %= len(self.shape)
         return (0, 3, 1, 2)[axis] if self.layout == "NCHW" else axis
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Constant:
-    """An initializer, with its qparams where a DequantizeLinear follows it.
+    """An initializer, with scale and zero point if a DequantizeLinear follows it.
 
     Attributes:
-        name: Of the initializer.
-        values: As stored.
+        name: Name of the initializer.
+        values: Stored values.
         scale: (channels,) or () float32; None for a plain initializer.
-        zero_point: Of the scale's shape; None for a plain initializer.
-        axis: The dimension that a (channels,) scale runs along.
+        zero_point: Integers of the scale's shape; None for a plain initializer.
+        axis: Dimension of `values` that a (channels,) scale belongs to.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Constant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clamp:
-    """An activation function that is a clamp of real values: Relu is 0 to infinity."""
+    """Bounds of an activation function, in real values: Relu is 0 to infinity."""
 
     low: float
     high: float
@@ -89,13 +89,13 @@ class QuantNode:
     """One op with int8 activations on both sides.
 
     Attributes:
-        name: Of the ONNX node, for messages and tensor names.
-        op_type: ONNX's, or `DepthwiseConv` for a Conv whose groups are its channels, or `Requantize`
-            for a second Q/DQ pair with other qparams.
-        inputs: One entry per ONNX input; None where an optional one is left out.
+        name: Name of the ONNX node, for messages and tensor names.
+        op_type: ONNX's type, or `DepthwiseConv` for a Conv with as many groups as channels, or
+            `Requantize` for a second Q/DQ pair with another scale or zero point.
+        inputs: One entry per ONNX input; None for an optional input that is left out.
         output: The only output, after `clamp`.
-        attributes: ONNX's.
-        clamp: The Relu or Clip between the op and its output's QuantizeLinear.
+        attributes: ONNX's attributes.
+        clamp: Relu or Clip between the operator and its output's QuantizeLinear.
     """
 
     name: str
@@ -106,7 +106,7 @@ class QuantNode:
     clamp: Clamp | None = None
 
     def refuse(self, why: str, *, expected: str | None = None, fix: str | None = None) -> NoReturn:
-        """Raise the LoweringError that names this node, its op and the reason."""
+        """Raise a LoweringError that names this node, its operator and the reason."""
         raise LoweringError(
             f"{self.op_type} node {self.name!r} can't be lowered to TFLite: {why}",
             expected=expected,
@@ -114,32 +114,32 @@ class QuantNode:
         )
 
     def activation(self, position: int = 0) -> Activation:
-        """The activation at an input position, or a refusal."""
+        """Return the activation at an input position, or refuse."""
         value = self.inputs[position] if position < len(self.inputs) else None
         if not isinstance(value, Activation):
             self.refuse(f"its input {position} isn't a quantized activation")
         return value
 
     def image(self, position: int = 0) -> Activation:
-        """The activation at an input position, which must be an NCHW image, or a refusal."""
+        """Return the NCHW image at an input position, or refuse."""
         value = self.activation(position)
         if value.layout != "NCHW":
             self.refuse(f"its input {value.name!r} of shape {value.shape} isn't an NCHW image")
         return value
 
     def constant(self, position: int) -> Constant | None:
-        """The constant at an input position, None where it is left out; a refusal for the rest."""
+        """Return the constant at an input position, None if it is left out; refuse an activation."""
         value = self.inputs[position] if position < len(self.inputs) else None
         if isinstance(value, Activation):
             self.refuse(f"its input {position}, {value.name!r}, is computed and must be constant")
         return value
 
     def activations(self) -> tuple[Activation, ...]:
-        """All inputs that are activations."""
+        """Return all inputs that are activations."""
         return tuple(value for value in self.inputs if isinstance(value, Activation))
 
     def require_same_qparams(self, value: Activation) -> None:
-        """Refuse where the op moves values and input and output don't share scale and zero point."""
+        """Refuse an operator that only moves values between different scales or zero points."""
         if not value.same_qparams(self.output):
             self.refuse(
                 f"it moves values without computing, but {value.name!r} has scale {value.scale:g}, "
@@ -152,12 +152,12 @@ class QuantNode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantNetwork:
-    """Nodes in an order in which they can run.
+    """Nodes in an order in which they can be executed.
 
     Attributes:
-        inputs: The graph's inputs, named as the graph names them.
-        outputs: The graph's outputs, named as the graph names them, in its order.
-        nodes: Every op.
+        inputs: The graph's inputs under its names.
+        outputs: The graph's outputs under its names and in its order.
+        nodes: All operators.
     """
 
     inputs: tuple[Activation, ...]

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 InputDType = Literal["uint8", "int8"]
 
 DESCRIPTION = "edgessd int8 detector"
-# An int8 and a uint8 tensor of one scale hold the same real values when their zero points differ by it.
+# Difference between the zero points of an int8 and a uint8 tensor with the same real values.
 UINT8_OFFSET = 128
 
-# Op of `ir.QuantNode` → module with its `lower(node, builder)`.
+# Module with `lower(node, builder)` by operator of `ir.QuantNode`.
 OPS: dict[str, str] = {
     "Add": "add",
     "AveragePool": "avg_pool",
@@ -98,20 +98,20 @@ def lower_to_tflite(
     if column_pairs:
         network = pair_columns(network)
     if postprocess == "raw":
-        return serialise(network, input_dtype=input_dtype)
+        return serialize(network, input_dtype=input_dtype)
     return _with_postprocess(network, graph.contract, input_dtype)
 
 
 def lower_network(
     model: onnx.ModelProto, *, input_dtype: InputDType = "int8", column_pairs: bool = False
 ) -> LoweredModel:
-    """Lower any Q/DQ graph with one input, a detector or not; outputs stay int8."""
+    """Lower any Q/DQ graph with one input, not only a detector; outputs stay int8."""
     network = read_network(model)
-    return serialise(pair_columns(network) if column_pairs else network, input_dtype=input_dtype)
+    return serialize(pair_columns(network) if column_pairs else network, input_dtype=input_dtype)
 
 
-def serialise(network: QuantNetwork, *, input_dtype: InputDType) -> LoweredModel:
-    """Lower every node and end in the network's own int8 outputs."""
+def serialize(network: QuantNetwork, *, input_dtype: InputDType) -> LoweredModel:
+    """Lower every node; the engine's outputs are the network's own int8 outputs."""
     builder = ModelBuilder()
     image = _add_input(builder, network, input_dtype)
     _add_nodes(builder, network)
@@ -145,7 +145,7 @@ def _with_postprocess(
 
 
 def _add_input(builder: ModelBuilder, network: QuantNetwork, dtype: InputDType) -> TensorSpec:
-    """Make the input tensor, which gets index 0; a uint8 one is converted by one QUANTIZE."""
+    """Add the input tensor, with index 0; a uint8 input is converted by one QUANTIZE."""
     if len(network.inputs) != 1:
         names = ", ".join(repr(value.name) for value in network.inputs)
         raise LoweringError("The graph must have one input", expected="1", found=names or "none")
@@ -180,7 +180,7 @@ def _lower_node(node: QuantNode, builder: ModelBuilder) -> None:
 
 
 def _check_detector(network: QuantNetwork, contract: Contract) -> None:
-    """Refuse a graph whose tensors aren't those that the contract describes."""
+    """Refuse a graph with other tensors than the contract describes."""
     expected = {INPUT: image_spec(contract.preprocess).shape, **output_shapes(contract)}
     found = {value.name: value.shape for value in (*network.inputs, *network.outputs)}
     if found != expected:

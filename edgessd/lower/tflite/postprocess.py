@@ -1,11 +1,11 @@
 """Append TFLite_Detection_PostProcess, which decodes and suppresses, for `--postprocess op`.
 
-The custom op (tensorflow/lite/kernels/detection_postprocess.cc) takes box encodings [1, N, 4] in the
-order y, x, h, w, class scores [1, N, C] after their activation and anchors [N, 4] as y, x, h, w of
-their centres. It reads float32 or uint8 and calls int8 an error, so both tensors are dequantized;
-the activation runs in float, which costs no more than on int8 and spares the scores a second
-rounding to steps of 1/256. Outputs, float32: boxes [1, D, 4] as y1, x1, y2, x2 in fractions of the
-input, classes [1, D] that count from the first label, scores [1, D], count [1].
+The custom operator (tensorflow/lite/kernels/detection_postprocess.cc) takes box encodings [1, N, 4] in the
+order y, x, h, w, class scores [1, N, C] after their activation, and anchors [N, 4] as y and x of the
+center, then h and w. It reads float32 or uint8 and refuses int8, so both tensors are dequantized. The
+activation runs in float: that costs no more than on int8, and the scores aren't rounded a second time, to
+steps of 1/256. The outputs are float32: boxes [1, D, 4] as y1, x1, y2, x2 in fractions of the input,
+classes [1, D] that count from the first label, scores [1, D], count [1].
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _YXHW = (1, 0, 3, 2)
 
 
 def reorder_box_codes(network: QuantNetwork, name: str) -> QuantNetwork:
-    """Make `name` come out as (ty, tx, th, tw) instead of (tx, ty, tw, th), at no cost at run time.
+    """Reorder the box codes from (tx, ty, tw, th) to (ty, tx, th, tw), at no cost at run time.
 
-    The order of the four numbers is the order of the box heads' output channels, so their weights,
-    scales and biases are permuted.
+    The box heads' output channels have the order of the four numbers, so the heads' weights, scales and
+    biases are permuted.
 
     Args:
-        network: With box codes that come from convolutions through Transpose, Reshape and Concat.
-        name: Of the box codes, (1, N, 4).
+        network: Network with only Transpose, Reshape and Concat between box heads and box codes.
+        name: Name of the box codes, (1, N, 4).
 
     Raises:
         LoweringError: The box codes come from anything else, or a head has another reader.
@@ -92,7 +92,7 @@ def _permuted(constant: Constant, order: np.ndarray[tuple[int], np.dtype[np.int6
 def add_postprocess(
     builder: ModelBuilder, box_codes: Activation, class_scores: Activation, contract: Contract
 ) -> tuple[tuple[int, ...], tuple[TensorSpec, ...]]:
-    """Add dequantization, activation and the detection op; gives its outputs' indices and specs."""
+    """Add dequantization, activation and the detection operator; return its outputs' indices and specs."""
     boxes = _dequantized(builder, box_codes)
     scores = _dequantized(builder, class_scores)
     probabilities = builder.tensor("class_probabilities", class_scores.shape, "float32")
@@ -110,7 +110,7 @@ def add_postprocess(
 
 
 def attributes(contract: Contract) -> bytes:
-    """The op's attributes as a flexbuffer, in the types its reader asks for."""
+    """Write the operator's attributes as a flexbuffer, in the types that its kernel reads."""
     from flatbuffers import flexbuffers
 
     box_code, nms = contract.box_code, contract.nms

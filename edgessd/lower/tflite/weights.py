@@ -1,4 +1,4 @@
-"""Weights and bias of a convolution, checked against what an int8 kernel can compute."""
+"""Read weights and bias of a convolution, and refuse those that an int8 kernel can't compute with."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SCALE_TOLERANCE = 1e-5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConvConstants:
-    """What a convolution computes with.
+    """Weights and bias of a convolution as integers.
 
     Attributes:
-        values: int8 (out, in / groups, height, width), as ONNX has it.
-        scales: (out,) float32.
-        bias: (out,) int32 at scale `bias_scales`.
-        bias_scales: (out,) float32, input scale * weight scale.
+        values: Weights, int8 (out, in / groups, height, width), in ONNX's order.
+        scales: Scales of the weights, (out,) float32.
+        bias: Bias, (out,) int32.
+        bias_scales: Scales of the bias, input scale * weight scale, (out,) float32.
     """
 
     values: NDArray[np.int8]
@@ -35,11 +35,11 @@ class ConvConstants:
 
 
 def read_conv_constants(node: QuantNode) -> ConvConstants:
-    """Inputs 1 (weights) and 2 (bias, may be left out) of a Conv node.
+    """Read inputs 1 (weights) and 2 (bias, optional) of a Conv node.
 
     Raises:
         LoweringError: They aren't int8 and int32 with zero point 0 and matching scales, an
-            accumulator could overflow, or a scale is beyond what kernels accept.
+            accumulator could overflow, or a scale is outside the kernels' limits.
     """
     image = node.image()
     weights = _quantized(node, 1, np.int8, "weights")
@@ -98,7 +98,7 @@ def _bias(node: QuantNode, scales: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def _check_accumulators(node: QuantNode, image: Activation, constants: ConvConstants) -> None:
-    """Refuse where some input could make a kernel's int32 accumulator overflow."""
+    """Refuse weights with which some input would overflow a kernel's int32 accumulator."""
     farthest = max(image.zero_point - INT8_MIN, INT8_MAX - image.zero_point)
     taps = np.abs(constants.values.astype(np.int64)).reshape(len(constants.values), -1).sum(axis=1)
     reach = np.abs(constants.bias.astype(np.int64)) + taps * farthest

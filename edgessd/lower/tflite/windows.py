@@ -1,4 +1,4 @@
-"""Padding of sliding windows: ONNX gives numbers, TFLite knows two words and the PAD op.
+"""Translate the padding of sliding windows from ONNX's numbers to SAME, VALID or a PAD operator.
 
 SAME is section "Convolution" of TensorFlow's `tf.nn` documentation: ceil(input / stride) outputs,
 the padding split with the odd row or column at the end.
@@ -14,15 +14,15 @@ from edgessd.lower.tflite.ir import QuantNode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """A kernel sliding over an image; pairs are (vertical, horizontal).
+    """Kernel that slides over an image; pairs are (vertical, horizontal).
 
     Attributes:
         kernel: Size in pixels.
         strides: Steps in pixels.
-        dilations: Distance between taps.
-        before: Padding before the first row and column.
-        padding: TFLite's word for it; SAME only where some window reaches beyond the image.
-        pads: ((top, bottom), (left, right)) that a PAD op must add before it; None for no PAD op.
+        dilations: Distance between the kernel's elements, in pixels.
+        before: Padding before the first row and column, in pixels.
+        padding: TFLite's name; SAME only if some window reaches beyond the image.
+        pads: ((top, bottom), (left, right)) that a PAD operator must add first; None for no PAD.
     """
 
     kernel: tuple[int, int]
@@ -34,11 +34,11 @@ class Window:
 
 
 def read_window(node: QuantNode, kernel: Sequence[int]) -> Window:
-    """The window of a Conv or pooling node.
+    """Read the window of a Conv or pooling node.
 
-    Which pixels a window reads follows from the padding before the first pixel and the number of
-    windows alone, so padding after the last pixel that no window reaches is ignored: symmetric
-    padding 1 of a 3x3 kernel with stride 2 on an odd size is TensorFlow's SAME.
+    The padding before the first pixel and the number of windows determine the pixels that each window
+    reads. Padding after the last pixel that no window reaches is ignored: symmetric padding 1 of a 3x3
+    kernel with stride 2 on an odd size is TensorFlow's SAME.
     """
     strides = _pair(node.attributes.get("strides", [1, 1]))
     dilations = _pair(node.attributes.get("dilations", [1, 1]))
@@ -66,7 +66,7 @@ def read_window(node: QuantNode, kernel: Sequence[int]) -> Window:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """One dimension of a sliding window: input pixels, windows, pixels a window spans."""
+    """One dimension of a sliding window: input pixels, number of windows, pixels per window."""
 
     size: int
     count: int
@@ -85,12 +85,12 @@ class _Axis:
 
     @property
     def after(self) -> int:
-        """Padding after the last pixel that the last window reaches."""
+        """Padding behind the image that the last window reaches, in pixels."""
         return max(0, (self.count - 1) * self.stride + self.span - self.size - self.before)
 
 
 def same_before(size: int, span: int, stride: int) -> int:
-    """Padding before the first pixel under TensorFlow's SAME."""
+    """Compute the padding before the first pixel under TensorFlow's SAME."""
     return max((-(-size // stride) - 1) * stride + span - size, 0) // 2
 
 
@@ -101,7 +101,7 @@ def _pads_before(
     spans: Sequence[int],
     strides: Sequence[int],
 ) -> tuple[int, int]:
-    """Padding before the first row and column, from `pads` or `auto_pad`."""
+    """Compute the padding before the first row and column from `pads` or `auto_pad`."""
     auto = node.attributes.get("auto_pad", b"NOTSET").decode()
     if auto == "VALID":
         return (0, 0)

@@ -382,5 +382,5 @@ def test_float16_graph_of_a_new_opset_is_fine() -> None:
 def test_few_channels_are_advice_and_no_violation() -> None:
     model = good_graph()
     assert [(advice.node, advice.message) for advice in advise_on_qdq(model)] == [
-        ("stem", "3 channels in and 16 out; INT8 wants at least 16 of each.")
+        ("stem", "3 channels in and 16 out; INT8 needs at least 16 of each.")
     ]

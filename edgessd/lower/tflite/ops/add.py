@@ -1,4 +1,4 @@
-"""Add → ADD."""
+"""Lower Add to ADD."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from edgessd.lower.tflite.activation_functions import fused_activation
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.ir import QuantNode
 
-# Measured on LiteRT 2.3: from 256 on XNNPACK's sums are wrong without a word, and from 2**19 on the
-# kernel ends the whole process ("Check failed: double_multiplier < 1").
+# Measured on LiteRT 2.3: from 256 on XNNPACK's sums are wrong without an error, and from 2**19 on the
+# kernel aborts the process ("Check failed: double_multiplier < 1").
 MAX_RATIO = 2.0**8
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """The sum of two activations of one shape (a residual connection)."""
+    """Lower the sum of two activations of one shape (a residual connection)."""
     first, second = node.activation(0), node.activation(1)
     if first.shape != second.shape or first.layout != second.layout:
         node.refuse(

@@ -1,4 +1,4 @@
-"""AveragePool, GlobalAveragePool → AVERAGE_POOL_2D, then QUANTIZE where the output has its own scale."""
+"""Lower AveragePool and GlobalAveragePool to AVERAGE_POOL_2D, with a QUANTIZE if the scale changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgessd.lower.tflite.windows import read_window
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """The mean of each window. The kernel keeps its input's scale and zero point."""
+    """Lower the mean of each window. The kernel keeps its input's scale and zero point."""
     image = node.image()
     if node.op_type == "GlobalAveragePool":
         node = replace(node, attributes={"kernel_shape": image.shape[2:]})

@@ -1,4 +1,4 @@
-"""Concat → CONCATENATION."""
+"""Lower Concat to CONCATENATION."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from edgessd.lower.tflite.ir import QuantNode
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """Activations of one scale and zero point joined along an axis."""
+    """Lower the concatenation of activations with one scale and zero point."""
     values = node.activations()
     if len(values) != len(node.inputs):
         node.refuse("one of its inputs is constant", expected="activations only")

@@ -1,4 +1,4 @@
-"""Conv → CONV_2D."""
+"""Lower Conv to CONV_2D."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgessd.lower.tflite.windows import read_window
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """A convolution of one group with per-channel weights, bias and fused activation."""
+    """Lower a convolution of one group with per-channel weights, bias and fused activation."""
     groups = node.attributes.get("group", 1)
     if groups != 1:
         node.refuse(

@@ -1,4 +1,4 @@
-"""Conv with as many groups as input channels → DEPTHWISE_CONV_2D."""
+"""Lower a Conv with as many groups as input channels to DEPTHWISE_CONV_2D."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgessd.lower.tflite.windows import read_window
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """A depthwise convolution; channel c * multiplier + m of the output sees channel c."""
+    """Lower a depthwise convolution; output channel c * multiplier + m reads input channel c."""
     constants = read_conv_constants(node)
     window = read_window(node, constants.values.shape[2:])
     if window.strides[0] != window.strides[1]:

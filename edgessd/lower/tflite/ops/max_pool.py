@@ -1,4 +1,4 @@
-"""MaxPool → MAX_POOL_2D."""
+"""Lower MaxPool to MAX_POOL_2D."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgessd.lower.tflite.windows import read_window
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """The largest value in each window; padding never wins, so it is filled with -128."""
+    """Lower the maximum of each window; padding must never be the maximum, so it is filled with -128."""
     node.require_same_qparams(node.image())
     window = read_window(node, node.attributes["kernel_shape"])
     if window.dilations != (1, 1):

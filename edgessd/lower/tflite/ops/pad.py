@@ -1,4 +1,4 @@
-"""Pad → PAD, or PADV2 where the fill isn't real zero; also the padding that SAME can't express."""
+"""Lower Pad to PAD, or to PADV2 if the fill isn't real zero; add the padding that SAME can't express."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pads = Sequence[tuple[int, int]]
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """Constant padding of any dimensions."""
+    """Lower constant padding of any dimensions."""
     mode = node.attributes.get("mode", b"constant").decode()
     if mode != "constant":
         node.refuse(f"its mode is {mode!r}", expected="constant")
@@ -32,13 +32,13 @@ def padded_image(
     pads: tuple[tuple[int, int], tuple[int, int]] | None,
     fill: int | None = None,
 ) -> int:
-    """Index of a node's image after padding its (top, bottom) and (left, right).
+    """Pad a node's image, and return the index of the result.
 
     Args:
-        node: Whose input 0 is padded.
-        builder: Of the model.
-        pads: None where nothing is to be padded.
-        fill: The integer to pad with; None for the zero point, which is real zero.
+        node: Node whose input 0 is padded.
+        builder: Builder of the model.
+        pads: (top, bottom) and (left, right) in pixels; None for no padding.
+        fill: Integer to pad with; None for the zero point, which is real zero.
     """
     image = node.image()
     if pads is None:
@@ -67,7 +67,7 @@ def add_pad_operator(
 
 
 def _read_pads(node: QuantNode, source: Activation) -> Pads:
-    """(before, after) of each dimension in memory order."""
+    """Read (before, after) of each dimension, in memory order."""
     given, axes = node.constant(1), node.constant(3)
     if given is None:
         node.refuse("its padding isn't an input", expected="opset 11 or later")
@@ -84,7 +84,7 @@ def _read_pads(node: QuantNode, source: Activation) -> Pads:
 
 
 def _fill(node: QuantNode) -> int | None:
-    """The integer that the fill value becomes; None for real zero."""
+    """Quantize the fill value; None for real zero."""
     value = node.constant(2)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""The view of two pixels as one that `column_pairs` makes → RESHAPE."""
+"""Lower the pairing of pixels that `column_pairs` adds to RESHAPE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgessd.lower.tflite.ir import QuantNode
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """(1, H, W, c) in memory seen as (1, H, W / 2, 2 c)."""
+    """Reshape (1, H, W, c) to (1, H, W / 2, 2 c)."""
     shape = np.asarray(node.output.physical_shape, np.int32)
     inputs = [builder.activation(node.image()), builder.constant(f"{node.name}/shape", shape)]
     outputs = [builder.activation(node.output)]

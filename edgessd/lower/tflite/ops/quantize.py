@@ -1,16 +1,16 @@
-"""A second Q/DQ pair on one tensor → QUANTIZE."""
+"""Lower a second Q/DQ pair on one tensor to QUANTIZE."""
 
 from __future__ import annotations
 
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.ir import Activation, QuantNode
 
-# Measured on LiteRT 2.3: right up to 2**18 at least, and wrong in every value at 2**24.
+# Measured on LiteRT 2.3: correct up to 2**18 at least, wrong in every value at 2**24.
 MAX_RATIO = 2.0**18
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """From one scale and zero point to another."""
+    """Lower the conversion from one scale and zero point to another."""
     add_quantize(node, builder, node.activation())
 
 
@@ -22,7 +22,7 @@ def add_quantize(node: QuantNode, builder: ModelBuilder, source: Activation) -> 
 
 
 def refuse_coarser(node: QuantNode, source: Activation) -> None:
-    """Refuse where one step of the input is more steps of the output than kernels can count."""
+    """Refuse an input scale that is too large a multiple of the output scale for the kernels."""
     ratio = source.scale / node.output.scale
     if ratio > MAX_RATIO:
         node.refuse(

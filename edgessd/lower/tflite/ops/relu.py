@@ -1,4 +1,4 @@
-"""Relu, Clip(0, 6) on their own, after a tensor that others read too → RELU, RELU6."""
+"""Lower a Relu or Clip(0, 6) that can't be fused, since others read its input, to RELU or RELU6."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from edgessd.lower.tflite.ops.quantize import add_quantize, refuse_coarser
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """A clamp between two activations, each with its own scale and zero point."""
+    """Lower a clamp between two activations, each with its own scale and zero point."""
     name = fused_activation(node)
     if name == "NONE":
-        # The output's range is the clamp, so converting to it is all there is to do.
+        # The output's range ends where the clamp does, so converting to it is enough.
         add_quantize(node, builder, node.activation())
         return
     if name == "RELU_N1_TO_1":

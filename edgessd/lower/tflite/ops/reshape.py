@@ -1,4 +1,4 @@
-"""Reshape, Flatten → RESHAPE."""
+"""Lower Reshape and Flatten to RESHAPE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgessd.lower.tflite.ir import QuantNode
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """New dimensions over the same memory."""
+    """Lower a change of dimensions over the same memory."""
     source = node.activation()
     node.require_same_qparams(source)
     if node.clamp is not None:

@@ -1,4 +1,4 @@
-"""Transpose between ONNX's NCHW and TFLite's NHWC → nothing at all."""
+"""Remove a Transpose between ONNX's NCHW and TFLite's NHWC."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgessd.lower.tflite.ir import QuantNode
 
 
 def lower(node: QuantNode, builder: ModelBuilder) -> None:
-    """Values already lie in memory as the transposition wants them: the output is the input."""
+    """Use the input as the output: its values already lie in memory in the transposed order."""
     source = node.activation()
     node.require_same_qparams(source)
     if node.clamp is not None:
