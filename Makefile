@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# As many test processes as CPUs; a file's tests stay in one process, where they share what they made.
+PYTEST = $(BIN)/python -m pytest -n logical --dist loadfile
 
 .PHONY: demo test fast lint docs wheel format clean
 
@@ -9,10 +11,10 @@ demo: $(VENV)/.host  ## The whole main job on generated images: train, quantize,
 	$(BIN)/edgessd demo
 
 test: $(VENV)/.dev  ## Every test.
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
-fast: $(VENV)/.dev  ## The tests that take seconds.
-	$(BIN)/python -m pytest -m "not slow"
+fast: $(VENV)/.dev  ## The tests that take moments, in a minute and a half.
+	$(PYTEST) -m "not slow and not process and not realtime and not device"
 
 lint: $(VENV)/.dev  ## Style, types and the layer rule.
 	$(BIN)/ruff check .

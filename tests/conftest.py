@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from made_once import made_once
 
 if TYPE_CHECKING:
     from edgessd.bundle.store import Bundle
     from edgessd.graph.float_graph import FloatGraph
+    from edgessd.quantize.recipe import Recipe
 
 # Before any test module imports torch or onnxruntime. One thread each: the suite runs beside other work,
 # where two threads that wait for each other take many times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+TINY_TARGETS = ("host", "host-float", "android", "jetson-orin-nano")
 
 
 @pytest.fixture(scope="session")
@@ -33,17 +36,20 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained detector of 96x96 pixels: quick to build, and its outputs are as good as any."""
-    import torch
 
-    from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
-    from edgessd.model.new_detector import new_detector
-    from edgessd.model.ssdlite import build_model
+    def make(folder: Path) -> None:
+        import torch
 
-    torch.manual_seed(7)
-    config, contract = new_detector(("cat", "dog", "bird"), width=0.35, input_size=(96, 96))
-    path = tmp_path_factory.mktemp("tiny") / "tiny.pt"
-    save_checkpoint(path, checkpoint_of(build_model(config, contract), {"data": "none"}))
-    return path
+        from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
+        from edgessd.model.new_detector import new_detector
+        from edgessd.model.ssdlite import build_model
+
+        torch.manual_seed(7)
+        config, contract = new_detector(("cat", "dog", "bird"), width=0.35, input_size=(96, 96))
+        checkpoint = checkpoint_of(build_model(config, contract), {"data": "none"})
+        save_checkpoint(folder / "tiny.pt", checkpoint)
+
+    return made_once(tmp_path_factory, "tiny", make) / "tiny.pt"
 
 
 @pytest.fixture(scope="session")
@@ -62,53 +68,77 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def cheap_recipe() -> Recipe:
+    """The default recipe without its passes and searches, for tests that need some quantized graph."""
+    from msgspec.structs import replace
+
+    from edgessd.quantize.recipe import FloatPasses, load_recipe
+
+    return replace(
+        load_recipe("default"),
+        float_passes=FloatPasses(),
+        tighten_ranges=False,
+        rounding="nearest",
+        correct_bias=False,
+    )
+
+
+@pytest.fixture(scope="session")
 def tiny_bundles(
-    tiny_checkpoint: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_checkpoint: Path,
+    photos: Path,
+    cheap_recipe: Recipe,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Bundle]:
     """The tiny detector built for host, host-float, android (post-process op) and jetson."""
-    from edgessd.build.build_bundle import BuildRequest, build_bundle, export_checkpoint
-    from edgessd.build.calibration_images import images_in
-    from edgessd.quantize.recipe import load_recipe
-    from edgessd.target.load import load_target
+    from edgessd.bundle.store import open_bundle
 
-    dist = tmp_path_factory.mktemp("dist")
-    exported = export_checkpoint(tiny_checkpoint)
-    return {
-        name: build_bundle(
-            BuildRequest(
+    def make(dist: Path) -> None:
+        from edgessd.build.build_bundle import BuildRequest, build_bundle, export_checkpoint
+        from edgessd.build.calibration_images import images_in
+        from edgessd.target.load import load_target
+
+        exported = export_checkpoint(tiny_checkpoint)
+        for name in TINY_TARGETS:
+            request = BuildRequest(
                 target=load_target(name),
                 checkpoint=tiny_checkpoint,
                 name="tiny",
                 out=dist / f"tiny-{name}",
-                recipe=load_recipe("default"),
+                recipe=cheap_recipe,
                 images=lambda: images_in(photos, limit=16),
                 cache=dist / ".cache",
                 gate=False,  # an untrained detector's scores are all alike: none is worth finding
-            ),
-            exported=exported,
-        ).bundle
-        for name in ("host", "host-float", "android", "jetson-orin-nano")
-    }
+            )
+            build_bundle(request, exported=exported)
+
+    dist = made_once(tmp_path_factory, "dist", make)
+    return {name: open_bundle(dist / f"tiny-{name}") for name in TINY_TARGETS}
 
 
 @pytest.fixture(scope="session")
-def small_graph() -> FloatGraph:
+def small_graph(tmp_path_factory: pytest.TempPathFactory) -> FloatGraph:
     """The float graph of an untrained detector with three classes on 97x64 pixels.
 
     Its batch norm has seen noise, so that activations are neither dead nor all clipped.
     """
-    import torch
+    from edgessd.graph.float_graph import load_graph, save_graph
 
-    from edgessd.graph.export import export_module
-    from edgessd.model.new_detector import new_detector
-    from edgessd.model.ssdlite import build_model
+    def make(folder: Path) -> None:
+        import torch
 
-    torch.manual_seed(0)
-    config, contract = new_detector(("a", "b", "c"), width=0.35, input_size=(97, 64))
-    model = build_model(config, contract)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        model.train()(torch.rand(16, 3, 64, 97) * 2 - 1)
-    return export_module(model, contract)
+        from edgessd.graph.export import export_module
+        from edgessd.model.new_detector import new_detector
+        from edgessd.model.ssdlite import build_model
+
+        torch.manual_seed(0)
+        config, contract = new_detector(("a", "b", "c"), width=0.35, input_size=(97, 64))
+        model = build_model(config, contract)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        with torch.no_grad():
+            model.train()(torch.rand(16, 3, 64, 97) * 2 - 1)
+        save_graph(export_module(model, contract), folder / "small.onnx")
+
+    return load_graph(made_once(tmp_path_factory, "small", make) / "small.onnx")

@@ -11,6 +11,7 @@ import pytest
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError
 from edgessd.core.tensors import Affine
+from edgessd.quantize.recipe import Recipe
 from edgessd.runtime.backend import Backend, Overlapping, Tensor
 from edgessd.runtime.catalog import BACKENDS, backend_entry, backends_for, open_engine
 
@@ -27,21 +28,23 @@ def random_input(backend: Backend, seed: int = 0) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def integer_bundle(tiny_checkpoint: Path, photos: Path, tmp_path_factory) -> Bundle:
+def integer_bundle(
+    tiny_checkpoint: Path, photos: Path, cheap_recipe: Recipe, tmp_path_factory
+) -> Bundle:
     """The tiny detector for a Jetson, with integers for outputs."""
     from edgessd.build.build_bundle import BuildRequest, build_bundle
     from edgessd.build.calibration_images import images_in
-    from edgessd.quantize.recipe import load_recipe
     from edgessd.target.load import load_target
 
-    recipe = load_recipe("default")
-    exemptions = tuple(entry for entry in recipe.exemptions if "box_codes" not in entry.tensors)
+    exemptions = tuple(
+        entry for entry in cheap_recipe.exemptions if "box_codes" not in entry.tensors
+    )
     request = BuildRequest(
         target=load_target("jetson-orin-nano"),
         checkpoint=tiny_checkpoint,
         name="tiny",
         out=tmp_path_factory.mktemp("integers") / "tiny",
-        recipe=msgspec.structs.replace(recipe, exemptions=exemptions),
+        recipe=msgspec.structs.replace(cheap_recipe, exemptions=exemptions),
         images=lambda: images_in(photos, limit=16),
         gate=False,
     )
