@@ -1,4 +1,4 @@
-"""Several forms of one detector on the same images: how closely each follows the first."""
+"""Compare forms of one detector on the same images: agreement, AP, boxes, scores, raw outputs."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ from edgessd.metrics.parity import (
     real_values,
     relabeled,
 )
-
-Image = NDArray[np.uint8]
+from edgessd.runtime.detector import ImageArray
 
 WORST_IMAGES = 8
-"""Of each artifact, kept for a look."""
+"""Number of images per model that are kept for the report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
-    """What a model makes of one image.
+    """Results of a model on one image.
 
     Attributes:
-        detections: In pixels of the image.
-        raw: Raw outputs by name, integers or floats; empty where the engine decodes by itself.
+        detections: Detections in pixels of the image.
+        raw: Raw outputs by name, integers or floats; empty if the engine decodes by itself.
     """
 
     detections: Detections
@@ -48,22 +47,22 @@ class Findings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredModel:
-    """A model that runs with the settings in which AP is measured.
+    """A model with the settings in which AP is measured.
 
     Attributes:
-        path: As given.
-        labels: Of the detector.
-        nms: What it runs with.
-        run: BGR image in, findings out.
-        outputs: Raw outputs; empty where the engine decodes by itself.
-        details: Backend, library, threads.
-        notes: What a person should know.
+        path: Path of the model, as the user gave it.
+        labels: Labels of the detector.
+        nms: Suppression settings of the model.
+        run: Function from a BGR image to findings.
+        outputs: Descriptions of the raw outputs; empty if the engine decodes by itself.
+        details: Backend, library and threads by name.
+        notes: Remarks on the model, one sentence each.
     """
 
     path: str
     labels: tuple[str, ...]
     nms: Nms
-    run: Callable[[Image], Findings]
+    run: Callable[[ImageArray], Findings]
     outputs: tuple[TensorSpec, ...]
     details: dict[str, object]
     notes: tuple[str, ...] = ()
@@ -71,12 +70,12 @@ class MeasuredModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DivergentImage:
-    """An image on which a model and the reference don't see the same.
+    """An image on which a model and the reference differ.
 
     Attributes:
-        path: The file.
+        path: Image file.
         disagreement: See `metrics.drift.ImageDrift`.
-        reference, found: What each sees, at any score.
+        reference, found: Detections of the reference and of the model, at any score.
     """
 
     path: Path
@@ -87,18 +86,19 @@ class DivergentImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArtifactParity:
-    """How closely one model follows the reference.
+    """Differences between one model and the reference.
 
     Attributes:
         agreement_AP: See `metrics.parity.agreement_ap`.
-        agreement_per_class: The same by class, of those that the reference finds.
-        drift: How far boxes and scores moved.
-        raw_within_1_lsb: Share of raw outputs within 1 LSB; None unless both models' lie on one grid.
-        metrics: On the labelled images; None without any.
-        class_drift: AP minus the reference's, by class; None without labelled images.
-        worst: Images with the largest disagreement, largest first; none where all agree.
-        details: Of the engine.
-        notes: What a person should know about the model.
+        agreement_per_class: Agreement AP of each class that the reference finds.
+        drift: Changes of boxes and scores.
+        raw_within_1_lsb: Fraction of raw outputs within 1 LSB; None unless both models' outputs have one
+            scale.
+        metrics: COCO metrics on the labeled images; None without labeled images.
+        class_drift: AP minus the reference's, by class; None without labeled images.
+        worst: Images with the largest disagreement, in descending order; empty if all agree.
+        details: Backend, library and threads of the engine.
+        notes: Remarks on the model, one sentence each.
     """
 
     agreement_AP: float
@@ -113,11 +113,11 @@ class ArtifactParity:
 
     @property
     def max_class_drift(self) -> float | None:
-        """Largest difference in AP of a class; None without labelled images."""
+        """Largest difference in AP of a class; None without labeled images."""
         return max(map(abs, self.class_drift.values())) if self.class_drift else None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the numbers as plain values."""
         return {
             "agreement_AP": self.agreement_AP,
             "agreement_AP_per_class": self.agreement_per_class,
@@ -138,28 +138,28 @@ class ArtifactParity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """All of one comparison.
+    """Result of one comparison.
 
     Attributes:
-        reference: Path of the reference as given.
-        reference_metrics: On the labelled images; None without any.
-        reference_detections: What of the reference's stands for the truth.
-        images: How many were compared.
-        labelled_images: How many of them have ground truth.
-        skipped: Why an image couldn't be read, one sentence an image.
-        artifacts: By path as given.
+        reference: Path of the reference, as the user gave it.
+        reference_metrics: COCO metrics of the reference on the labeled images; None without labeled images.
+        reference_detections: Number of the reference's detections that are taken as the truth.
+        images: Number of images compared.
+        labeled_images: Number of images with ground truth.
+        skipped: Reason for each image that couldn't be read, one sentence an image.
+        artifacts: Differences of each model, by path as the user gave it.
     """
 
     reference: str
     reference_metrics: CocoMetrics | None
     reference_detections: int
     images: int
-    labelled_images: int
+    labeled_images: int
     skipped: tuple[str, ...]
     artifacts: dict[str, ArtifactParity]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; None where a number isn't defined."""
+        """Return the numbers as plain values; None for a number that isn't defined."""
         metrics = self.reference_metrics
         return {
             "reference": {
@@ -170,14 +170,14 @@ class Comparison:
                 "score_threshold": REFERENCE_SCORE,
             },
             "images": self.images,
-            "labelled_images": self.labelled_images,
+            "labelled_images": self.labeled_images,
             "skipped": list(self.skipped),
             "artifacts": {path: parity.as_json() for path, parity in self.artifacts.items()},
         }
 
 
 class _Gathered:
-    """What one model found so far."""
+    """Detections and raw agreement of one model so far."""
 
     def __init__(self, model: MeasuredModel) -> None:
         self.model = model
@@ -199,18 +199,18 @@ def compare_models(
 
     Args:
         reference: Usually the float model.
-        others: Models of the same classes.
-        images: Files; one that can't be read is skipped and named.
+        others: Models with the same labels.
+        images: Image files; one that can't be read is skipped and listed.
         truth: Ground truth of some of the images, with class ids of the reference's labels.
-        progress: Called after each image with (done, all).
+        progress: Function called after each image with (done, total).
 
     Raises:
-        DataError: If no image can be read, or the reference finds nothing in any.
-        ConfigError: If the models don't detect the same classes.
+        DataError: No image can be read, or the reference finds nothing in any.
+        ConfigError: The models have different labels.
     """
     first = _Gathered(reference)
     rest = [_Gathered(model) for model in others]
-    labelled: list[LabeledImage | None] = []
+    labeled: list[LabeledImage | None] = []
     paths: list[Path] = []
     skipped: list[str] = []
     for index, path in enumerate(images):
@@ -219,35 +219,35 @@ def compare_models(
         except DataError as error:
             skipped.append(error.paragraph())
         else:
-            labelled.append(truth.get(path))
+            labeled.append(truth.get(path))
             paths.append(path)
             _run_all(first, rest, image)
         if progress is not None:
             progress(index + 1, len(images))
-    if not labelled:
+    if not labeled:
         raise DataError(
             "There is no image to compare on",
             expected="at least one image that can be read",
             found=skipped[0] if skipped else "an empty list",
         )
-    reference_metrics = _metrics(labelled, first)
+    reference_metrics = _metrics(labeled, first)
     return Comparison(
         reference=reference.path,
         reference_metrics=reference_metrics,
         reference_detections=sum(
             int((item.scores > REFERENCE_SCORE).sum()) for item in first.found
         ),
-        images=len(labelled),
-        labelled_images=sum(item is not None for item in labelled),
+        images=len(labeled),
+        labeled_images=sum(item is not None for item in labeled),
         skipped=tuple(skipped),
         artifacts={
-            other.model.path: _parity(paths, labelled, first, other, reference_metrics)
+            other.model.path: _parity(paths, labeled, first, other, reference_metrics)
             for other in rest
         },
     )
 
 
-def _run_all(first: _Gathered, rest: Sequence[_Gathered], image: Image) -> None:
+def _run_all(first: _Gathered, rest: Sequence[_Gathered], image: ImageArray) -> None:
     labels = first.model.labels
     findings = first.model.run(image)
     first.add(findings, labels)
@@ -268,10 +268,10 @@ def _run_all(first: _Gathered, rest: Sequence[_Gathered], image: Image) -> None:
             other.raw.add(expected, real_values(findings.raw, model.outputs), [*names.values()])
 
 
-def _metrics(labelled: Sequence[LabeledImage | None], gathered: _Gathered) -> CocoMetrics | None:
+def _metrics(labeled: Sequence[LabeledImage | None], gathered: _Gathered) -> CocoMetrics | None:
     pairs = [
         (image, found)
-        for image, found in zip(labelled, gathered.found, strict=True)
+        for image, found in zip(labeled, gathered.found, strict=True)
         if image is not None
     ]
     if not any((~image.ignore).any() for image, _ in pairs):
@@ -283,12 +283,12 @@ def _metrics(labelled: Sequence[LabeledImage | None], gathered: _Gathered) -> Co
 
 def _parity(
     paths: Sequence[Path],
-    labelled: Sequence[LabeledImage | None],
+    labeled: Sequence[LabeledImage | None],
     reference: _Gathered,
     other: _Gathered,
     reference_metrics: CocoMetrics | None,
 ) -> ArtifactParity:
-    metrics = _metrics(labelled, other)
+    metrics = _metrics(labeled, other)
     drift = None
     if metrics is not None and reference_metrics is not None:
         drift = class_drift(reference_metrics.per_class, metrics.per_class)

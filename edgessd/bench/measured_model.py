@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from edgessd.bench.comparison import Findings, Image, MeasuredModel
+from edgessd.bench.comparison import Findings, MeasuredModel
 from edgessd.core.contract import Nms
 from edgessd.metrics.coco import EVALUATION_NMS
-from edgessd.runtime.detector import Detector
+from edgessd.runtime.detector import Detector, ImageArray
 
 # An engine that ends in its own detection op has suppressed already: nothing is added to that.
 _AFTER_OP = Nms(
@@ -66,8 +66,8 @@ def engine_sentence(details: Mapping[str, object]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _runner(detector: Detector, *, keep_raw: bool) -> Callable[[Image], Findings]:
-    def run(image: Image) -> Findings:
+def _runner(detector: Detector, *, keep_raw: bool) -> Callable[[ImageArray], Findings]:
+    def run(image: ImageArray) -> Findings:
         tensor, transform = detector.preprocess(image)
         outputs = detector.infer(tensor)
         return Findings(

@@ -1,4 +1,4 @@
-"""`edgessd compare`: how closely several forms of a detector follow the first one."""
+"""`edgessd compare`: measure the differences between forms of one detector."""
 
 from __future__ import annotations
 
@@ -18,37 +18,45 @@ def command(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="The reference, then what is compared with it: checkpoints, graphs or bundles.",
-            metavar="REF B...",
+            help="The reference, then the models to compare with it: checkpoints, graphs or bundles.",
+            metavar="MODEL",
         ),
     ],
     data: Annotated[
         list[Path],
         typer.Option(
-            help="A dataset or a folder of images, all of it; may be given again.", metavar="DIR"
+            help="A dataset or a folder of images; all its images are used. Repeat it for several.",
+            metavar="DIR",
         ),
     ],
     images_only: Annotated[
-        bool, typer.Option("--images-only", help="Take the folders' images and ignore labels.")
+        bool,
+        typer.Option("--images-only", help="Use the images of the folders without their labels."),
     ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each model.", min=1)] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write an HTML page with classes, layers, worst images.", metavar="FILE"),
+        typer.Option(
+            help="Write an HTML page with classes, layers and the images that differ most.",
+            metavar="FILE",
+        ),
     ] = None,
     kernels: Annotated[
         bool,
-        typer.Option(help="Run each .tflite on LiteRT's own kernels too, without XNNPACK."),
+        typer.Option(help="Also run each .tflite with LiteRT's own kernels, without XNNPACK."),
     ] = True,
     layers: Annotated[
-        bool, typer.Option(help="Find the first inner tensor that leaves the reference's.")
+        bool,
+        typer.Option(
+            help="Compare inner tensors, and name the first that differs from the reference's."
+        ),
     ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare forms of one detector: agreement, AP, boxes, scores, raw outputs, inner tensors.
 
-    Agreement AP takes what REF finds over 0.3 as the truth and scores the others against it, over
-    every image of the folders; labels aren't needed for it.
+    Agreement AP takes the reference's detections with a score over 0.3 as the truth, on every image of the
+    folders. It needs no labels.
 
     Example: edgessd compare cells.pt dist/cells-host --data bccd --report parity.html
     """
@@ -61,10 +69,10 @@ def command(
 
     if len(models) < 2:
         raise ConfigError(
-            "There is nothing to compare",
+            "There are too few models to compare",
             expected="a reference and at least one other model",
             found=", ".join(models),
-            fix="edgessd compare REF B --data DIR",
+            fix="Name two models: edgessd compare REFERENCE MODEL --data DIR",
         )
     reference, *others = (open_measured(model, threads=threads) for model in models)
     if kernels:
@@ -86,8 +94,10 @@ def command(
     if inner is not None:
         for path, column in inner.columns.items():
             first = column["first"]
-            said = f"first below {column['below_db']:g} dB at {first}" if first else "none diverges"
-            people().print(f"inner tensors of {path}: {said}", soft_wrap=True)
+            place = (
+                f"first below {column['below_db']:g} dB at {first}" if first else "none diverges"
+            )
+            people().print(f"inner tensors of {path}: {place}", soft_wrap=True)
     if report is not None:
         from edgessd.bench.report.comparison_page import ComparisonReport, write_comparison
 
@@ -99,7 +109,7 @@ def command(
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """One row a model, for people."""
+    """Print one row per model."""
     from rich.table import Table
 
     table = Table(title=f"Compared with {comparison.reference}", title_justify="left")
@@ -137,11 +147,11 @@ def print_comparison(comparison: Comparison) -> None:
 def print_notes(
     comparison: Comparison, notes: Sequence[str], reference_notes: Sequence[str]
 ) -> None:
-    """What the numbers rest on, and what was left out."""
+    """Print the data behind the numbers, and the images that were skipped."""
     console = people()
     console.print(
-        f"{comparison.images} images, {comparison.labelled_images} with labels; "
-        f"{comparison.reference_detections} detections of the reference stand for the truth"
+        f"{comparison.images} images, {comparison.labeled_images} with labels; "
+        f"{comparison.reference_detections} detections of the reference are taken as the truth"
     )
     for sentence in comparison.skipped:
         console.print(f"skipped: {sentence}", style="yellow")

@@ -1,4 +1,4 @@
-"""The inner tensors of compared models, where this machine can look into them."""
+"""Compare the inner tensors of models, if this machine can read them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgessd.bench.comparison import Image
     from edgessd.bench.report.comparison_page import LayerColumn
     from edgessd.build.layer_comparison import LayerProbe
+    from edgessd.runtime.detector import ImageArray
 
 IMAGES = 4
-"""Each tensor has thousands of values an image."""
+"""Number of images compared; each tensor has thousands of values an image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedLayers:
-    """What `compare_layers` found.
+    """Result of `compare_layers`.
 
     Attributes:
-        columns: By path as given: `first`, `below_db`, `images` and `layers`, tensor to dB.
-        notes: Which model can't be looked into, and why.
+        columns: `Divergence.as_json` of each model, by path as the user gave it.
+        notes: Reason for each model whose inner tensors can't be read.
     """
 
     columns: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
 
     def for_page(self) -> dict[str, LayerColumn]:
-        """The same for the HTML report."""
+        """Convert the columns for the HTML report."""
         from edgessd.bench.report.comparison_page import LayerColumn
 
         return {
@@ -45,9 +45,9 @@ class ComparedLayers:
 
 
 def compare_layers(reference: str, others: Sequence[str], images: Sequence[Path]) -> ComparedLayers:
-    """Compare inner tensors with the reference's, over a few images that can be read.
+    """Compare inner tensors with the reference's, on a few images that can be read.
 
-    Where a model can't be looked into, or this machine has no onnx, the notes say so.
+    A model whose inner tensors can't be read, or a machine without onnx, gives a note instead.
     """
     if find_spec("onnx") is None:
         note = "Inner tensors aren't compared: that needs onnx (pip install 'edgessd[host]')"
@@ -71,8 +71,10 @@ def compare_layers(reference: str, others: Sequence[str], images: Sequence[Path]
     return ComparedLayers(columns=columns, notes=tuple(notes))
 
 
-def _against(reference: LayerProbe, path: str, images: Sequence[Image]) -> dict[str, Any] | str:
-    """One model's layers, or why it can't be looked into."""
+def _against(
+    reference: LayerProbe, path: str, images: Sequence[ImageArray]
+) -> dict[str, Any] | str:
+    """Compare one model's inner tensors, or return the reason why they can't be read."""
     from edgessd.build.layer_comparison import measure_divergence, open_layer_probe
     from edgessd.core.errors import GraphError
 

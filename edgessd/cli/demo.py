@@ -1,4 +1,4 @@
-"""`edgessd demo`: the whole main job on generated images, nothing to download."""
+"""`edgessd demo`: train, build and benchmark a detector on generated images."""
 
 from __future__ import annotations
 
@@ -30,17 +30,15 @@ _PICTURES = 9
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Everything is written here.", metavar="DIR")] = Path(
-        "demo"
-    ),
-    images: Annotated[int, typer.Option(help="Generated scenes.", min=100)] = 600,
-    minutes: Annotated[float, typer.Option(help="Time to train.", min=0.05)] = 1.5,
+    out: Annotated[Path, typer.Option(help="Folder for all output.", metavar="DIR")] = Path("demo"),
+    images: Annotated[int, typer.Option(help="Number of generated scenes.", min=100)] = 600,
+    minutes: Annotated[float, typer.Option(help="Training time in minutes.", min=0.05)] = 1.5,
     as_json: JsonFlag = False,
 ) -> None:
     """Generate images, train, quantize, build for four targets, benchmark, report.
 
-    Training starts from the starter model, as one would with photos of one's own; it takes under five
-    minutes on two cores.
+    Nothing is downloaded. Training starts from the starter model, as it would with your own photos. All of
+    it takes under five minutes on two cores.
 
     Example: edgessd demo
     """
@@ -79,7 +77,7 @@ def _check_folder(out: Path) -> None:
 
     if out.exists() and any(out.iterdir()) and not (out / "scenes" / PASSPORT).is_file():
         raise ConfigError(
-            f"{out} holds something else than a demo",
+            f"{out} holds other files than a demo's",
             expected="a new or empty folder, or one that an earlier demo wrote",
             fix="Name another folder: edgessd demo --out DIR",
         )
@@ -169,7 +167,7 @@ def _build(
 
 
 def _bench_apart(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...]]:
-    """Benchmark in a process of its own: the memory of the training isn't the engine's."""
+    """Benchmark in a process of its own, so that training's memory isn't counted as the engine's."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -185,7 +183,7 @@ def _bench(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...
     from edgessd.cli.open_model import open_measured
     from edgessd.runtime.detector import Detector
 
-    # A bundle that its device still has to compile is measured through its reference graph.
+    # A bundle that only its device can compile is measured through its reference graph.
     backend = "onnxruntime" if read_manifest(bundle).needs_finish else None
     images, images_name = bench_images(str(scenes / "images/test"))
     figures, detector = measure(

@@ -1,4 +1,4 @@
-"""`edgessd build --finish BUNDLE`: compile a bundle's graph on the device it was built for."""
+"""`edgessd build --finish BUNDLE`: compile a bundle's graph on the device that it was built for."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def finish_command(path: Path, *, dla_core: int | None, rebuild: bool, as_json: bool) -> None:
-    """Compile, or take what the engine cache holds for this very graph, TensorRT and GPU.
+    """Compile a bundle, or take the engine cache's entry for this graph, TensorRT and GPU.
 
     Raises:
-        EdgessdError: Not a bundle, nothing to finish, or TensorRT can't do it here.
+        EdgessdError: This is no bundle, it has nothing to compile, or TensorRT can't compile it here.
     """
     from edgessd.bundle.store import open_bundle
     from edgessd.runtime.tensorrt.finish import finish_bundle
     from edgessd.target.load import load_target
 
     bundle = open_bundle(path)
-    with people().status(f"Compiling {path}; minutes on a small board"):
+    with people().status(f"Compiling {path}; this takes minutes on a small board"):
         finished = finish_bundle(
             bundle, load_target(bundle.manifest.target), rebuild=rebuild, dla_core=dla_core
         )
@@ -44,11 +44,11 @@ def finish_command(path: Path, *, dla_core: int | None, rebuild: bool, as_json: 
 
 
 def print_finished(path: Path, finished: FinishedEngine) -> None:
-    """The engine in one line, and in what precision its layers run."""
+    """Print the engine and the number of its layers in each precision."""
     console = people()
-    did = "Taken from the cache" if finished.cached else "Compiled"
+    action = "Taken from the cache" if finished.cached else "Compiled"
     console.print(
-        f"[green]{did}[/green] {finished.plan} with {finished.provider} {finished.version} in "
+        f"[green]{action}[/green] {finished.plan} with {finished.provider} {finished.version} in "
         f"{finished.seconds:.1f} s",
         soft_wrap=True,
     )

@@ -92,7 +92,7 @@ def test_a_broken_image_is_named_and_left_out(squares, scenes) -> None:
 
 def test_other_classes_are_refused(squares, scenes) -> None:
     strange = partial(squares.find_squares, labels=("red", "blue"))
-    with pytest.raises(ConfigError, match="same classes"):
+    with pytest.raises(ConfigError, match="different classes"):
         compare_models(
             model_of(squares.find_squares, "ref.pt"),
             [model_of(strange, "b")],
