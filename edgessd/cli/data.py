@@ -6,21 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
+from edgessd.cli.sizes import parse_size
 from edgessd.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and generate datasets.")
 
 
 class Format(str, Enum):
-    """Formats that `convert` writes."""
+    """Formats that `edgessd data convert` writes."""
 
     coco = "coco"
     voc = "voc"
@@ -28,7 +26,7 @@ class Format(str, Enum):
 
 
 class Resize(str, Enum):
-    """How an image fills the network's input."""
+    """Ways to fit an image into the network's input."""
 
     stretch = "stretch"
     letterbox = "letterbox"
@@ -37,27 +35,34 @@ class Resize(str, Enum):
 @app.command()
 def check(
     directory: Annotated[
-        Path, typer.Argument(help="A dataset: COCO JSON, VOC XML or YOLO txt.", metavar="DIR")
+        Path, typer.Argument(help="Dataset in COCO JSON, VOC XML or YOLO txt.", metavar="DIR")
     ],
     size: Annotated[
-        str, typer.Option(help="Network input to judge box sizes at: W or WxH.", metavar="SIZE")
+        str, typer.Option(help="Input of the network in pixels: W or WxH.", metavar="SIZE")
     ] = "300",
-    resize: Annotated[Resize, typer.Option(help="How images fill the input.")] = Resize.stretch,
+    resize: Annotated[
+        Resize, typer.Option(help="Way to fit images into the input.")
+    ] = Resize.stretch,
     min_scale: Annotated[
-        float, typer.Option(help="Side of the smallest anchor, as in the training's config.")
+        float,
+        typer.Option(
+            help="Side of the smallest anchor, a fraction of the input.", metavar="FRACTION"
+        ),
     ] = 0.2,
     stride_8: Annotated[
-        bool, typer.Option("--stride-8", help="With a head at stride 8, as in the config.")
+        bool, typer.Option("--stride-8", help="Include the anchors of a head at stride 8.")
     ] = False,
     first_anchors: Annotated[
-        int, typer.Option(help="Anchors a cell on the first level, 3 or 6.")
+        int, typer.Option(help="Anchors per cell on the first level, 3 or 6.", metavar="N")
     ] = 3,
-    workers: Annotated[int | None, typer.Option(help="Threads that read images.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of reading threads.", min=1, metavar="N")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Audit a dataset: counts, box sizes, broken images, duplicates, leaks, and what anchors reach.
+    """Audit a dataset: counts, box sizes, broken images, copies, leaks and the reach of anchors.
 
-    Exits with 1 if something has to be mended before training, with 0 if there are only warnings.
+    The exit code is 1 if an error has to be fixed before training, and 0 with warnings alone.
 
     Example: edgessd data check bccd --size 320
     """
@@ -98,26 +103,30 @@ def check(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="The dataset to read.", metavar="SRC")],
-    destination: Annotated[Path, typer.Argument(help="A new folder.", metavar="DST")],
-    to: Annotated[Format, typer.Option(help="The format to write.")],
+    source: Annotated[Path, typer.Argument(help="Dataset to read.", metavar="SRC")],
+    destination: Annotated[Path, typer.Argument(help="New folder to write.", metavar="DST")],
+    to: Annotated[Format, typer.Option(help="Format to write.")],
     split: Annotated[
         str | None,
         typer.Option(
-            help="Divide the images anew, as 0.8,0.2 (train, val) or 0.8,0.1,0.1 (train, val, test). "
-            "By the pictures' content, so copies stay together.",
+            help="Split the images anew: 0.8,0.2 (train, val) or 0.8,0.1,0.1 (train, val, test). "
+            "Copies of an image stay in one split.",
             metavar="SHARES",
         ),
     ] = None,
     link: Annotated[
-        bool, typer.Option("--link/--copy", help="Link to the images or copy them.")
+        bool, typer.Option("--link/--copy", help="Link to the images instead of copying them.")
     ] = False,
-    allow_unlabelled: Annotated[
-        bool, typer.Option(help="Take all images without labels as background.")
+    allow_unlabeled: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unlabelled",
+            help="Take all images without labels as background.",
+        ),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a dataset as COCO JSON, PASCAL VOC XML or YOLO txt; whole or not at all.
+    """Write a dataset as COCO JSON, PASCAL VOC XML or YOLO txt.
 
     Example: edgessd data convert bccd bccd-coco --to coco --link
     """
@@ -126,7 +135,7 @@ def convert(
     from edgessd.data.dataset import load_dataset
     from edgessd.data.resplit import resplit_dataset
 
-    dataset = load_dataset(source, allow_unlabelled=allow_unlabelled)
+    dataset = load_dataset(source, allow_unlabeled=allow_unlabeled)
     if split is not None:
         dataset = resplit_dataset(dataset, parse_shares(split))
     total = sum(len(images) for images in dataset.splits.values())
@@ -158,22 +167,37 @@ def convert(
 
 @app.command()
 def synth(
-    directory: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
-    images: Annotated[int, typer.Option(help="Scenes of all splits together.", min=1)] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same dataset.", min=0)] = 0,
-    size: Annotated[str, typer.Option(help="Size of the images.", metavar="WxH")] = "640x480",
+    directory: Annotated[Path, typer.Argument(help="New folder to write.", metavar="DIR")],
+    images: Annotated[
+        int, typer.Option(help="Images in all splits together.", min=1, metavar="N")
+    ] = 1000,
+    seed: Annotated[
+        int, typer.Option(help="Seed; the same seed gives the same dataset.", min=0, metavar="N")
+    ] = 0,
+    size: Annotated[
+        str, typer.Option(help="Size of the images in pixels.", metavar="WxH")
+    ] = "640x480",
     vary_aspect: Annotated[
-        bool, typer.Option("--vary-aspect", help="Draw each image's aspect ratio.")
+        bool, typer.Option("--vary-aspect", help="Vary the aspect ratio of the images.")
     ] = False,
     strength: Annotated[
-        float, typer.Option(help="From 0 (clean) to 1 (every damage).", min=0, max=1)
+        float,
+        typer.Option(
+            help="Strength of the damage, from 0 (clean) to 1.", min=0, max=1, metavar="FRACTION"
+        ),
     ] = 1.0,
     backgrounds: Annotated[
-        Path | None, typer.Option(help="Photographs without codes, for half of the scenes.")
+        Path | None,
+        typer.Option(
+            help="Folder of photos without codes, the backgrounds of half of the images.",
+            metavar="DIR",
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that render.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of rendering processes.", min=1, metavar="N")
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a dataset generated before.")
+        bool, typer.Option("--overwrite", help="Replace a dataset that was generated before.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -218,23 +242,11 @@ def synth(
     )
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """`320` → (320, 320), `640x480` → (640, 480).
-
-    Raises:
-        ConfigError: if it is neither.
-    """
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and 0 < int(part) <= 1 << 15 for part in parts):
-        raise ConfigError("A size can't be read", expected="W or WxH, as 320x240", found=text)
-    return int(parts[0]), int(parts[-1])
-
-
 def parse_shares(text: str) -> dict[str, float]:
-    """`0.8,0.2` → train and val, `0.8,0.1,0.1` → train, val and test.
+    """Read shares of splits: `0.8,0.2` for train and val, `0.8,0.1,0.1` for train, val and test.
 
     Raises:
-        ConfigError: if it isn't two or three numbers.
+        ConfigError: The text isn't two or three numbers.
     """
     try:
         shares = [float(part) for part in text.split(",")]
@@ -249,7 +261,7 @@ def parse_shares(text: str) -> dict[str, float]:
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr; gives the function that moves it on by one."""
+    """Show a progress bar on stderr; yield the function that advances it by one."""
     from rich.progress import Progress
 
     with Progress(console=people(), transient=True) as progress:

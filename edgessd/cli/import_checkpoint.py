@@ -1,4 +1,4 @@
-"""`edgessd import`: bring in a detector that was trained with another project."""
+"""`edgessd import`: make a checkpoint of a detector that another project trained."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from edgessd.cli.console import JsonFlag, people, print_json
 if TYPE_CHECKING:
     from edgessd.model.checkpoint import Checkpoint
 
-app = typer.Typer(no_args_is_help=True, help="Bring in a checkpoint from another project.")
+app = typer.Typer(no_args_is_help=True, help="Import a detector from another project.")
 
-OutOption = Annotated[Path, typer.Option("--out", help="Checkpoint file to write.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Checkpoint file to write.", metavar="FILE")]
 
 
 @app.command("folded", epilog="Example: edgessd import folded voc_detector/ --out voc.pt")
 def import_folded_command(
-    directory: Annotated[Path, typer.Argument(help="Folder with graph.json and weights.npz.")],
+    directory: Annotated[
+        Path, typer.Argument(help="Folder with graph.json and weights.npz.", metavar="DIR")
+    ],
     out: OutOption,
     json: JsonFlag = False,
 ) -> None:
     """Import an SSDLite detector whose batch norm is folded into its weights."""
     from edgessd.model.importers.folded import import_folded
 
-    _finish(import_folded(directory), directory, out, json)
+    _write(import_folded(directory), directory, out, json)
 
 
 @app.command(
@@ -34,21 +36,28 @@ def import_folded_command(
     epilog="Example: edgessd import pytorch-ssd mb2-ssd-lite.pth --labels labels.txt --out cells.pt",
 )
 def import_pytorch_ssd_command(
-    file: Annotated[Path, typer.Argument(help="State dict of an mb2-ssd-lite network (.pth).")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="State dict of an mb2-ssd-lite network (.pth).", metavar="FILE"),
+    ],
     labels: Annotated[
         Path,
-        typer.Option("--labels", help="Text file, one class a line; BACKGROUND may come first."),
+        typer.Option(
+            "--labels",
+            help="Text file with one class name per line; a first BACKGROUND is optional.",
+            metavar="FILE",
+        ),
     ],
     out: OutOption,
     json: JsonFlag = False,
 ) -> None:
-    """Import mb2-ssd-lite as pytorch-ssd and jetson-inference save it."""
+    """Import mb2-ssd-lite in the layout of pytorch-ssd and jetson-inference."""
     from edgessd.model.importers.pytorch_ssd import import_pytorch_ssd, read_labels
 
-    _finish(import_pytorch_ssd(file, read_labels(labels)), file, out, json)
+    _write(import_pytorch_ssd(file, read_labels(labels)), file, out, json)
 
 
-def _finish(checkpoint: Checkpoint, source: Path, out: Path, as_json: bool) -> None:
+def _write(checkpoint: Checkpoint, source: Path, out: Path, as_json: bool) -> None:
     from edgessd.model.checkpoint import save_checkpoint
 
     save_checkpoint(out, checkpoint)

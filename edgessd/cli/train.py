@@ -1,4 +1,4 @@
-"""`edgessd train`: a detector from labelled photos."""
+"""`edgessd train`: train a detector on labeled photos."""
 
 from __future__ import annotations
 
@@ -8,93 +8,168 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
+from edgessd.cli.sizes import parse_size
+from edgessd.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgessd.train.config import TrainConfig
     from edgessd.train.result import TrainResult
 
 Layer = dict[str, dict[str, Any]]
+"""Some settings, by section and name."""
+
+_DATA = "Data"
+_MODEL = "Model"
+_SCHEDULE = "Schedule"
+_QAT = "Quantization-aware training"
+_MACHINE = "Machine"
 
 
 def command(
     out: Annotated[
-        Path, typer.Option(help="The run folder: checkpoints, config.toml, metrics.", metavar="RUN")
+        Path, typer.Option(help="Run folder for checkpoints, settings and metrics.", metavar="RUN")
     ],
     data: Annotated[
-        Path | None, typer.Option(help="A labelled dataset: COCO, VOC or YOLO.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Labeled dataset in COCO, VOC or YOLO format.", metavar="DIR"),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the training in --out where it stopped.")
+    ] = False,
     config: Annotated[
-        Path | None, typer.Option(help="Settings, as in a run's config.toml.", metavar="TOML")
+        Path | None,
+        typer.Option(help="File of settings, as a run's config.toml.", metavar="TOML"),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="small-dataset or large-dataset. Default: by the number of photos."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    time_budget: Annotated[
-        float | None,
-        typer.Option(help="Fit the schedule into so many minutes.", min=0.01, metavar="MINUTES"),
-    ] = None,
-    weights: Annotated[
-        str | None,
         typer.Option(
-            help="imagenet, none, a file or folder of backbone weights, or a checkpoint.",
-            metavar="WEIGHTS",
+            help="Default settings: small-dataset, large-dataset, fine-tune or qat. By default, the "
+            "number of photos chooses.",
+            metavar="NAME",
         ),
     ] = None,
-    width: Annotated[float | None, typer.Option(help="MobileNetV2's width, 0.35 to 1.4.")] = None,
-    input_size: Annotated[
-        str | None, typer.Option(help="Input in pixels: 300 or 320x240.", metavar="SIZE")
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step.", min=1)] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     train_splits: Annotated[
-        str | None, typer.Option(help="Splits to train on, as train,val. Default: train.")
+        str | None,
+        typer.Option(
+            help="Splits to train on, as train,val. Default: train.",
+            metavar="NAMES",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     val_split: Annotated[
         str | None,
         typer.Option(
-            help="Split that picks the best checkpoint. `test` is evaluated once, at the end; "
-            "`none` evaluates nothing. Default: val, else a tenth is held out."
+            help="Split that picks the best checkpoint; `test` is evaluated once, at the end, and "
+            "picks nothing; `none` evaluates nothing. Default: val, or a tenth is held out.",
+            metavar="NAME",
+            rich_help_panel=_DATA,
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Loader processes; 0 loads in a thread.", min=0)
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Initial weights: imagenet, none, a file or folder of backbone weights, or a "
+            "checkpoint.",
+            metavar="WEIGHTS",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(
+            help="Width of MobileNetV2, usually 0.35 to 1.4.", metavar="X", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Input in pixels: 300 or 320x240.", metavar="SIZE", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the training images.",
+            min=1,
+            metavar="N",
+            rich_help_panel=_SCHEDULE,
+        ),
+    ] = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Time for the whole schedule, instead of --epochs.",
+            min=0.01,
+            metavar="MINUTES",
+            rich_help_panel=_SCHEDULE,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Images per batch.", min=1, metavar="N", rich_help_panel=_SCHEDULE),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Peak learning rate.", metavar="X", rich_help_panel=_SCHEDULE),
+    ] = None,
     qat: Annotated[
         bool,
         typer.Option(
             "--qat",
-            help="Quantization-aware: round as the engine will, from the detector that --weights names. "
-            "Data and augmentation are those of its run unless named.",
+            help="Quantize during training, starting from the detector that --weights names. Data and "
+            "augmentation are by default those of its run.",
+            rich_help_panel=_QAT,
         ),
     ] = False,
     qat_scheme: Annotated[
         Literal["both", "affine", "symmetric"] | None,
-        typer.Option(help="affine for LiteRT, symmetric for TensorRT. Default: both in turns."),
+        typer.Option(
+            help="affine for LiteRT, symmetric for TensorRT. By default both, alternating.",
+            rich_help_panel=_QAT,
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="With --qat: images to choose the first ranges on. Default: training images.",
+            help="Folder of images for the initial ranges. Default: training images.",
             metavar="DIR",
+            rich_help_panel=_QAT,
         ),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training in --out, exactly.")
-    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads.", min=1, metavar="N", rich_help_panel=_MACHINE),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Loader processes; 0 loads in one thread.",
+            min=0,
+            metavar="N",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of weights, order and augmentation.",
+            metavar="N",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu or cuda.", metavar="NAME", rich_help_panel=_MACHINE),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train an SSDLite detector on labelled photos.
+    """Train an SSDLite detector on labeled photos.
 
     Example: edgessd train --data bccd --out runs/cells --epochs 60
 
-    Then, for int8: edgessd train --qat --weights runs/cells/best.pt --out runs/cells-int8
+    Then for int8: edgessd train --qat --weights runs/cells/best.pt --out runs/int8
 
-    With several GPUs: torchrun --nproc-per-node 4 -m edgessd train --data coco --out runs/coco
+    On four GPUs: torchrun --nproc-per-node 4 -m edgessd train --data coco --out runs/coco
     """
     given: Layer = {
         "data": {
@@ -125,12 +200,12 @@ def _train(
     from edgessd.train.run import train
 
     settings = _resumed(out, layer, config, preset) if resume else _new(layer, config, preset)
-    leads = _leads()
-    with Reporter(people() if leads else None) as reporter:
+    is_leader = _is_leader()
+    with Reporter(people() if is_leader else None) as reporter:
         result = train(settings, out, resume=resume, reporter=reporter)
-    if not leads:
+    if not is_leader:
         return
-    _tell(result)
+    _print_summary(result)
     if as_json:
         print_json(_as_json(result))
     if not result.finished:
@@ -138,7 +213,6 @@ def _train(
 
 
 def _new(layer: Layer, config: Path | None, preset: str | None) -> TrainConfig:
-    from edgessd.core.errors import ConfigError
     from edgessd.data.dataset import load_dataset
     from edgessd.train.config import SMALL_DATASET, merge, read_preset, read_settings
 
@@ -148,10 +222,12 @@ def _new(layer: Layer, config: Path | None, preset: str | None) -> TrainConfig:
         origin = _origin(Path(first.model.weights))
         first = merge(origin, user, layer)
     elif layer["qat"]:
-        raise typer.BadParameter("--qat-scheme and --calibration go with --qat")
+        raise typer.BadParameter("--qat-scheme and --calibration need --qat")
     if not first.data.path:
         raise ConfigError(
-            "No dataset is named", fix="Name its folder: edgessd train --data DIR --out RUN"
+            "No dataset is named",
+            expected="--data DIR",
+            fix="Name its folder: edgessd train --data DIR --out RUN",
         )
     if first.qat.enabled:
         return merge(read_preset(preset or "qat"), origin, user, layer)
@@ -163,7 +239,7 @@ def _new(layer: Layer, config: Path | None, preset: str | None) -> TrainConfig:
 
 
 def _origin(checkpoint: Path) -> Layer:
-    """Data, augmentation and loss of the run that a checkpoint lies in; nothing where it lies alone."""
+    """Read the data, augmentation and loss settings of the run that a checkpoint belongs to, if any."""
     from edgessd.train.config import read_settings
 
     beside = checkpoint.parent / "config.toml"
@@ -174,10 +250,9 @@ def _origin(checkpoint: Path) -> Layer:
 
 
 def _resumed(out: Path, layer: Layer, config: Path | None, preset: str | None) -> TrainConfig:
-    """The run's own settings; only what doesn't change the outcome may be given anew."""
+    """Read the run's settings; only settings that don't change the weights may be overridden."""
     import msgspec
 
-    from edgessd.core.errors import ConfigError
     from edgessd.train.config import load_config
 
     settings = load_config(out / "config.toml")
@@ -186,9 +261,10 @@ def _resumed(out: Path, layer: Layer, config: Path | None, preset: str | None) -
     if config or preset or other:
         raise ConfigError(
             "A resumed training keeps its settings",
-            expected="only --out, --threads, --workers and --json beside --resume",
+            expected="no other option than --out, --threads, --workers and --json",
             found=", ".join(other) or "--config or --preset",
-            fix=f"They are in {out / 'config.toml'}; a new training needs another --out",
+            fix=f"Leave them out, because the settings are in {out / 'config.toml'}; or start a new "
+            "training in another folder",
         )
     changed = {name: value for name, value in machine.items() if value is not None}
     return msgspec.structs.replace(
@@ -196,11 +272,11 @@ def _resumed(out: Path, layer: Layer, config: Path | None, preset: str | None) -
     )
 
 
-def _tell(result: TrainResult) -> None:
+def _print_summary(result: TrainResult) -> None:
     console = people()
     console.print((result.folder / "summary.txt").read_text().rstrip())
     if not result.finished:
-        console.print(f"go on with: edgessd train --out {result.folder} --resume")
+        console.print(f"continue with: edgessd train --out {result.folder} --resume")
 
 
 def _as_json(result: TrainResult) -> dict[str, Any]:
@@ -220,7 +296,7 @@ def _as_json(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _leads() -> bool:
+def _is_leader() -> bool:
     import os
 
     return os.environ.get("RANK", "0") == "0"
@@ -233,9 +309,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() for side in sides):
-        raise typer.BadParameter(
-            f"{text!r} is no size; write 300 or 320x240", param_hint="--input-size"
-        )
-    return int(sides[0]), int(sides[-1])
+    try:
+        return parse_size(text)
+    except ConfigError as error:
+        raise typer.BadParameter(error.paragraph(), param_hint="--input-size") from error

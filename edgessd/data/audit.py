@@ -1,4 +1,4 @@
-"""The audit of a dataset: what is in it, what is wrong with it, and what a detector could learn of it."""
+"""Audit a dataset: its counts, its problems, and the fraction of its boxes that anchors reach."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from edgessd.data.problems import KINDS, Problem
 from edgessd.data.reach import SizeReach, anchor_reach, boxes_at_input, sides_at_input
 from edgessd.metrics.ground_truth import LabeledImage
 
-# Side of a square with the box's area, as a fraction of the input's.
+# Edges of the size histogram: side of a square with the box's area, a fraction of the input's side.
 SIZE_EDGES = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitCount:
-    """What one split holds.
+    """Counts of one split.
 
     Attributes:
         images: Number of images.
-        boxes: Boxes, ignored ones included.
-        ignored: Boxes marked difficult or crowd.
-        background: Images without a box.
-        per_class: Boxes of each label, in the order of the labels.
+        boxes: Number of boxes, with ignored ones.
+        ignored: Number of boxes marked difficult or crowd.
+        background: Number of images without a box.
+        per_class: Number of boxes of each label, in the order of the labels.
     """
 
     images: int
@@ -43,18 +43,18 @@ class SplitCount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audit:
-    """Everything that `edgessd data check` tells.
+    """Results of `edgessd data check`.
 
     Attributes:
-        dataset: What was audited.
-        total: Counts over all images, each once.
+        dataset: The audited dataset.
+        total: Counts over all distinct images.
         splits: Counts of each split.
-        image_sizes: (width, height) → images, most frequent first.
-        preprocess: The network input that box sizes and anchors are judged at.
-        box_sizes: Boxes between neighbouring `SIZE_EDGES`.
-        reach: Name of a set of anchors → boxes it reaches per size; the first is the one asked for.
+        image_sizes: Number of images by (width, height), most frequent size first.
+        preprocess: Preprocessing at whose input box sizes and anchors are measured.
+        box_sizes: Number of boxes between neighboring `SIZE_EDGES`.
+        reach: Boxes that anchors reach, by the name of the anchors.
         duplicates: Images that occur more than once.
-        problems: The dataset's, and those that only pixels tell.
+        problems: Problems of the annotations and of the pixels.
     """
 
     dataset: Dataset
@@ -69,11 +69,11 @@ class Audit:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems that have to be mended before training."""
+        """Problems that have to be fixed before training."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     def homes(self, group: DuplicateGroup) -> tuple[str, ...]:
-        """The splits that a group of duplicates lies in."""
+        """Splits that contain an image of a group of duplicates."""
         return tuple(
             split
             for split, images in self.dataset.splits.items()
@@ -89,14 +89,17 @@ def audit_dataset(
     workers: int | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Audit:
-    """Read every image of a dataset and judge it.
+    """Read all images of a dataset and audit it.
 
     Args:
-        dataset: Loaded with `strict=False` to see errors too.
-        preprocess: Input size and resize of the detector to be trained.
-        anchors: Name → anchors whose reach is measured.
-        workers: Threads that decode.
+        dataset: A dataset that was loaded with `strict=False`, so that its errors are kept.
+        preprocess: Input size and resize rule of the detector to train.
+        anchors: Anchors whose reach is measured, by name.
+        workers: Number of decoding threads.
         progress: Called after each image.
+
+    Raises:
+        DataError: The library that finds duplicates isn't installed.
     """
     images = dataset.split("all")
     prints = fingerprints([image.path for image in images], workers=workers, progress=progress)
@@ -117,7 +120,7 @@ def audit_dataset(
 
 
 def as_json(audit: Audit) -> dict[str, Any]:
-    """The audit as one JSON object; files are named relative to the dataset."""
+    """Make one JSON object of the audit; file names are relative to the dataset."""
     labels = audit.dataset.labels
     return {
         "root": str(audit.dataset.root),
@@ -196,10 +199,10 @@ def _histogram(boxes: FloatArray, preprocess: Preprocess) -> tuple[int, ...]:
 
 
 def _problems(audit: Audit, prints: Sequence[Fingerprint]) -> tuple[Problem, ...]:
-    """The dataset's problems with those that only the pixels tell.
+    """Collect the problems of the annotations and of the pixels.
 
-    Loading leaves a broken image out with a warning, and training skips one that breaks halfway; a
-    check is where it has to be mended, so here it is an error.
+    A broken image is a warning when a dataset is loaded for training, which skips it. In an audit it is
+    an error, so that it gets fixed.
     """
     found = {problem.kind: list(problem.where) for problem in audit.dataset.problems}
     for item in prints:

@@ -1,9 +1,9 @@
-"""COCO JSON (cocodataset.org/#format-data), also Roboflow's export.
+"""Read COCO JSON (cocodataset.org/#format-data), also in Roboflow's layout.
 
-- `annotations/*.json` (those named instances_*.json where there are any) or `*.json` in the folder;
-- `train/_annotations.coco.json` and its like: one file in each split's folder.
+- `annotations/*.json` (only instances_*.json if such files exist) or `*.json` in the folder;
+- `train/_annotations.coco.json` and the like: one file in each split's folder.
 
-Images are looked for beside the file, in `images/`, and in folders named after the file. bbox is
+Images are searched beside the file, in `images/`, and in folders named after the file. bbox is
 x, y, width, height in continuous pixels; `iscrowd` boxes are ignored, neither hits nor misses.
 """
 
@@ -20,11 +20,11 @@ from edgessd.data.problems import ProblemLog
 from edgessd.data.split_names import (
     ALL,
     MAX_EMPTY,
-    MAX_UNLABELLED,
+    MAX_UNLABELED,
     SPLIT_FOLDERS,
     Splits,
     note_missing,
-    note_unlabelled,
+    note_unlabeled,
     split_name,
 )
 from edgessd.metrics.ground_truth import LabeledImage
@@ -61,26 +61,26 @@ class _File(msgspec.Struct):
 
 
 def find_coco(root: Path) -> str | None:
-    """What makes `root` a COCO dataset, or None."""
+    """Name the files that make `root` a COCO dataset; None if it isn't one."""
     files = _files(root)
     return ", ".join(str(file.relative_to(root)) for file in files[:3]) if files else None
 
 
 def load_coco(
-    root: Path, log: ProblemLog, *, allow_unlabelled: bool
+    root: Path, log: ProblemLog, *, allow_unlabeled: bool
 ) -> tuple[tuple[str, ...], Splits]:
     """Read a COCO dataset.
 
     Args:
-        root: Folder that `find_coco` recognises.
-        log: Where problems are noted.
-        allow_unlabelled: Images without annotations are background, however many there are.
+        root: Folder that `find_coco` recognizes.
+        log: Log that receives the problems.
+        allow_unlabeled: Take any number of images without annotations as background.
 
     Returns:
-        Labels in the order of their category id, and the splits.
+        Labels in the order of their category ids, and the splits.
 
     Raises:
-        DataError: if the files' categories disagree or name nothing.
+        DataError: The categories of the files disagree or name nothing, or no image is found.
     """
     contents = {}
     for file in _files(root):
@@ -95,13 +95,13 @@ def load_coco(
     for file, split in _split_names(list(contents)).items():
         objects = _by_image(file, contents[file], ids, log)
         splits[split] = _load_split(split, folders[file], contents[file].images, objects, ids, log)
-    _note_empty(splits, log, allowed=allow_unlabelled)
+    _note_empty(splits, log, allowed=allow_unlabeled)
     _note_unlisted(contents, folders, log)
     return labels, splits
 
 
 def _files(root: Path) -> list[Path]:
-    """The annotation files, found by name and by the three keys that COCO's detection files have."""
+    """Find annotation files by their names and by the three keys of COCO's detection files."""
     for folder in (root / "annotations", root):
         found = sorted(folder.glob("*.json")) if folder.is_dir() else []
         instances = [file for file in found if file.name.startswith("instances_")]
@@ -113,9 +113,9 @@ def _files(root: Path) -> list[Path]:
 
 
 def _has_keys(file: Path) -> bool:
-    """Whether the file has the keys of a detection file; captions and panoptic files don't.
+    """True if the file has the keys of a detection file; captions and panoptic files don't.
 
-    A file of another kind may hold the words elsewhere; then `_read` names what is wrong.
+    A file of another kind may contain these words elsewhere; `_read` then reports it.
     """
     content = file.read_bytes()
     return all(key in content for key in _KEYS) and b'"segments_info"' not in content
@@ -130,7 +130,7 @@ def _read(file: Path, log: ProblemLog) -> _File | None:
 
 
 def _split_names(files: list[Path]) -> dict[Path, str]:
-    """The split of each file, from its name or its folder's; the bare name where two would clash."""
+    """Find the split of each file in its name or its folder's; file names are used if two are equal."""
     if len(files) == 1:
         file = files[0]
         return {file: split_name(file.stem) or split_name(file.parent.name) or ALL}
@@ -141,15 +141,16 @@ def _split_names(files: list[Path]) -> dict[Path, str]:
 
 
 def _labels(contents: dict[Path, _File], log: ProblemLog) -> tuple[dict[int, int], tuple[str, ...]]:
-    """category id → class index, and the labels in the order of the ids."""
+    """Return class indices by category id, and the labels in the order of the ids."""
     names: dict[int, str] = {}
     for file, content in contents.items():
         for category in content.categories:
             if names.setdefault(category.id, category.name) != category.name:
                 raise DataError(
-                    f"Two names for category {category.id} in the files of {file.parent}",
+                    f"The files in {file.parent} give two names for category {category.id}",
                     expected="the same categories in each split",
                     found=f"{names[category.id]!r} and {category.name!r} ({file.name})",
+                    fix="Use one name in all files",
                 )
     for category_id in _root_categories(contents):
         log.add("root_category", f"{names.pop(category_id)} (id {category_id})")
@@ -160,12 +161,13 @@ def _labels(contents: dict[Path, _File], log: ProblemLog) -> tuple[dict[int, int
             f"The categories of {next(iter(contents))} can't be used",
             expected="at least one category, each name once",
             found=f"{', '.join(twice)} more than once" if twice else "none",
+            fix="Correct the categories of the file",
         )
     return {category_id: index for index, category_id in enumerate(sorted(names))}, labels
 
 
 def _root_categories(contents: dict[Path, _File]) -> list[int]:
-    """Categories without a box that others name as their group: Roboflow writes one as id 0."""
+    """Find categories without boxes that other categories name as their group, as in Roboflow's id 0."""
     used = {item.category_id for content in contents.values() for item in content.annotations}
     categories = [item for content in contents.values() for item in content.categories]
     groups = {item.supercategory for item in categories if item.supercategory != item.name}
@@ -183,7 +185,7 @@ def _root_categories(contents: dict[Path, _File]) -> list[int]:
 def _by_image(
     file: Path, content: _File, ids: dict[int, int], log: ProblemLog
 ) -> dict[int | str, list[_Annotation]]:
-    """The usable annotations of each image id; the others are noted."""
+    """Collect the usable annotations of each image id, and note the others."""
     objects: dict[int | str, list[_Annotation]] = {image.id: [] for image in content.images}
     for number, item in enumerate(content.annotations):
         place = f"annotation {item.id or number}"
@@ -219,11 +221,11 @@ def _load_split(
 
 
 def _note_empty(splits: Splits, log: ProblemLog, *, allowed: bool) -> None:
-    """Note images without annotations where they are more than backgrounds usually are.
+    """Note images without annotations if there are more of them than backgrounds usually are.
 
-    An image without annotations is how COCO says "nothing here", so a fifth of them pass without a
-    word. All splits are judged together, since a small one may be empty by chance, and a split of some
-    size that has no box at all by itself.
+    In COCO, an image without annotations means "nothing here", so up to a fifth of them isn't noted.
+    All splits are counted together, because a small split may be empty by chance. A larger split
+    without any box is noted by itself.
     """
     empty = {
         split: [image.path for image in images if not len(image.boxes)]
@@ -235,13 +237,13 @@ def _note_empty(splits: Splits, log: ProblemLog, *, allowed: bool) -> None:
         images = len(splits[split])
         blank = len(paths) == images >= _SIZEABLE_SPLIT
         if blank or count >= MAX_EMPTY * total > 0:
-            note_unlabelled(split, paths, images, log, limit=0, allowed=allowed)
-        elif count > MAX_UNLABELLED * total:
-            note_unlabelled(split, paths, images, log, limit=1, allowed=allowed)
+            note_unlabeled(split, paths, images, log, limit=0, allowed=allowed)
+        elif count > MAX_UNLABELED * total:
+            note_unlabeled(split, paths, images, log, limit=1, allowed=allowed)
 
 
 def _note_unlisted(contents: dict[Path, _File], folders: dict[Path, Path], log: ProblemLog) -> None:
-    """Note image files that lie among the annotated ones and that no file speaks of."""
+    """Note image files beside the annotated ones that no annotation file lists."""
     listed = {
         folders[file] / image.file_name for file in contents for image in contents[file].images
     }
@@ -252,7 +254,7 @@ def _note_unlisted(contents: dict[Path, _File], folders: dict[Path, Path], log: 
 
 
 def _image_folder(root: Path, file: Path, images: list[_Image]) -> Path:
-    """The folder that file names are relative to: the candidate that holds most of the first ones."""
+    """Find the folder that file names are relative to: the one that holds most of a sample of them."""
     stem = file.stem.removeprefix("instances_")
     split = split_name(stem) or ""
     aliases = [name for name, meaning in SPLIT_FOLDERS.items() if meaning == split]
@@ -263,11 +265,11 @@ def _image_folder(root: Path, file: Path, images: list[_Image]) -> Path:
     hits = [sum((folder / image.file_name).is_file() for image in sample) for folder in candidates]
     if max(hits, default=0) == 0 and images:
         raise DataError(
-            f"None of the images that {file} names are there",
+            f"None of the images that {file} lists exist",
             expected=f"{images[0].file_name} in "
             + ", ".join(dict.fromkeys(str(folder) for folder in candidates)),
             found=", ".join(sorted(path.name for path in root.iterdir())[:12]),
-            fix="Put the images into images/",
+            fix=f"Put the images into {root / 'images'}",
         )
     return candidates[hits.index(max(hits))]
 
@@ -275,7 +277,7 @@ def _image_folder(root: Path, file: Path, images: list[_Image]) -> Path:
 def _make(
     path: Path, image: _Image, objects: list[_Annotation], ids: dict[int, int], log: ProblemLog
 ) -> LabeledImage | None:
-    """The record of one image; None if the image is broken."""
+    """Make the record of one image; None if the image is broken."""
     header = header_or_none(path, log)
     if header is None:
         return None

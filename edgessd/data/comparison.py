@@ -1,4 +1,4 @@
-"""Every image of some folders, with ground truth where there is any: what detectors are compared on."""
+"""Collect images for the comparison of detectors, with ground truth if they have any."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edgessd.metrics.ground_truth import LabeledImage
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonSet:
-    """Images to compare detectors on.
+    """Images for the comparison of detectors.
 
     Attributes:
-        images: Files, each once.
-        truth: Ground truth of those that have it, with class ids of the detector's labels.
-        notes: Which folder's labels aren't used, and why.
+        images: Distinct image files.
+        truth: Ground truth by image file, with class ids that index the detector's labels.
+        notes: One sentence for each folder whose labels aren't used.
     """
 
     images: tuple[Path, ...]
@@ -30,15 +30,15 @@ class ComparisonSet:
 def comparison_set(
     folders: Sequence[Path], labels: tuple[str, ...], *, images_only: bool = False
 ) -> ComparisonSet:
-    """All images of all folders.
+    """Collect all images of all folders.
 
     Args:
-        folders: Datasets, of which every split is taken, or plain folders of images.
-        labels: Of the detector. A dataset with a class it doesn't know gives images without truth.
-        images_only: Take every folder as a plain one.
+        folders: Datasets, of which all splits are taken, or plain folders of images.
+        labels: Labels of the detector. A dataset with another class gives images without truth.
+        images_only: Take all folders as plain folders of images.
 
     Raises:
-        DataError: If a folder is missing or has no image, or a dataset is broken.
+        DataError: A folder is missing or has no image, or a dataset is broken.
     """
     images: dict[Path, None] = {}
     truth: dict[Path, LabeledImage] = {}
@@ -57,18 +57,20 @@ def comparison_set(
                 truth.update((image.path, image) for image in known.split("all"))
         if not found:
             raise DataError(
-                f"There is no image in {folder}", expected="a dataset or a folder of images"
+                f"There is no image in {folder}",
+                expected="a dataset or a folder of images",
+                fix="Name another folder",
             )
         images.update(dict.fromkeys(found))
     return ComparisonSet(images=tuple(images), truth=truth, notes=tuple(notes))
 
 
 def _is_dataset(folder: Path) -> bool:
-    """Whether the folder is a dataset; one that holds plain images isn't."""
+    """True if the folder is a dataset, false if it is a plain folder of images."""
     try:
         recognize_format(folder)
     except DataError:
-        # Two formats in one folder, or no folder at all, aren't plain images either.
+        # A missing folder or two formats in one folder are errors, not plain images.
         if not folder.is_dir() or not list_images(folder):
             raise
         return False

@@ -1,7 +1,7 @@
-"""Writing a dataset as COCO JSON, PASCAL VOC XML or YOLO txt; it appears whole or not at all.
+"""Write a dataset as COCO JSON, PASCAL VOC XML or YOLO txt.
 
-All three keep boxes, labels and splits. What a format cannot say is told: YOLO has no way to mark a box
-as ignored, and VOC keeps no label that has no box.
+All three formats keep boxes, labels and splits. `Conversion.lost` lists what a format can't hold: YOLO has
+no mark for ignored boxes, and VOC keeps no label without boxes. An interrupted conversion leaves nothing.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _KNOWN_SPLITS: dict[Format, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversion:
-    """What was written.
+    """Outcome of a conversion.
 
     Attributes:
-        images: Number of images.
-        boxes: Number of boxes.
-        lost: What the new format couldn't say, one sentence each.
+        images: Number of written images.
+        boxes: Number of written boxes.
+        lost: One sentence for each kind of information that the new format can't hold.
     """
 
     images: int
@@ -44,7 +44,7 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
-    """An image under the name that it gets."""
+    """An image with its file name in the new dataset."""
 
     name: str
     image: LabeledImage
@@ -68,14 +68,14 @@ def convert_dataset(
     """Write a dataset in another format.
 
     Args:
-        dataset: What to write.
+        dataset: The dataset to write.
         destination: A folder that doesn't exist yet, or is empty.
-        to: The format.
-        link: Link to the images (symbolic links to absolute paths) instead of copying them.
+        to: The format to write.
+        link: Make symbolic links to the images' absolute paths instead of copies.
         progress: Called after each image.
 
     Raises:
-        DataError: if the destination holds something, or files can't be written there.
+        DataError: The destination isn't empty or can't be written, or the format can't hold the splits.
     """
     _check_destination(dataset.root, destination)
     _check_splits(dataset, to)
@@ -96,7 +96,9 @@ def convert_dataset(
                         progress()
     except OSError as error:
         raise DataError(
-            f"Cannot write {destination}: {error.strerror or error}", found=error.filename
+            f"{destination} can't be written",
+            found=f"{error.strerror or error}: {error.filename}",
+            fix="Name a folder that can be written",
         ) from error
     images = dataset.split("all")
     ignored = sum(int(image.ignore.sum()) for image in images) if to == "yolo" else 0
@@ -110,15 +112,15 @@ def convert_dataset(
 def _check_destination(source: Path, destination: Path) -> None:
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise DataError(
-            f"{destination} is taken",
+            f"{destination} isn't empty",
             expected="a folder that doesn't exist yet, or an empty one",
-            fix="Choose another name, or delete it first",
+            fix="Name another folder, or delete this one first",
         )
     if destination.resolve().is_relative_to(source.resolve()):
         raise DataError(
-            f"{destination} lies inside the dataset {source}",
-            expected="a folder elsewhere",
-            found="one that the next reading of the source would trip over",
+            f"{destination} is inside the dataset {source}",
+            expected="a folder outside, so that the dataset stays as it is",
+            fix="Name another folder",
         )
 
 
@@ -127,20 +129,20 @@ def _check_splits(dataset: Dataset, to: Format) -> None:
     strange = [split for split in dataset.splits if split not in known]
     if strange:
         raise DataError(
-            f"{to.upper()} has no place for the split {strange[0]!r} of {dataset.root}",
+            f"{to.upper()} can't hold the split {strange[0]!r} of {dataset.root}",
             expected=f"one of {', '.join(known)}",
-            fix="Convert to COCO, or divide the images anew with --split 0.8,0.1,0.1",
+            fix="Convert to COCO, or split the images anew with --split 0.8,0.1,0.1",
         )
     if ALL in dataset.splits and len(dataset.splits) > 1:
         raise DataError(
             f"{dataset.root} has images in splits and images in none",
             found=", ".join(dataset.splits),
-            fix="Divide the images anew with --split 0.8,0.1,0.1",
+            fix="Split the images anew with --split 0.8,0.1,0.1",
         )
 
 
 def _named(dataset: Dataset) -> _Entries:
-    """A name for each image, distinct up to its suffix: VOC and YOLO pair files by their stem."""
+    """Give each image a name whose stem is unique, because VOC and YOLO pair files by their stems."""
     taken: dict[str, Path] = {}
     names: dict[Path, str] = {}
     entries: _Entries = {}
@@ -171,14 +173,14 @@ def _lost(dataset: Dataset, images: tuple[LabeledImage, ...], to: Format) -> tup
     ignored = sum(int(image.ignore.sum()) for image in images)
     if to == "yolo" and ignored:
         lost.append(
-            f"{ignored:,} boxes marked difficult or crowd: YOLO has no such mark, so they are left out"
+            f"{ignored:,} boxes marked difficult or crowd are left out, because YOLO has no such mark"
         )
     used = {int(class_id) for image in images for class_id in image.class_ids}
     unused = [label for index, label in enumerate(dataset.labels) if index not in used]
     if to == "voc" and unused:
-        lost.append(f"labels without a box, which VOC cannot name: {', '.join(unused)}")
+        lost.append(f"labels without a box are lost, because VOC has no list: {', '.join(unused)}")
     if to == "voc" and list(dataset.labels) != sorted(dataset.labels):
-        lost.append("the order of the labels: VOC's are read in alphabetical order")
+        lost.append("the order of the labels is lost, because VOC's are read in alphabetical order")
     return tuple(lost)
 
 
@@ -263,7 +265,7 @@ def _voc_xml(entry: _Entry, labels: tuple[str, ...]) -> str:
         field(item, "truncated", "0")
         field(item, "difficult", str(int(ignore)))
         corners = SubElement(item, "bndbox")
-        # 1-based and inclusive, so the first pixel is 1 and the last is the continuous right edge.
+        # VOC counts from 1 and includes the last pixel, whose number is the continuous right edge.
         values = (box[0] + 1, box[1] + 1, box[2], box[3])
         for side, value in zip(("xmin", "ymin", "xmax", "ymax"), values, strict=True):
             field(corners, side, f"{value:.2f}".rstrip("0").rstrip("."))
@@ -295,7 +297,7 @@ def _write_yolo(folder: Path, dataset: Dataset, entries: _Entries) -> Callable[[
 
 
 def _yolo_lines(image: LabeledImage) -> str:
-    """One line a box; an empty text, which YOLO reads as background, where there is none."""
+    """Write one line per box; without boxes an empty text, which YOLO reads as background."""
     lines = []
     for box, class_id, ignore in zip(
         image.boxes.tolist(), image.class_ids, image.ignore, strict=True

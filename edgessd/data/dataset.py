@@ -1,8 +1,7 @@
-"""`Dataset`: labelled images in splits, whatever format they came in.
+"""Labeled images in splits, read from COCO JSON, PASCAL VOC XML or YOLO txt.
 
-`load_dataset` recognises COCO JSON, PASCAL VOC XML and YOLO txt by what lies in the folder. It refuses
-a dataset that would make training or measuring wrong, and keeps what it could live with in
-`Dataset.problems`.
+`load_dataset` recognizes the format by the files in the folder. It refuses a dataset with errors that
+would spoil training or evaluation, and lists lesser problems in `Dataset.problems`.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ _LAYOUTS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset:
-    """Labelled images.
+    """Labeled images.
 
     Attributes:
         labels: Names of the classes, in the order of `class_ids`.
-        splits: Images of each split, usually train, val and test; `all` where nothing is split.
-            No image is in two of them unless `problems` says so.
-        root: The dataset's folder.
+        splits: Images of each split, usually train, val and test; only `all` if there are no splits.
+            `problems` lists images that are in more than one split.
+        root: Folder of the dataset.
         format: `coco`, `voc` or `yolo`.
-        problems: What was wrong and what was done about it.
+        problems: Problems of the dataset and the way each was handled.
     """
 
     labels: tuple[str, ...]
@@ -58,12 +57,12 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
 
     def split(self, name: str) -> tuple[LabeledImage, ...]:
-        """The images of one split, or of several joined with `+`.
+        """Return the images of one split, or of several splits joined with `+`.
 
-        `trainval` is train+val, and `all` is every image, whether or not a list of that name exists.
+        If there is no split of that name, `trainval` means train+val and `all` means all images.
 
         Raises:
-            DataError: if there is no such split.
+            DataError: There is no such split.
         """
         if name in self.splits:
             return self.splits[name]
@@ -81,12 +80,12 @@ class Dataset:
         return tuple(together.values())
 
     def relabeled(self, labels: tuple[str, ...]) -> Dataset:
-        """The same dataset with class ids that index `labels`, matched by name.
+        """Copy the dataset with class ids that index `labels`, matched by name.
 
-        A detector may know more classes than the dataset shows, and in another order.
+        A detector may have more classes than the dataset, in another order.
 
         Raises:
-            DataError: if the dataset has boxes of a class that isn't in `labels`.
+            DataError: The dataset has boxes of a class that isn't in `labels`.
         """
         if labels == self.labels:
             return self
@@ -95,7 +94,7 @@ class Dataset:
             raise DataError(
                 f"{self.root} has classes that the detector doesn't know: {', '.join(missing)}",
                 expected=f"only {', '.join(labels)}",
-                fix="Measure with the dataset the detector was trained on, or rename the classes",
+                fix="Use a dataset of the detector's classes, or rename the dataset's classes",
             )
         indices = np.array(
             [labels.index(label) if label in labels else -1 for label in self.labels], np.int64
@@ -116,23 +115,23 @@ class Dataset:
         return [self.labels[index] for index in sorted(used)]
 
 
-def load_dataset(root: Path, *, strict: bool = True, allow_unlabelled: bool = False) -> Dataset:
+def load_dataset(root: Path, *, strict: bool = True, allow_unlabeled: bool = False) -> Dataset:
     """Read the dataset in a folder.
 
     Args:
         root: The folder.
-        strict: Refuse what would make training or measuring wrong; else only note it in `problems`,
-            as `edgessd data check` does.
-        allow_unlabelled: Take images without labels as background, however many there are.
+        strict: Refuse a dataset with errors. Otherwise errors are listed in `problems`, as
+            `edgessd data check` needs them.
+        allow_unlabeled: Take any number of images without labels as background.
 
     Raises:
-        DataError: if nothing or more than one format is recognised, if no labelled image is there,
-            or, with `strict`, if the problems include an error.
+        DataError: No format or more than one is recognized, no image has a box, or, with `strict`, the
+            problems include an error.
     """
     root = Path(root)
     name = recognize_format(root)
     log = ProblemLog(root)
-    labels, splits = _LOADERS[name](root, log, allow_unlabelled=allow_unlabelled)
+    labels, splits = _LOADERS[name](root, log, allow_unlabeled=allow_unlabeled)
     order = sorted(splits, key=lambda split: (_ORDER.get(split, len(_ORDER)), split))
     splits = {split: splits[split] for split in order if splits[split]}
     _note_overlap(splits, log)
@@ -145,9 +144,9 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabelled: bool = Fa
         refuse(root, dataset.problems)
         raise DataError(
             f"The dataset {root} is empty",
-            expected="images with at least one labelled box",
+            expected="images with at least one labeled box",
             found=f"{sum(map(len, splits.values()))} images and no box ({name.upper()})",
-            fix="Label images first, or point to the folder that holds the labels",
+            fix="Label images first, or name the folder that holds the labels",
         )
     for index, label in enumerate(labels):
         if index not in counts:
@@ -156,16 +155,17 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabelled: bool = Fa
 
 
 def recognize_format(root: Path) -> str:
-    """The format of the dataset in a folder: `coco`, `voc` or `yolo`.
+    """Recognize the format of the dataset in a folder: `coco`, `voc` or `yolo`.
 
     Raises:
-        DataError: if there is no such folder, or no format or more than one is recognised.
+        DataError: The folder is missing, or no format or more than one is recognized.
     """
     if not root.is_dir():
         raise DataError(
             f"There is no dataset folder {root}",
             expected="a folder with images and annotations",
             found="a file" if root.exists() else "nothing",
+            fix="Correct the path",
         )
     signs = {name: sign for name, find in _FINDERS.items() if (sign := find(root)) is not None}
     if len(signs) == 1:
@@ -175,10 +175,10 @@ def recognize_format(root: Path) -> str:
             f"{root} holds annotations in more than one format",
             expected="one of COCO, VOC or YOLO",
             found="; ".join(f"{name.upper()} ({sign})" for name, sign in signs.items()),
-            fix="Move all but one elsewhere",
+            fix="Move the annotations of the other formats elsewhere",
         )
     raise DataError(
-        f"{root} is not a dataset that edgessd recognises",
+        f"{root} is not a dataset that edgessd recognizes",
         expected=_LAYOUTS,
         found=_contents(root),
         fix=_nested_hint(root),
@@ -198,13 +198,13 @@ def _contents(root: Path) -> str:
 
 
 def _nested_hint(root: Path) -> str:
-    """Where a dataset lies further down, as archives often unpack to."""
+    """Name a dataset in a subfolder, because archives often unpack to one."""
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     folders += [path for folder in folders for path in folder.iterdir() if path.is_dir()]
     for folder in folders[:200]:
         if any(find(folder) for find in _FINDERS.values()):
-            return f"{folder} looks like one: pass that folder"
-    return "Lay it out as one of these, or convert it with the tool that made it"
+            return f"{folder} is a dataset: name that folder"
+    return "Arrange the files in one of these layouts, or export them again in one of these formats"
 
 
 def _note_overlap(splits: Splits, log: ProblemLog) -> None:

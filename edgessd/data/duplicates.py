@@ -1,9 +1,9 @@
-"""Images that occur more than once: byte for byte, or to the eye.
+"""Find images that occur more than once, with the same bytes or the same look.
 
-The eye's measure is the 64-bit perceptual hash of the low frequencies (`imagehash.phash`). Measured on
-929 photographs and micrographs: another JPEG quality, another size or other lighting moves it by up to
-6 bits; the closest two different pictures are 10 bits apart. So 6 is the limit. A crop or a mirrored
-copy is not found.
+Looks are compared by a 64-bit perceptual hash of the low frequencies (`imagehash.phash`). Measured on 929
+photographs and micrographs, another JPEG quality, another size or other lighting changes up to 6 bits; the
+closest two different pictures are 10 bits apart. The limit is therefore 6. Crops and mirrored copies
+aren't found.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edgessd.core.union_find import UnionFind
 
 NEAR_BITS = 6
 
-# Two hashes that differ in at most 6 bits agree in at least one of 7 bands.
+# Two hashes that differ in at most 6 bits are equal in at least one of 7 bands.
 _BANDS = NEAR_BITS + 1
 _BAND_BITS = 64 // _BANDS
 _POPCOUNT = np.array([bin(value).count("1") for value in range(256)], np.uint8)
@@ -36,13 +36,13 @@ _CHUNK_ROWS = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fingerprint:
-    """What identifies an image file.
+    """Hashes that identify an image file.
 
     Attributes:
         path: The file.
-        sha256: Of its bytes; empty where it can't be read at all.
-        look: Its perceptual hash as a 64-bit number; 0 where it is broken.
-        broken: Why it doesn't decode, else None.
+        sha256: sha256 of the bytes; empty if the file can't be read.
+        look: Perceptual hash as a 64-bit number; 0 if the image is broken.
+        broken: Reason why the image can't be decoded; None if it can.
     """
 
     path: Path
@@ -53,10 +53,10 @@ class Fingerprint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuplicateGroup:
-    """Images that are copies of each other, at least two.
+    """Two or more images that are copies of each other.
 
     Attributes:
-        kind: `exact` (the same bytes) or `near` (they look the same).
+        kind: `exact` if the bytes are the same, `near` if the looks are.
         paths: The files, sorted.
     """
 
@@ -65,7 +65,7 @@ class DuplicateGroup:
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Read, decode and hash one image; a broken one is told, not raised."""
+    """Read, decode and hash one image; the result says if it is broken."""
     try:
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
@@ -81,16 +81,16 @@ def fingerprint(path: Path) -> Fingerprint:
 def fingerprints(
     paths: Sequence[Path], *, workers: int | None = None, progress: Callable[[], None] | None = None
 ) -> list[Fingerprint]:
-    """Fingerprint many images, in order.
+    """Read, decode and hash many images, in order.
 
     Args:
         paths: The files.
-        workers: Threads; decoding and hashing run outside Python's lock. By default one a core, at
-            most 8.
+        workers: Number of threads, because decoding and hashing release Python's lock. The default is
+            the number of cores, at most 8.
         progress: Called after each image.
 
     Raises:
-        DataError: if the library that hashes isn't installed.
+        DataError: The library that computes perceptual hashes isn't installed.
     """
     require_imagehash()
     with _pool(workers or min(8, os.cpu_count() or 1)) as pool:
@@ -103,7 +103,11 @@ def fingerprints(
 
 
 def require_imagehash() -> None:
-    """Raise `DataError` if the library that computes perceptual hashes isn't installed."""
+    """Check that the library that computes perceptual hashes is installed.
+
+    Raises:
+        DataError: It isn't.
+    """
     if find_spec("imagehash") is None:
         raise DataError(
             "Finding duplicates needs the library imagehash, which isn't installed",
@@ -112,9 +116,10 @@ def require_imagehash() -> None:
 
 
 def find_duplicates(prints: Sequence[Fingerprint]) -> tuple[DuplicateGroup, ...]:
-    """Groups of images that are copies of each other, exact ones first; broken ones take no part.
+    """Group images that are copies of each other, exact groups first; broken images are left out.
 
-    A near group is told only where it joins images that aren't exact copies; it then names all.
+    A near group is listed only if it contains images that aren't exact copies. It then lists all of
+    its images.
     """
     whole = [item for item in prints if item.broken is None]
     by_bytes: dict[str, list[Path]] = {}
@@ -127,18 +132,18 @@ def find_duplicates(prints: Sequence[Fingerprint]) -> tuple[DuplicateGroup, ...]
         for paths in by_bytes.values()
         if len(paths) > 1
     ]
-    told = {group.paths for group in groups}
+    exact = {group.paths for group in groups}
     looks = np.array(list(by_look), np.uint64)
     for members in _near_components(looks):
         paths = tuple(sorted(path for index in members for path in by_look[int(looks[index])]))
-        if len(paths) > 1 and paths not in told:
+        if len(paths) > 1 and paths not in exact:
             groups.append(DuplicateGroup(kind="near", paths=paths))
     return tuple(sorted(groups, key=lambda group: (group.kind, group.paths)))
 
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads whose waiting work is dropped on Ctrl-C."""
+    """Make a thread pool that drops its waiting work on Ctrl-C."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool
@@ -152,16 +157,16 @@ def perceptual_hash(image: NDArray[np.uint8]) -> int:
     import imagehash
     from PIL import Image
 
-    # Shrinking first is 3 times faster than handing imagehash the photo, and the hash looks at
-    # 8 x 8 frequencies of 32 x 32 pixels only.
+    # The hash uses only 8 x 8 frequencies of 32 x 32 pixels, and shrinking the image first is 3 times
+    # as fast as passing the whole image to imagehash.
     small = cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-    bits = imagehash.phash(Image.fromarray(grey)).hash.ravel()
+    gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    bits = imagehash.phash(Image.fromarray(gray)).hash.ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def _near_components(looks: NDArray[np.uint64]) -> list[list[int]]:
-    """Indices of distinct hashes joined by steps of at most `NEAR_BITS`, one list a component."""
+    """Group indices of distinct hashes that are connected by steps of at most `NEAR_BITS` bits."""
     sets = UnionFind(range(len(looks)))
     for band in range(_BANDS):
         key = (looks >> np.uint64(band * _BAND_BITS)) & np.uint64((1 << _BAND_BITS) - 1)
@@ -174,7 +179,7 @@ def _near_components(looks: NDArray[np.uint64]) -> list[list[int]]:
 
 
 def _near_pairs(looks: NDArray[np.uint64], bucket: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Pairs within one bucket that differ in at most `NEAR_BITS` bits."""
+    """Yield the pairs in one bucket that differ in at most `NEAR_BITS` bits."""
     for start in range(0, len(bucket), _CHUNK_ROWS):
         rows = bucket[start : start + _CHUNK_ROWS]
         others = bucket[start:]

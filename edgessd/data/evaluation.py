@@ -1,4 +1,4 @@
-"""Which images of a dataset a detector is measured on, with class ids that are the detector's."""
+"""Select the images of a dataset to evaluate a detector on, with the detector's class ids."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from edgessd.data.dataset import Dataset, load_dataset
 from edgessd.data.problems import Problem
 from edgessd.metrics.ground_truth import LabeledImage
 
-# Images that training has seen measure nothing, so they come last.
+# Splits that training hasn't seen. Without them, all images are taken.
 _PREFERRED_SPLITS = ("test", "val")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationSet:
-    """Labelled images to measure on.
+    """Labeled images to evaluate a detector on.
 
     Attributes:
-        images: With `class_ids` that index the detector's labels.
+        images: Images with `class_ids` that index the detector's labels.
         data: Name of the dataset's folder.
-        split: Which split they are.
-        unseen: Labels of the detector that no box of these images has; AP leaves them out.
-        problems: What was wrong with the dataset.
+        split: Name of the split.
+        unseen: Labels of the detector without a box in these images; AP leaves them out.
+        problems: Problems of the dataset.
     """
 
     images: tuple[LabeledImage, ...]
@@ -33,15 +33,15 @@ class EvaluationSet:
 
 
 def evaluation_set(root: Path, labels: tuple[str, ...], split: str | None = None) -> EvaluationSet:
-    """Load a dataset to measure a detector on.
+    """Load a dataset to evaluate a detector on.
 
     Args:
-        root: The dataset's folder.
-        labels: Of the detector; the dataset's are matched by name and may be fewer.
-        split: A split, or several joined with `+`; None takes test, else val, else all images.
+        root: Folder of the dataset.
+        labels: Labels of the detector. The dataset's labels are matched by name and may be fewer.
+        split: A split, or several joined with `+`; by default test, else val, else all images.
 
     Raises:
-        DataError: If there is no dataset, no such split, or a class that the detector doesn't know.
+        DataError: There is no dataset or no such split, or the detector doesn't know a class.
     """
     dataset = load_dataset(root).relabeled(labels)
     name = split or preferred_split(dataset)
@@ -57,5 +57,5 @@ def evaluation_set(root: Path, labels: tuple[str, ...], split: str | None = None
 
 
 def preferred_split(dataset: Dataset) -> str:
-    """The split to measure on where none is asked for."""
+    """Name of the split to evaluate on by default."""
     return next((name for name in _PREFERRED_SPLITS if name in dataset.splits), "all")

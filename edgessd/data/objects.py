@@ -1,6 +1,6 @@
-"""One image and its boxes as a loader read them, made into a `LabeledImage` that holds.
+"""Check the boxes of one image and make a `LabeledImage` of them.
 
-Every format goes through `make_image`, so all agree on what a usable box is.
+All formats are read through `make_image`, so that they agree on usable boxes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from edgessd.core.images import ImageHeader, read_header
 from edgessd.data.problems import ProblemLog
 from edgessd.metrics.ground_truth import LabeledImage
 
-# Pixels of a large image need more than float32 until fractions have been multiplied out.
+# YOLO's fractions become pixels of large images, which need more digits than float32 has.
 Corners = NDArray[np.float64]
 
-# Annotation tools round; a box one pixel over the edge is not worth a warning.
+# Annotation tools round, so a box that exceeds the image by one pixel isn't noted.
 _TOLERANCE_PIXELS = 1.0
 
 
 def header_or_none(path: Path, log: ProblemLog) -> ImageHeader | None:
-    """The image's header; None, and a problem noted, where the file has none."""
+    """Read an image's header; return None and note a problem if it has none."""
     try:
         return read_header(path)
     except DataError as error:
@@ -46,12 +46,12 @@ def make_image(
 
     Args:
         path: The image file.
-        header: Its header.
+        header: Header of the file.
         boxes: (n, 4) xyxy in continuous pixels.
         class_ids: n indices into the labels.
-        ignore: n flags: neither a hit nor a miss.
-        log: Where problems are noted.
-        stated_size: (width, height) that the annotation gives; None where it gives none.
+        ignore: n flags of boxes that are neither hits nor misses.
+        log: Log that receives the problems.
+        stated_size: (width, height) in the annotation; None if it has none.
     """
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     if stated_size is not None and stated_size != (header.width, header.height):
@@ -75,15 +75,15 @@ def make_image(
 
 
 def turn_boxes(boxes: Corners, header: ImageHeader) -> Corners:
-    """Turn boxes drawn on the stored pixels to where EXIF orientations 5 to 8 show them.
+    """Turn boxes that were drawn on the stored pixels as EXIF orientations 5 to 8 turn the image.
 
     Args:
         boxes: (n, 4) xyxy in pixels of the stored image.
-        header: The image's header; its width and height are those seen.
+        header: Header of the image; its width and height are those of the turned image.
 
     Returns:
-        (n, 4) xyxy in pixels of the image as seen. Orientation 6, usual for phones held upright,
-        turns by 90 degrees clockwise: stored (x, y) is seen at (width - y, x).
+        (n, 4) xyxy in pixels of the turned image. Orientation 6, usual for phones held upright, turns
+        by 90 degrees clockwise: (x, y) in the stored image is (width - y, x) in the turned one.
     """
     x, y = boxes[:, 0::2], boxes[:, 1::2]
     seen_x, seen_y = y, x
@@ -104,7 +104,7 @@ def _usable(
     ignore: Sequence[bool],
     log: ProblemLog,
 ) -> NDArray[np.bool_]:
-    """Which boxes stay; every one that doesn't, or is clipped, is noted."""
+    """Mask (n,) of the boxes to keep; boxes that are left out or clipped are noted."""
     keep = np.ones(len(boxes), np.bool_)
     clipped = _clip(boxes, header)
     seen: set[tuple[float, ...]] = set()

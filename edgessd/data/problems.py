@@ -1,4 +1,4 @@
-"""What is wrong with a dataset: found while loading, kept by name, never passed over in silence."""
+"""Kinds of problems of a dataset, and a log of those found while it is read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProblemKind:
-    """One way in which a dataset can be wrong.
+    """A kind of problem.
 
     Attributes:
-        severity: An `error` makes training wrong, so loading refuses; a `warning` is reported.
-        text: What it is, as people read it before a number: "boxes without width or height: 2".
-        done: What was done about it, or what to do.
+        severity: `error` if the dataset can't be used; `warning` if the problem is only reported.
+        text: Description that is followed by a count, as in "boxes without width or height: 2".
+        done: The way the problem was handled, or has to be handled.
     """
 
     severity: Severity
@@ -27,41 +27,41 @@ class ProblemKind:
     done: str
 
 
-_MENDING = "mend or delete them"
+_CORRECT = "correct or delete them"
 KINDS: dict[str, ProblemKind] = {
     "broken_annotation": ProblemKind(
-        severity="error", text="annotation files that don't parse", done="write them again"
+        severity="error", text="annotation files that can't be parsed", done="write them again"
     ),
     "unknown_class": ProblemKind(
         severity="error",
-        text="boxes of a class that the dataset doesn't name",
+        text="boxes of a class that has no name in the dataset",
         done="add the class to the list of names, or correct the index",
     ),
     "malformed_label": ProblemKind(
-        severity="error", text="label lines that don't say a class and a box", done=_MENDING
+        severity="error", text="label lines without a valid class and box", done=_CORRECT
     ),
     "missing_annotation": ProblemKind(
         severity="error",
         text="images of a split without an annotation file",
-        done="label them, or take them out of the split's list",
+        done="label them, or remove them from the split's list",
     ),
     "half_labelled": ProblemKind(
         severity="error",
-        text="images without labels, too many to be background on purpose",
-        done="finish labelling; if they truly show nothing, pass --allow-unlabelled to `edgessd "
-        "data convert` once: what it writes says so explicitly",
+        text="images without labels, more than the usual number of background images",
+        done="finish labeling; if they are background, pass --allow-unlabelled to `edgessd data "
+        "convert`, whose output marks them as background",
     ),
     "missing_images": ProblemKind(
         severity="error",
         text="annotated images whose files are missing, more than a fifth of the split",
-        done="put the images where the annotations say",
+        done="put the images where the annotations name them",
     ),
     "unlabelled_image": ProblemKind(
         severity="warning", text="images without labels", done="taken as background"
     ),
     "unlisted_image": ProblemKind(
         severity="warning",
-        text="images that no annotation speaks of",
+        text="images that no annotation file lists",
         done="left out",
     ),
     "missing_image": ProblemKind(
@@ -74,22 +74,22 @@ KINDS: dict[str, ProblemKind] = {
         severity="warning", text="boxes without width or height", done="left out"
     ),
     "outside_box": ProblemKind(
-        severity="warning", text="boxes reaching outside their image", done="clipped to it"
+        severity="warning", text="boxes that exceed their image", done="clipped to it"
     ),
     "lost_box": ProblemKind(
-        severity="warning", text="boxes wholly outside their image", done="left out"
+        severity="warning", text="boxes completely outside their image", done="left out"
     ),
     "repeated_box": ProblemKind(
         severity="warning", text="boxes listed twice in one image", done="kept once"
     ),
     "size_mismatch": ProblemKind(
         severity="warning",
-        text="annotations stating another image size than the file has",
+        text="annotations with another image size than the file has",
         done="the file's size is used",
     ),
     "turned_image": ProblemKind(
         severity="warning",
-        text="images that EXIF turns after they were labelled",
+        text="images that EXIF turns after they were labeled",
         done="their boxes are turned with them",
     ),
     "repeated_image": ProblemKind(
@@ -98,11 +98,11 @@ KINDS: dict[str, ProblemKind] = {
     "split_overlap": ProblemKind(
         severity="warning",
         text="images listed in more than one split",
-        done="evaluation on them measures memory: list each image once",
+        done="evaluation on them measures memory; list each image once",
     ),
     "split_differs": ProblemKind(
         severity="warning",
-        text="images by which trainval.txt differs from train.txt and val.txt together",
+        text="images that are in trainval.txt but not in train.txt or val.txt, or the reverse",
         done="train.txt and val.txt are used",
     ),
     "leak": ProblemKind(
@@ -117,11 +117,11 @@ KINDS: dict[str, ProblemKind] = {
         done="kept; they count double",
     ),
     "unused_class": ProblemKind(
-        severity="warning", text="classes without a single box", done="kept as labels"
+        severity="warning", text="classes without boxes", done="kept as labels"
     ),
     "root_category": ProblemKind(
         severity="warning",
-        text="categories that only group the others and have no box",
+        text="categories that only group others and have no boxes",
         done="left out of the labels",
     ),
 }
@@ -133,8 +133,8 @@ class Problem:
 
     Attributes:
         kind: Key of `KINDS`.
-        where: One line an occurrence: the file, relative to the dataset, with its place or value.
-        severity: As in `KINDS`, unless the audit knows better.
+        where: One line per occurrence: the file, relative to the dataset, with a place or value.
+        severity: Severity as in `KINDS`, except for broken images, which are errors in an audit.
     """
 
     kind: str
@@ -148,26 +148,26 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """What it is, with its count: "boxes without width or height: 2"."""
+        """Description with the count: "boxes without width or height: 2"."""
         return f"{KINDS[self.kind].text}: {self.count:,}"
 
     @property
     def done(self) -> str:
-        """What was done about it, or what to do."""
+        """The way the problem was handled, or has to be handled."""
         return KINDS[self.kind].done
 
     def first(self, limit: int = 3) -> str:
-        """The first places, and how many more there are."""
+        """List the first occurrences and the number of the others."""
         more = self.count - limit
         return "; ".join(self.where[:limit]) + (f"; and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemLog:
-    """Collects problems while a dataset is read.
+    """Collect problems while a dataset is read.
 
     Attributes:
-        root: Folder that file names are told relative to.
+        root: Folder of the dataset; file names are relative to it.
     """
 
     root: Path
@@ -181,7 +181,7 @@ class ProblemLog:
         self._places.setdefault(kind, []).append(f"{name}: {detail}" if detail else name)
 
     def problems(self) -> tuple[Problem, ...]:
-        """Everything noted, errors first, in the order of `KINDS`."""
+        """Return the noted problems in the order of `KINDS`, errors first."""
         return tuple(
             Problem(kind=kind, where=tuple(self._places[kind]), severity=KINDS[kind].severity)
             for kind in KINDS
@@ -193,17 +193,18 @@ class ProblemLog:
 
 
 def refuse(root: Path, problems: Sequence[Problem]) -> None:
-    """Raise a `DataError` for the errors among `problems`, if there are any.
+    """Check that the problems include no error.
 
     Raises:
-        DataError: naming each kind of error with its count, its first places and what to do.
+        DataError: The problems include an error. The message lists each kind of error with its count,
+            its first occurrences and the way to fix it.
     """
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return
     found = ". ".join(f"{problem.text} ({problem.first()}); {problem.done}" for problem in errors)
     raise DataError(
-        f"The dataset {root} can't be trained on or measured with",
+        f"The dataset {root} has errors, so it can't be used for training or evaluation",
         found=found,
-        fix=f"`edgessd data check {root}` lists everything",
+        fix=f"`edgessd data check {root}` lists all problems",
     )

@@ -1,6 +1,6 @@
-"""Which boxes the anchors can reach: those that some anchor overlaps by IoU 0.5 or more.
+"""Measure which boxes the anchors reach, with an IoU of 0.5 or more.
 
-Training gives every box its best anchor, but a box below 0.5 gets only that one, far from its shape,
+In training, each box gets its best anchor. A box below 0.5 gets only this anchor, whose shape differs much,
 and is learned late or never (Liu et al., 2016, arXiv:1512.02325, section 2.2).
 """
 
@@ -20,19 +20,19 @@ from edgessd.core.preprocess import fitted_rectangle
 from edgessd.metrics.ground_truth import LabeledImage
 
 REACHED_IOU = 0.5
-# Upper limits of the COCO metric's sizes: side of a square of the same area, here in pixels of the
-# network's input rather than of the photo, since that is what the network sees.
+# Upper limits of the COCO metric's sizes: side of a square of the same area. They are applied to pixels of
+# the network's input instead of the photo, because the network sees the input.
 SIZES: tuple[tuple[str, float], ...] = (("small", 32.0), ("medium", 96.0), ("large", float("inf")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SizeReach:
-    """How well the anchors fit boxes of one size.
+    """Fit of the anchors to boxes of one size.
 
     Attributes:
         size: small, medium or large, by `SIZES`.
-        boxes: How many boxes of that size were measured.
-        reached: How many of them an anchor overlaps by `REACHED_IOU` or more.
+        boxes: Number of boxes of this size.
+        reached: Number of these boxes with an IoU of at least `REACHED_IOU` with an anchor.
         mean_iou: Mean IoU with the best anchor; 0 without boxes.
     """
 
@@ -43,12 +43,12 @@ class SizeReach:
 
     @property
     def share(self) -> float:
-        """Reached boxes of all; 1 where there are none."""
+        """Fraction of the boxes that are reached; 1 without boxes."""
         return self.reached / self.boxes if self.boxes else 1.0
 
 
 def boxes_at_input(images: Sequence[LabeledImage], preprocess: Preprocess) -> FloatArray:
-    """All boxes that count, (n, 4) xyxy in fractions of the network's input."""
+    """Return all boxes that aren't ignored, (n, 4) xyxy in fractions of the network's input."""
     if not images:
         return np.zeros((0, 4), np.float32)
     return np.concatenate([_at_input(image, preprocess) for image in images])
@@ -63,7 +63,7 @@ def _at_input(image: LabeledImage, preprocess: Preprocess) -> FloatArray:
 
 
 def sides_at_input(boxes: FloatArray, preprocess: Preprocess) -> FloatArray:
-    """Sides in input pixels of squares with the boxes' areas, (n, 4) → (n,)."""
+    """Sides of squares with the boxes' areas, in pixels of the input: (n, 4) → (n,)."""
     pixels = (boxes[:, 2:] - boxes[:, :2]) * np.array(
         [preprocess.width, preprocess.height], np.float32
     )
@@ -74,15 +74,15 @@ def sides_at_input(boxes: FloatArray, preprocess: Preprocess) -> FloatArray:
 def anchor_reach(
     boxes: FloatArray, anchors: AnchorSpec, preprocess: Preprocess
 ) -> tuple[SizeReach, ...]:
-    """How many boxes the anchors reach, per size.
+    """Count the boxes that the anchors reach, by size.
 
     Args:
         boxes: (n, 4) xyxy in fractions of the input.
-        anchors: The detector's anchors.
-        preprocess: For the input's size in pixels.
+        anchors: Anchors of the detector.
+        preprocess: Preprocessing with the input's size in pixels.
 
     Returns:
-        One record a size, small first.
+        One record per size, small first.
     """
     best = best_iou(boxes, anchors)
     sides = sides_at_input(boxes, preprocess)
@@ -102,40 +102,44 @@ def anchor_reach(
 
 
 def total_share(reaches: tuple[SizeReach, ...]) -> float:
-    """Share of all boxes that the anchors reach; 1 where there are none."""
+    """Fraction of all boxes that the anchors reach; 1 without boxes."""
     boxes = sum(reach.boxes for reach in reaches)
     return sum(reach.reached for reach in reaches) / boxes if boxes else 1.0
 
 
 def best_iou(boxes: FloatArray, anchors: AnchorSpec) -> NDArray[np.float32]:
-    """IoU of each box with its best anchor.
+    """Compute the IoU of each box with its best anchor.
 
-    Of the anchors of one shape, the one whose centre lies nearest overlaps a box most: the overlap
-    along each axis falls with the distance on that axis, and the union falls as the overlap grows. So
-    one anchor a level and shape is looked at, not thousands.
+    Among the anchors of one shape, the one with the nearest center has the largest IoU: the overlap
+    along each axis falls with the distance on that axis, and the union falls as the overlap grows.
+    Therefore only one anchor per level and shape is compared, instead of thousands.
 
     Args:
         boxes: (n, 4) xyxy in fractions of the input.
-        anchors: Not clipped to the input, since clipping changes shapes at the border.
+        anchors: Anchors that aren't clipped to the input, because clipping changes their shapes.
 
     Returns:
         (n,) float32 in [0, 1].
 
     Raises:
-        ConfigError: for clipped anchors.
+        ConfigError: The anchors are clipped.
     """
     if anchors.clip:
-        raise ConfigError("Reach is measured for anchors that aren't clipped", found="clip = true")
+        raise ConfigError(
+            "The reach of clipped anchors can't be measured",
+            expected="anchors with clip = false",
+            found="clip = true",
+        )
     best = np.zeros(len(boxes), np.float32)
-    centres, box_areas = (boxes[:, :2] + boxes[:, 2:]) / 2, areas(boxes)
+    centers, box_areas = (boxes[:, :2] + boxes[:, 2:]) / 2, areas(boxes)
     for level in anchors.levels:
         step = np.array(level.step, np.float32)
-        cells = np.clip(np.rint(centres / step - 0.5), 0, (level.columns - 1, level.rows - 1))
-        anchor_centres = (cells + 0.5) * step
+        cells = np.clip(np.rint(centers / step - 0.5), 0, (level.columns - 1, level.rows - 1))
+        anchor_centers = (cells + 0.5) * step
         for shape in level.shapes:
             half = np.array(shape, np.float32) / 2
-            low = np.maximum(boxes[:, :2], anchor_centres - half)
-            high = np.minimum(boxes[:, 2:], anchor_centres + half)
+            low = np.maximum(boxes[:, :2], anchor_centers - half)
+            high = np.minimum(boxes[:, 2:], anchor_centers + half)
             common = np.maximum(high - low, 0).prod(axis=1)
             union = box_areas + shape[0] * shape[1] - common
             np.maximum(best, common / union, out=best, casting="same_kind")

@@ -1,4 +1,4 @@
-"""Splitting a dataset: the same images always fall into the same split, copies into one split."""
+"""Divide a dataset into new splits, by the bytes of its images and with copies kept together."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from edgessd.metrics.ground_truth import LabeledImage
 def resplit_dataset(
     dataset: Dataset, shares: Mapping[str, float], *, workers: int | None = None
 ) -> Dataset:
-    """Divide all images of a dataset anew.
+    """Divide all images of a dataset into new splits.
 
-    Images are ordered by the sha256 of their bytes and cut at the shares, so the outcome depends on the
-    pictures alone, not on names, order or machine. Images that are copies of each other, to the byte
-    or to the eye, count as one and stay together.
+    Images are ordered by the sha256 of their bytes and cut at the shares, so the result depends only on
+    the images and not on names, order or machine. Images that are copies of each other, with the same
+    bytes or the same look, stay in one split.
 
     Args:
-        dataset: Whatever splits it has are dissolved.
-        shares: Split → its share of the images; positive numbers that add up to 1.
-        workers: Threads that decode.
+        dataset: The dataset; its present splits are dropped.
+        shares: Fraction of the images by split; positive numbers with the sum 1.
+        workers: Number of decoding threads.
 
     Raises:
-        ConfigError: if the shares aren't positive or don't add up to 1.
-        DataError: if an image is broken, or there are fewer distinct images than splits.
+        ConfigError: The shares aren't positive or don't have the sum 1.
+        DataError: An image is broken, or there are fewer distinct images than splits.
     """
     if any(share <= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
         raise ConfigError(
-            "The shares of the splits don't make a whole",
+            "The shares of the splits are invalid",
             expected="positive numbers that add up to 1, as 0.8,0.1,0.1",
             found=", ".join(f"{name} {share:g}" for name, share in shares.items()),
         )
@@ -42,6 +42,7 @@ def resplit_dataset(
             f"{dataset.root} is too small to split",
             expected=f"at least {len(shares)} distinct images",
             found=str(len(groups)),
+            fix="Add images, or use fewer splits",
         )
     splits = _cut(groups, shares, len(images))
     return replace(
@@ -59,18 +60,18 @@ def resplit_dataset(
 def _groups(
     images: tuple[LabeledImage, ...], prints: list[Fingerprint]
 ) -> list[list[LabeledImage]]:
-    """Copies together, ordered by the smallest hash among them."""
+    """Group copies, and order the groups by their smallest hash."""
     broken = [item for item in prints if item.broken is not None]
     if broken:
         raise DataError(
             "A dataset with broken images can't be split",
             found=f"{len(broken)} of {len(prints)}, the first is {broken[0].path} ({broken[0].broken})",
-            fix="Mend or delete them together with their annotations",
+            fix="Restore them, or delete them with their annotations",
         )
     by_path = {image.path: image for image in images}
     hashes = {item.path: item.sha256 for item in prints}
     home = {path: path for path in by_path}
-    # Near groups come last and may hold several exact ones, so they have the last word.
+    # Near groups come last, because they may contain several exact groups.
     for group in find_duplicates(prints):
         for path in group.paths:
             home[path] = group.paths[0]
@@ -83,7 +84,7 @@ def _groups(
 def _cut(
     groups: list[list[LabeledImage]], shares: Mapping[str, float], total: int
 ) -> dict[str, list[LabeledImage]]:
-    """Deal the groups out in order; every split gets at least one group."""
+    """Assign the groups to the splits in order; each split gets at least one group."""
     names = list(shares)
     splits: dict[str, list[LabeledImage]] = {name: [] for name in names}
     limit, dealt, current = shares[names[0]] * total, 0, 0

@@ -1,4 +1,4 @@
-"""Names of splits across formats, and how much of one may be without labels."""
+"""Names of splits in all formats, and limits on missing labels and images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edgessd.metrics.ground_truth import LabeledImage
 
 Splits = dict[str, tuple[LabeledImage, ...]]
 
-# The split that holds everything where a dataset isn't split.
+# Name of the only split of a dataset without splits.
 ALL = "all"
 
-# Folder name → split.
+# Splits by the name of their folder.
 SPLIT_FOLDERS = {
     "train": "train",
     "val": "val",
@@ -23,45 +23,45 @@ SPLIT_FOLDERS = {
     "test": "test",
 }
 
-# Beyond this share, images without a label file are not background on purpose but unfinished work.
-MAX_UNLABELLED = 0.2
+# Largest fraction of images without a label file that are taken as background; more are an error.
+MAX_UNLABELED = 0.2
 
-# COCO's native way to say "nothing here" is an image without annotations, so more of them are normal;
-# half of the images is where an interrupted labelling job looks the same.
+# Largest fraction for COCO, where an image without annotations means "nothing here". From half of the
+# images on, it can't be told from unfinished labeling.
 MAX_EMPTY = 0.5
 
 
 def split_name(name: str) -> str | None:
-    """The split that a file or folder name speaks of: `instances_train2017` → `train`.
+    """Find the split in a file or folder name: `instances_train2017` → `train`.
 
     Returns:
-        train, val or test; None if the name says none of them.
+        train, val or test; None if the name contains none of them.
     """
     words = re.findall(r"[a-z]+", name.lower())
     return next((SPLIT_FOLDERS[word] for word in reversed(words) if word in SPLIT_FOLDERS), None)
 
 
-def note_unlabelled(
+def note_unlabeled(
     split: str,
-    unlabelled: Sequence[Path],
+    unlabeled: Sequence[Path],
     total: int,
     log: ProblemLog,
     *,
     limit: float,
     allowed: bool,
 ) -> None:
-    """Note images without labels: a warning up to the share `limit` of a split, an error beyond."""
-    too_many = len(unlabelled) > limit * total and not allowed
-    for path in unlabelled:
+    """Note images without labels: a warning up to the fraction `limit` of a split, an error above."""
+    too_many = len(unlabeled) > limit * total and not allowed
+    for path in unlabeled:
         log.add(
             "half_labelled" if too_many else "unlabelled_image",
             path,
-            f"one of {len(unlabelled):,} among {total:,} in {split}" if too_many else "",
+            f"one of {len(unlabeled):,} among {total:,} in {split}" if too_many else "",
         )
 
 
 def note_missing(split: str, missing: Sequence[Path], total: int, log: ProblemLog) -> None:
-    """Note annotated images that aren't there: a warning up to a fifth of a split, an error beyond."""
-    too_many = len(missing) > MAX_UNLABELLED * total
+    """Note annotated images that don't exist: a warning up to a fifth of a split, an error above."""
+    too_many = len(missing) > MAX_UNLABELED * total
     for path in missing:
         log.add("missing_images" if too_many else "missing_image", path)

@@ -1,9 +1,10 @@
-"""PASCAL VOC XML (VOC2012 development kit, section 9; also LabelImg's and Roboflow's layouts).
+"""Read PASCAL VOC XML (VOC2012 development kit, section 9), also in LabelImg's and Roboflow's layouts.
 
 - `Annotations/*.xml` with `JPEGImages/` (or `images/`), and `ImageSets/Main/{train,val,test}.txt`;
-- XML files beside the images, in the folder itself or in one folder a split.
+- XML files beside the images, in the folder itself or in one folder per split.
 
-Coordinates are 1-based and inclusive, so xmin..xmax covers the continuous span xmin - 1 .. xmax.
+Coordinates count from 1 and include the last pixel, so xmin..xmax covers the continuous span
+xmin - 1 .. xmax.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
 from edgessd.data.split_names import (
     ALL,
-    MAX_UNLABELLED,
+    MAX_UNLABELED,
     SPLIT_FOLDERS,
     Splits,
     note_missing,
-    note_unlabelled,
+    note_unlabeled,
 )
 from edgessd.metrics.ground_truth import LabeledImage
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Annotation:
-    """One XML file: names and boxes still as the file has them."""
+    """Contents of one XML file, with names instead of class ids."""
 
     names: tuple[str, ...]
     boxes: tuple[tuple[float, float, float, float], ...]
@@ -42,7 +43,7 @@ class _Annotation:
 
 
 def find_voc(root: Path) -> str | None:
-    """What makes `root` a VOC dataset, or None."""
+    """Name the files that make `root` a VOC dataset; None if it isn't one."""
     if _has_xml(root / "Annotations"):
         return "Annotations/*.xml"
     if _has_xml(root):
@@ -51,23 +52,26 @@ def find_voc(root: Path) -> str | None:
 
 
 def load_voc(
-    root: Path, log: ProblemLog, *, allow_unlabelled: bool
+    root: Path, log: ProblemLog, *, allow_unlabeled: bool
 ) -> tuple[tuple[str, ...], Splits]:
     """Read a VOC dataset.
 
     Args:
-        root: Folder that `find_voc` recognises.
-        log: Where problems are noted.
-        allow_unlabelled: Images without an XML file are background, however many there are.
+        root: Folder that `find_voc` recognizes.
+        log: Log that receives the problems.
+        allow_unlabeled: Take any number of images without an XML file as background.
 
     Returns:
         Labels in alphabetical order, and the splits.
+
+    Raises:
+        DataError: There is no folder of images.
     """
     listed = _has_xml(root / "Annotations")
     pairs = _listed_pairs(root, log) if listed else _flat_pairs(root)
     annotations: dict[Path, _Annotation | None] = {}
     for split, members in pairs.items():
-        _note_absent(split, members, listed and split != ALL, log, allow_unlabelled)
+        _note_absent(split, members, listed and split != ALL, log, allow_unlabeled)
         for _, xml in members:
             if xml not in annotations:
                 annotations[xml] = _read(xml, log) if xml.is_file() else None
@@ -97,6 +101,7 @@ def _image_folder(root: Path) -> Path:
         f"{root} has Annotations/*.xml but no images",
         expected="a folder JPEGImages (or images) beside Annotations",
         found=", ".join(sorted(path.name for path in root.iterdir())),
+        fix=f"Put the images into {root / 'JPEGImages'}",
     )
 
 
@@ -109,7 +114,7 @@ def _images_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _listed_pairs(root: Path, log: ProblemLog) -> dict[str, list[tuple[Path, Path]]]:
-    """(image, XML) of each split of ImageSets/Main; all of them as `all` where there are no lists."""
+    """Pairs (image, XML) of each list in ImageSets/Main; without lists, all pairs as split `all`."""
     folder = _image_folder(root)
     by_stem = _images_by_stem(folder)
     lists = _split_lists(root, log)
@@ -129,7 +134,7 @@ def _listed_pairs(root: Path, log: ProblemLog) -> dict[str, list[tuple[Path, Pat
 
 
 def _split_lists(root: Path, log: ProblemLog) -> dict[str, list[str]]:
-    """Image names of each list in ImageSets/Main; trainval only where train and val are missing."""
+    """Image names of each list in ImageSets/Main; trainval only if train or val is missing."""
     lists = {}
     for split in ("train", "val", "trainval", "test"):
         file = root / "ImageSets" / "Main" / f"{split}.txt"
@@ -154,7 +159,7 @@ def _stem(name: str) -> str:
 
 
 def _flat_pairs(root: Path) -> dict[str, list[tuple[Path, Path]]]:
-    """(image, XML) where both lie in one folder: the root as `all`, or a folder a split."""
+    """Pairs (image, XML) in the same folder: the root as split `all`, or one folder per split."""
     if _has_xml(root):
         folders = {ALL: root}
     else:
@@ -175,17 +180,17 @@ def _note_absent(
     split: str, members: list[tuple[Path, Path]], listed: bool, log: ProblemLog, allowed: bool
 ) -> None:
     """Note images without XML and XML without images."""
-    unlabelled = [image for image, xml in members if image.is_file() and not xml.is_file()]
+    unlabeled = [image for image, xml in members if image.is_file() and not xml.is_file()]
     if listed and not allowed:
-        for image in unlabelled:
+        for image in unlabeled:
             log.add("missing_annotation", image, f"in ImageSets/Main/{split}.txt")
     else:
-        note_unlabelled(split, unlabelled, len(members), log, limit=MAX_UNLABELLED, allowed=allowed)
+        note_unlabeled(split, unlabeled, len(members), log, limit=MAX_UNLABELED, allowed=allowed)
     note_missing(split, [image for image, _ in members if not image.is_file()], len(members), log)
 
 
 def _read(xml: Path, log: ProblemLog) -> _Annotation | None:
-    """Parse one file; None, and a problem noted, if it doesn't say what it must."""
+    """Parse one file; return None and note a problem if it isn't a valid annotation."""
     from xml.etree.ElementTree import ParseError
 
     from defusedxml import DefusedXmlException
@@ -207,7 +212,7 @@ def _read(xml: Path, log: ProblemLog) -> _Annotation | None:
 
 def _objects(top: Element) -> _Annotation:
     if top.tag != "annotation":
-        raise ValueError(f"its outermost element is <{top.tag}>, not <annotation>")
+        raise ValueError(f"the outermost element is <{top.tag}>, not <annotation>")
     found = top.findall("object")
     width, height = (_integer(top.findtext(f"size/{side}")) for side in ("width", "height"))
     names = tuple((item.findtext("name") or "").strip() for item in found)
@@ -222,7 +227,7 @@ def _objects(top: Element) -> _Annotation:
 
 
 def _integer(text: str | None) -> int:
-    """The number that a VOC field holds; 0 where it is missing or no number."""
+    """Number in a VOC field; 0 if it is missing or no number."""
     try:
         return int(float(text or 0))
     except (ValueError, OverflowError):
@@ -230,10 +235,10 @@ def _integer(text: str | None) -> int:
 
 
 def _box(item: Element, number: int) -> tuple[float, float, float, float]:
-    """Continuous xyxy of an object.
+    """Read the box of an object, as xyxy in continuous pixels.
 
-    xmin == xmax would be one pixel wide, but comes from a click without a drag in the tools that write
-    these files; it is made a box without width, which is then left out by name.
+    A box with xmin == xmax would be one pixel wide. Annotation tools write it for a click without a
+    drag, so it becomes a box without width, which is left out and noted.
     """
     sides = []
     for side in ("xmin", "ymin", "xmax", "ymax"):
@@ -254,7 +259,7 @@ def _box(item: Element, number: int) -> tuple[float, float, float, float]:
 def _make(
     image: Path, xml: Path, found: _Annotation | None, labels: dict[str, int], log: ProblemLog
 ) -> LabeledImage | None:
-    """The record of one image; None if the image or a readable annotation is missing."""
+    """Make the record of one image; None if the image or its annotation can't be read."""
     if not image.is_file() or (found is None and xml.is_file()):
         return None
     header = header_or_none(image, log)

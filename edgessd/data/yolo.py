@@ -1,11 +1,11 @@
-"""YOLO text labels (docs.ultralytics.com/datasets/detect), also darknet's plain folders.
+"""Read YOLO text labels (docs.ultralytics.com/datasets/detect), also in darknet's plain folders.
 
 - `data.yaml` (any *.yaml with `names` and `train` or `val`): `path`, `train`, `val`, `test` as a
   folder, a list of folders or a .txt list of images; `names` as a list or a mapping;
-- `images/` and `labels/` with `classes.txt` (or `obj.names`), split by sub-folders or not at all.
+- `images/` and `labels/` with `classes.txt` (or `obj.names`), with or without subfolders for splits.
 
-A label line is `class cx cy w h` in fractions of the image; `class x1 y1 x2 y2 x3 y3 ...` is a polygon,
-of which the enclosing box is taken.
+A label line is `class cx cy w h` in fractions of the image. `class x1 y1 x2 y2 x3 y3 ...` is a polygon,
+which is replaced by its enclosing box.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
 from edgessd.data.split_names import (
     ALL,
-    MAX_UNLABELLED,
+    MAX_UNLABELED,
     SPLIT_FOLDERS,
     Splits,
     note_missing,
-    note_unlabelled,
+    note_unlabeled,
 )
 from edgessd.metrics.ground_truth import LabeledImage
 
 _NAME_FILES = ("classes.txt", "obj.names", "names.txt")
-# Fractions are rounded by the tools that write them; beyond this they are pixels.
+# Annotation tools round fractions; larger values are pixels.
 _LARGEST_FRACTION = 1.01
 
 
 def find_yolo(root: Path) -> str | None:
-    """What makes `root` a YOLO dataset, or None."""
+    """Name the files that make `root` a YOLO dataset; None if it isn't one."""
     yaml = _yaml_file(root)
     if yaml is not None:
         return yaml.name
@@ -44,20 +44,20 @@ def find_yolo(root: Path) -> str | None:
 
 
 def load_yolo(
-    root: Path, log: ProblemLog, *, allow_unlabelled: bool
+    root: Path, log: ProblemLog, *, allow_unlabeled: bool
 ) -> tuple[tuple[str, ...], Splits]:
     """Read a YOLO dataset.
 
     Args:
-        root: Folder that `find_yolo` recognises.
-        log: Where problems are noted.
-        allow_unlabelled: Images without a label file are background, however many there are.
+        root: Folder that `find_yolo` recognizes.
+        log: Log that receives the problems.
+        allow_unlabeled: Take any number of images without a label file as background.
 
     Returns:
         Labels in the order of their index, and the splits.
 
     Raises:
-        DataError: if the yaml or the list of names can't be used.
+        DataError: The yaml file or the list of names can't be used.
     """
     yaml = _yaml_file(root)
     if yaml is not None:
@@ -68,9 +68,9 @@ def load_yolo(
     for split, paths in images.items():
         there = [path for path in paths if path.is_file()]
         note_missing(split, [path for path in paths if not path.is_file()], len(paths), log)
-        unlabelled = [path for path in there if not label_file(path).is_file()]
-        note_unlabelled(
-            split, unlabelled, len(there), log, limit=MAX_UNLABELLED, allowed=allow_unlabelled
+        unlabeled = [path for path in there if not label_file(path).is_file()]
+        note_unlabeled(
+            split, unlabeled, len(there), log, limit=MAX_UNLABELED, allowed=allow_unlabeled
         )
         records = (_make(path, labels, log) for path in there)
         splits[split] = tuple(record for record in records if record is not None)
@@ -78,7 +78,7 @@ def load_yolo(
 
 
 def label_file(image: Path) -> Path:
-    """Where the labels of an image lie: the last folder `images` becomes `labels`, else beside it."""
+    """Path of an image's labels: its last folder `images` becomes `labels`; else beside the image."""
     parts = list(image.parts)
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] == "images":
@@ -108,9 +108,9 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{file} doesn't parse as YAML",
+            f"{file} isn't valid YAML",
             found=" ".join(str(error).split()),
-            fix="Correct that line",
+            fix="Correct that line of the file",
         ) from error
     return content if isinstance(content, dict) else {}
 
@@ -137,10 +137,16 @@ def _yaml_names(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
                 f"The names in {file} leave gaps",
                 expected=f"indices 0 to {len(names) - 1}, each once",
                 found=", ".join(str(key) for key in list(names)[:20]),
+                fix="Number the names from 0 without gaps",
             )
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise DataError(f"{file} names no classes", expected="names: a list or a mapping")
+        raise DataError(
+            f"{file} names no classes",
+            expected="names: a list or a mapping",
+            found=f"names: {names!r}",
+            fix="List the class names in the order of their indices",
+        )
     if "nc" in content and content["nc"] != len(names):
         raise DataError(
             f"{file} contradicts itself",
@@ -158,15 +164,16 @@ def _distinct(file: Path, names: list[str]) -> tuple[str, ...]:
             f"The class names in {file} can't be used",
             expected="at least one name, each once",
             found=f"{', '.join(twice)} more than once" if twice else "none",
+            fix="Correct the list of names",
         )
     return tuple(names)
 
 
 def _locate(file: Path, base: str, entry: str) -> Path:
-    """The folder or list that a split's entry means.
+    """Find the folder or list that a split's entry names.
 
-    `path` is looked for beside the yaml; exports that say `../train/images` for a folder beside the
-    yaml are as common as those that mean it.
+    `path` is relative to the yaml file. Some exports write `../train/images` for a folder beside the
+    yaml file, so this place is tried last.
     """
     candidates = [file.parent / base / entry, file.parent / entry]
     if entry.startswith("../"):
@@ -175,9 +182,9 @@ def _locate(file: Path, base: str, entry: str) -> Path:
         if candidate.exists():
             return candidate
     raise DataError(
-        f"{file} speaks of {entry!r}, which isn't there",
+        f"{file} names {entry!r}, which doesn't exist",
         expected=" or ".join(dict.fromkeys(str(path) for path in candidates)),
-        fix="Correct `path` or the split in the yaml",
+        fix="Correct `path` or the split in the yaml file",
     )
 
 
@@ -195,8 +202,8 @@ def _plain_names(root: Path) -> tuple[str, ...]:
                 lines = (folder / name).read_text(encoding="utf-8-sig").splitlines()
                 return _distinct(folder / name, [line.strip() for line in lines if line.strip()])
     raise DataError(
-        f"{root} has YOLO labels but nothing that names their classes",
-        expected="data.yaml with `names`, or classes.txt with a name a line",
+        f"{root} has YOLO labels but no list of class names",
+        expected="data.yaml with `names`, or classes.txt with one name per line",
         found=", ".join(sorted(path.name for path in root.iterdir())),
         fix="Write classes.txt in the order of the class indices",
     )
@@ -211,7 +218,7 @@ def _plain_splits(root: Path) -> dict[str, list[Path]]:
 
 
 def _make(image: Path, labels: tuple[str, ...], log: ProblemLog) -> LabeledImage | None:
-    """The record of one image; None if the image is broken."""
+    """Make the record of one image; None if the image is broken."""
     header = header_or_none(image, log)
     if header is None:
         return None
@@ -241,15 +248,15 @@ def _lines(file: Path, log: ProblemLog) -> list[str]:
 def _parse(
     words: list[str], file: Path, number: int, labels: tuple[str, ...], log: ProblemLog
 ) -> tuple[int, tuple[float, float, float, float]] | None:
-    """Class index and xyxy in fractions of one line; None, and a problem noted, if it has none."""
+    """Read class index and xyxy in fractions from one line; return None and note a problem if invalid."""
     place = f"line {number}"
     try:
         index, *values = (float(word) for word in words)
     except ValueError:
-        log.add("malformed_label", file, f"{place}: {' '.join(words)[:60]!r} isn't all numbers")
+        log.add("malformed_label", file, f"{place}: {' '.join(words)[:60]!r} aren't all numbers")
         return None
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        log.add("malformed_label", file, f"{place}: {len(words)} numbers, not 5 (or a polygon)")
+        log.add("malformed_label", file, f"{place}: {len(words)} numbers instead of 5 or a polygon")
         return None
     if not all(math.isfinite(value) and abs(value) <= _LARGEST_FRACTION for value in values):
         log.add("malformed_label", file, f"{place}: {max(values):g} isn't a fraction of the image")

@@ -1,4 +1,4 @@
-"""The audit: counts, duplicates, leaks, broken images, and the reach of anchors."""
+"""The audit: counts, duplicates, leaks and broken images."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import shutil
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
-from edgessd.core.anchors import AnchorSpec, anchor_boxes, ssd_levels
-from edgessd.core.boxes import cxcywh_to_xyxy, iou_matrix
+from edgessd.core.anchors import AnchorSpec, ssd_levels
 from edgessd.core.contract import Preprocess
-from edgessd.core.errors import ConfigError, DataError
+from edgessd.core.errors import DataError
 from edgessd.data.audit import Audit, as_json, audit_dataset
 from edgessd.data.dataset import load_dataset
-from edgessd.data.duplicates import find_duplicates, fingerprints
-from edgessd.data.reach import anchor_reach, best_iou, boxes_at_input
 
 PREPROCESS = Preprocess(width=300, height=200)
 ANCHORS = AnchorSpec(
@@ -72,62 +68,11 @@ def test_names_a_truncated_image(yolo: Path) -> None:
     assert as_json(audit)["ok"] is False
 
 
-def test_near_copies_of_real_photos(shared: Path, tmp_path: Path) -> None:
-    """Each photo is found in its smaller, brighter, coarser copy, and in nothing else."""
-    photos = sorted((shared / "data" / "coco_train").glob("*.jpg"))[:40]
-    copies = []
-    for photo in photos[:10]:
-        picture = cv2.imread(str(photo))
-        changed = cv2.convertScaleAbs(cv2.resize(picture, None, fx=0.6, fy=0.6), beta=12)
-        copies.append(tmp_path / photo.name)
-        cv2.imwrite(str(copies[-1]), changed, [cv2.IMWRITE_JPEG_QUALITY, 55])
-    groups = find_duplicates(fingerprints([*photos, *copies]))
-    assert {frozenset(group.paths) for group in groups} == {
-        frozenset(pair) for pair in zip(photos, copies, strict=False)
-    }
-
-
 def test_known_near_copies_in_bccd(shared: Path) -> None:
     audit = _audit(shared / "data" / "bccd")
     assert _places(audit, "leak") == (
         "JPEGImages/BloodImage_00037.jpg ~ JPEGImages/BloodImage_00038.jpg (train and val)",
     )
-
-
-def test_reach_looks_at_the_right_anchor() -> None:
-    """The nearest anchor of each shape against all anchors, on boxes that cross every border."""
-    rng = np.random.default_rng(3)
-    centres, sizes = rng.uniform(0, 1, (500, 2)), rng.uniform(0.01, 1.2, (500, 2))
-    boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1).astype(np.float32)
-    everything = iou_matrix(boxes, cxcywh_to_xyxy(anchor_boxes(ANCHORS))).max(axis=1)
-    np.testing.assert_allclose(best_iou(boxes, ANCHORS), everything, atol=1e-5)
-
-
-def test_reach_by_size() -> None:
-    # Sides in pixels of the 300x200 input: 20, 60 and 140; the last matches an anchor exactly.
-    centre = np.array([0.5, 0.5])
-    sides = np.array([[20 / 300, 20 / 200], [60 / 300, 60 / 200], [0.7, 0.7]])
-    boxes = np.concatenate([centre - sides / 2, centre + sides / 2], axis=1).astype(np.float32)
-    small, medium, large = anchor_reach(boxes, ANCHORS, PREPROCESS)
-    assert (small.boxes, medium.boxes, large.boxes) == (1, 1, 1)
-    assert large.reached == 1
-    assert large.mean_iou == pytest.approx(1)
-
-
-def test_letterboxed_boxes_move_with_their_image(yolo: Path) -> None:
-    images = load_dataset(yolo).split("train")
-    square = Preprocess(width=320, height=320, resize="letterbox")
-    # A 64x48 image fills 320x240, 40 rows below the top.
-    np.testing.assert_allclose(
-        boxes_at_input(images, square)[0] * 320,
-        [24 * 5, 40 + 12 * 5, 40 * 5, 40 + 36 * 5],
-        rtol=1e-5,
-    )
-
-
-def test_reach_refuses_clipped_anchors() -> None:
-    with pytest.raises(ConfigError, match="aren't clipped"):
-        best_iou(np.zeros((1, 4), np.float32), AnchorSpec(levels=ANCHORS.levels, clip=True))
 
 
 def test_says_which_library_is_missing(yolo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

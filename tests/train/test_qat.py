@@ -167,7 +167,7 @@ def test_from_the_command_line_to_a_bundle(float_run: Path, scenes: Path, tmp_pa
     [
         (["--qat"], 1, "starts from a trained detector"),
         (["--qat", "--weights", "gone.pt"], 1, "gone.pt"),
-        (["--qat-scheme", "affine"], 2, "go with --qat"),
+        (["--qat-scheme", "affine"], 2, "need --qat"),
     ],
 )
 def test_refusals(

@@ -28,7 +28,7 @@ from edgessd.data.synth.textures import (
 
 def random_distractor(rng: np.random.Generator, side: int) -> Print:
     """A distractor of a random kind."""
-    maker = _MAKERS[int(rng.choice(len(_MAKERS), p=_WEIGHTS))]
+    maker = MAKERS[int(rng.choice(len(MAKERS), p=_WEIGHTS))]
     image = maker(rng, max(side, 8))
     if rng.random() < 0.25:
         image = np.ascontiguousarray(np.rot90(image))
@@ -213,7 +213,7 @@ def _dots(rng: np.random.Generator, side: int) -> Image:
     return image
 
 
-def _foreign_code(rng: np.random.Generator, side: int) -> Image:
+def foreign_code(rng: np.random.Generator, side: int) -> Image:
     """Codes of symbologies that are none of the four classes."""
     kind = str(rng.choice(["Aztec", "PDF417", "MaxiCode"]))
     text = "".join("ABCDEFGHIJ0123456789"[i] for i in rng.integers(0, 20, rng.integers(5, 60)))
@@ -331,7 +331,7 @@ def _symbol(rng: np.random.Generator, area: Image, colour: tuple[int, int, int])
     blend(area, colour, mask)
 
 
-_MAKERS: tuple[Callable[[np.random.Generator, int], Image], ...] = (
+MAKERS: tuple[Callable[[np.random.Generator, int], Image], ...] = (
     _checkerboard,
     _stripes,
     _fence,
@@ -343,7 +343,7 @@ _MAKERS: tuple[Callable[[np.random.Generator, int], Image], ...] = (
     _keyboard,
     _text,
     _dots,
-    _foreign_code,
+    foreign_code,
     _framed_square,
     _icon,
     _finder_lookalike,

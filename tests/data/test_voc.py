@@ -86,7 +86,7 @@ def test_refuses_a_listed_image_without_xml(voc: Path) -> None:
     (voc / "Annotations" / "4.xml").unlink()
     with pytest.raises(DataError, match=r"JPEGImages/4\.jpg: in ImageSets/Main/val\.txt"):
         load_dataset(voc)
-    assert len(load_dataset(voc, allow_unlabelled=True).split("val")[0].boxes) == 0
+    assert len(load_dataset(voc, allow_unlabeled=True).split("val")[0].boxes) == 0
 
 
 def test_counts_images_that_no_list_names(voc: Path) -> None:

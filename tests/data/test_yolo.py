@@ -42,7 +42,7 @@ def test_finds_images_as_exports_write_them(yolo: Path, text: str) -> None:
 
 def test_plain_folders_with_classes_txt(yolo: Path) -> None:
     (yolo / "data.yaml").unlink()
-    with pytest.raises(DataError, match=r"nothing that names their classes.*classes\.txt"):
+    with pytest.raises(DataError, match=r"no list of class names.*classes\.txt"):
         load_dataset(yolo)
     (yolo / "classes.txt").write_text("cat\ndog\n")
     assert list(load_dataset(yolo).splits) == ["train", "val"]
@@ -57,11 +57,11 @@ def test_refuses_an_unknown_class(yolo: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("0 0.5 0.5 0.1", "4 numbers, not 5"),
-        ("cat 0.5 0.5 0.1 0.1", "isn't all numbers"),
+        ("0 0.5 0.5 0.1", "4 numbers instead of 5"),
+        ("cat 0.5 0.5 0.1 0.1", "aren't all numbers"),
         ("0 32 24 10 10", "32 isn't a fraction of the image"),
         ("0 0.5 0.5 nan 0.1", "isn't a fraction"),
-        ("0 0.1 0.1 0.2 0.1 0.2", "6 numbers, not 5"),
+        ("0 0.1 0.1 0.2 0.1 0.2", "6 numbers instead of 5"),
         ("0.5 0.5 0.5 0.1 0.1", "class 0.5"),
         ("-1 0.5 0.5 0.1 0.1", "class -1"),
     ],
@@ -104,7 +104,7 @@ def test_missing_label_files_are_background_only_if_few(yolo: Path, missing: int
     else:
         with pytest.raises(DataError, match=r"one of 2 among 5 in train"):
             load_dataset(yolo)
-        assert len(load_dataset(yolo, allow_unlabelled=True).split("train")) == 5
+        assert len(load_dataset(yolo, allow_unlabeled=True).split("train")) == 5
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_missing_label_files_are_background_only_if_few(yolo: Path, missing: int
         ("train: images/train\nnames: {0: cat, 2: dog}\n", "leave gaps"),
         ("train: images/train\nnames: [cat, cat]\n", "cat more than once"),
         ("train: images/train\nnames: [cat, dog]\nnc: 3\n", "contradicts itself"),
-        ("train: images/other\nnames: [cat, dog]\n", "'images/other', which isn't there"),
-        ("train: [images\n", "doesn't parse as YAML"),
+        ("train: images/other\nnames: [cat, dog]\n", "'images/other', which doesn't exist"),
+        ("train: [images\n", "isn't valid YAML"),
     ],
 )
 def test_refuses_a_yaml_that_cannot_be_meant(yolo: Path, text: str, reason: str) -> None:

@@ -13,7 +13,6 @@ import zxingcpp
 
 from edgessd.core.boxes import iou_matrix
 from edgessd.data.synth.codes import ARUCO, BARCODE, DATAMATRIX, LABELS, QRCODE, random_code
-from edgessd.data.synth.distractors import _MAKERS as DISTRACTORS
 from edgessd.data.synth.printing import PLAIN_INK, print_code
 from edgessd.data.synth.scene import (
     MIN_SIDE,
@@ -25,7 +24,7 @@ from edgessd.data.synth.scene import (
     render_scene,
 )
 from edgessd.data.synth.sheets import bare_sheet
-from edgessd.data.synth.warp import Bend, apply_homography, random_bend, view_matrix, warp_into
+from edgessd.data.synth.warp import Bend, apply_homography, random_bend, view_matrix
 
 SIZE = (320, 240)
 
@@ -216,16 +215,6 @@ def test_readers_find_the_codes_of_mild_scenes_where_the_boxes_are() -> None:
     assert np.median(overlaps[BARCODE]) > 0.8
 
 
-@pytest.mark.parametrize("maker", DISTRACTORS, ids=lambda maker: maker.__name__)
-def test_no_reader_takes_a_distractor_for_a_code(maker) -> None:
-    if maker.__name__ == "_foreign_code":
-        pytest.skip("real codes, of symbologies that are none of the classes")
-    for seed in range(6):
-        image = np.ascontiguousarray(maker(np.random.default_rng(seed), 200))
-        framed = cv2.copyMakeBorder(image, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(255,) * 3)
-        assert [b.format for b in zxingcpp.read_barcodes(framed)] == []
-
-
 def test_a_code_that_is_mostly_hidden_has_no_box() -> None:
     rng = np.random.default_rng(0)
     item = print_code(rng, random_code(rng, ARUCO), 100, PLAIN_INK)
@@ -244,35 +233,6 @@ def test_a_code_that_is_mostly_hidden_has_no_box() -> None:
     assert boxes[0, 0] == pytest.approx(left + 30, abs=1)  # what is hidden is cut off
     assert cases[0.7][1].shape == (0, 4)
     assert 0.3 < MIN_VISIBLE < 0.7
-
-
-def test_bending_and_its_inverse_agree() -> None:
-    rng = np.random.default_rng(5)
-    points = rng.uniform(5, 95, (200, 2)) * (2, 1)
-    checked = 0
-    for _ in range(60):
-        bend = random_bend(rng, (200, 100), 1.0)
-        if bend is None:
-            continue
-        checked += 1
-        np.testing.assert_allclose(bend.to_sheet(bend.to_plane(points)), points, atol=0.02)
-    assert checked > 8
-
-
-def test_a_bent_sheet_is_drawn_where_its_points_are_said_to_be() -> None:
-    """A white square on black: its centroid in the picture against the mapped centre."""
-    waves = np.array([[3.0, -2.0, 0.03, 0.02, 0.4, 1.1]])
-    bend = Bend(size=(300, 200), angle=0.9, bow=0.2, along_x=True, waves=waves)
-    matrix = view_matrix((300, 200), scale=1, rotation=0.3, pitch=0.3, yaw=0.2, distance=2)
-    matrix = np.array([[1, 0, 200], [0, 1, 150], [0, 0, 1]]) @ matrix
-    for x, y in ((60, 50), (150, 100), (250, 160)):
-        sheet = np.zeros((200, 300), np.uint8)
-        sheet[y - 4 : y + 4, x - 4 : x + 4] = 255
-        drawn = warp_into(sheet, matrix, bend, (0, 0, 400, 300)).astype(float)
-        rows, columns = np.mgrid[:300, :400] + 0.5
-        seen = [(columns * drawn).sum() / drawn.sum(), (rows * drawn).sum() / drawn.sum()]
-        said = apply_homography(matrix, bend.to_plane(np.array([[x, y]], float)))[0]
-        np.testing.assert_allclose(seen, said, atol=0.25)
 
 
 def test_polygons_are_clipped_at_the_border() -> None:

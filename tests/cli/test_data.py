@@ -159,8 +159,8 @@ def test_convert_takes_background_when_told_to(pets: Path, tmp_path: Path) -> No
         (("check", "DIR", "--size", "big"), "W or WxH"),
         (("check", "DIR", "--first-anchors", "4"), "3 or 6"),
         (("convert", "DIR", "OUT", "--to", "voc", "--split", "0.8"), "0.8,0.1,0.1"),
-        (("convert", "DIR", "OUT", "--to", "voc", "--split", "0.8,0.8"), "don't make a whole"),
-        (("convert", "DIR", "DIR", "--to", "voc"), "is taken"),
+        (("convert", "DIR", "OUT", "--to", "voc", "--split", "0.8,0.8"), "are invalid"),
+        (("convert", "DIR", "DIR", "--to", "voc"), "isn't empty"),
     ],
 )
 def test_refuses_odd_options(

@@ -28,7 +28,7 @@ def test_images_alone(yolo: Path) -> None:
 def test_one_folder_too_high(voc: Path) -> None:
     (voc.parent / "VOCdevkit").mkdir()
     voc.rename(voc.parent / "VOCdevkit" / "VOC2012")
-    with pytest.raises(DataError, match=r"VOCdevkit/VOC2012 looks like one"):
+    with pytest.raises(DataError, match=r"VOCdevkit/VOC2012 is a dataset"):
         load_dataset(voc.parent)
 
 
