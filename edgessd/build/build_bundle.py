@@ -12,14 +12,12 @@ from typing import Literal, cast
 
 import msgspec
 
-from edgessd.build.calibration_images import calibrate, prepare_for
 from edgessd.build.engines import make_engine
 from edgessd.build.max_drop import JUDGED_ON, DropSearch
 from edgessd.build.parity_gate import Candidate, hold_to_parity
 from edgessd.bundle.manifest import Manifest, Provenance
 from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
-from edgessd.calibrate.audit import audit_calibration
 from edgessd.calibrate.calibration_set import CalibrationSet, evenly
 from edgessd.calibrate.collect import refuse_few
 from edgessd.core.errors import ConfigError, TargetError
@@ -27,12 +25,10 @@ from edgessd.core.files import sha256_of
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.analysis.saturation import saturation
-from edgessd.quantize.ptq import quantize
-from edgessd.quantize.qat.trained import quantize_trained
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import SchemeName
+from edgessd.quantize.workflow import quantize_graph
 from edgessd.target.packages import installed_version
 from edgessd.target.spec import PostprocessMode, TargetSpec
 from edgessd.version import __version__
@@ -113,6 +109,26 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
+
+    @contextmanager
+    def stages(self) -> Iterator[Report]:
+        """Give a report to a function that has several stages; each ends where the next begins."""
+        running: list[tuple[Stage, float]] = []
+
+        def end() -> None:
+            for name, start in running:
+                spent = time.perf_counter() - start
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent
+            running.clear()
+
+        def report(name: Stage, done: int, total: int) -> None:
+            if not running or running[0][0] != name:
+                end()
+                running.append((name, time.perf_counter()))
+            self.report(name, done, total)
+
+        yield report
+        end()
 
 
 def build_bundle(
@@ -225,46 +241,26 @@ def _quantized(
 ) -> tuple[QuantGraph, CalibrationAudit | None, tuple[str, ...]]:
     """The quantized graph, what its calibration is worth, and advice."""
     scheme = cast(SchemeName, request.target.engine.scheme)
-    trained = graph.trained_ranges
-    if trained is not None:
+    if graph.trained_ranges is not None:
         _refuse_max_drop(request)
-        with clock.stage("quantize"):
-            quantized = quantize_trained(graph, scheme=scheme, recipe=request.recipe)
-        # Its ranges started from the training's own calibration, and that is what was judged then.
-        return quantized, trained.audit, ()
-    with clock.stage("calibrate"):
-        exported = graph
-        graph = prepare_for(graph, images, request.recipe.float_passes, cache=request.cache)
-        table = calibrate(
+    with clock.stages() as progress:
+        found = quantize_graph(
             graph,
             images,
-            minimum=request.recipe.minimum_images,
+            recipe=request.recipe,
+            schemes=(scheme,),
             cache=request.cache,
-            progress=lambda done, total: clock.report("calibrate", done, total),
+            progress=progress,
         )
-    with clock.stage("quantize"):
-        if request.max_drop is None:
-            quantized = quantize(graph, table, scheme=scheme, recipe=request.recipe)
-            said: tuple[str, ...] = ()
-        else:
-            found = DropSearch(
-                exported=exported,
-                prepared=graph,
-                table=table,
-                images=images,
-                scheme=scheme,
-                recipe=request.recipe,
-            ).within(request.max_drop)
-            quantized, said = found.graph, (found.sentence(),)
-    with clock.stage("audit"):
-        audit = audit_calibration(
-            table,
-            images,
-            saturation=saturation(quantized.model, table),
-            minimum=request.recipe.minimum_images,
-            labels=graph.contract.labels,
-        )
-    return quantized, audit, said
+        advice: tuple[str, ...] = ()
+        if request.max_drop is not None:
+            progress("quantize", 0, 0)
+            search = DropSearch(
+                exported=graph, found=found, images=images, scheme=scheme, recipe=request.recipe
+            )
+            within = search.within(request.max_drop)
+            advice, found = (within.sentence(),), within.found
+    return found.quantized[scheme], found.audit, advice
 
 
 def _refuse_max_drop(request: BuildRequest) -> None:

@@ -1,10 +1,9 @@
-"""Which images a build calibrates with, and the tables of earlier builds that serve again."""
+"""Images that a build calibrates with."""
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,10 @@ from typing import Any
 import numpy as np
 
 from edgessd.calibrate.calibration_set import CalibrationSet, KnownDataset, evenly
-from edgessd.calibrate.collect import collect
-from edgessd.calibrate.samples import draw_samples
-from edgessd.calibrate.table import CalibrationTable
-from edgessd.core.errors import CalibrationError, DataError, GraphError
+from edgessd.core.errors import CalibrationError, DataError
 from edgessd.core.images import list_images
 from edgessd.data.dataset import Dataset, load_dataset, recognize_format
-from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
 from edgessd.metrics.ground_truth import LabeledImage
-from edgessd.quantize.float_passes.apply import apply_float_passes
-from edgessd.quantize.recipe import FloatPasses
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,89 +61,6 @@ def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationSet:
             fix=_WAY_OUT,
         )
     return _training_images(folder, tuple(data.get("train_splits", ("train",))), limit)
-
-
-def calibrate(
-    graph: FloatGraph,
-    images: CalibrationSet,
-    *,
-    minimum: int,
-    cache: Path | None,
-    progress: Callable[[int, int], None],
-) -> CalibrationTable:
-    """The table of a graph over images; made once, then read from `cache` for every other target.
-
-    Args:
-        graph: The float graph.
-        images: What to run it over.
-        minimum: Fewer readable images are refused.
-        cache: Folder of tables, one a pair of graph and image contents; None keeps none.
-        progress: Called with (done, total).
-
-    Raises:
-        CalibrationError: Too few images, or a value isn't finite.
-    """
-    if cache is None:
-        return collect(graph, images, minimum=minimum, progress=progress)
-    path = cache / f"{_cache_key(graph, images)}.npz"
-    table = _cached(path)
-    if table is None or len(table.images) < minimum:
-        table = collect(graph, images, minimum=minimum, progress=progress)
-        table.save(path)
-    return table
-
-
-def prepare_for(
-    graph: FloatGraph,
-    images: CalibrationSet,
-    preparation: FloatPasses,
-    *,
-    cache: Path | None,
-) -> FloatGraph:
-    """What `prepare` makes of a graph; made once, then read from `cache` for every other target.
-
-    Args:
-        graph: The float graph.
-        images: A few of them are looked at.
-        preparation: Of the recipe.
-        cache: Folder that also holds the tables; None keeps none.
-
-    Raises:
-        CalibrationError: None of the images can be read.
-    """
-    if preparation == FloatPasses():
-        return graph
-    if cache is None:
-        return apply_float_passes(graph, draw_samples(images, graph.contract), preparation)
-    key = hashlib.sha256(f"{_cache_key(graph, images)} {graph.contract} {preparation}".encode())
-    path = cache / f"{key.hexdigest()[:32]}.onnx"
-    if path.is_file():
-        try:
-            return load_graph(path)
-        except GraphError:
-            path.unlink()  # damaged, or of another version: it is only a copy
-    prepared = apply_float_passes(graph, draw_samples(images, graph.contract), preparation)
-    save_graph(prepared, path)
-    return prepared
-
-
-def _cached(path: Path) -> CalibrationTable | None:
-    if not path.is_file():
-        return None
-    try:
-        return CalibrationTable.load(path)
-    except CalibrationError:
-        path.unlink()  # damaged, or of another version: it is only a copy of what can be made again
-        return None
-
-
-def _cache_key(graph: FloatGraph, images: CalibrationSet) -> str:
-    digest = hashlib.sha256(graph.sha256.encode())
-    # The preprocessing isn't part of the graph, but of what it is fed.
-    digest.update(repr(graph.contract.preprocess).encode())
-    for digest_of_image in sorted(images.sha256(path) for path in images.paths):
-        digest.update(digest_of_image.encode())
-    return digest.hexdigest()[:32]
 
 
 def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> CalibrationSet:

@@ -28,7 +28,7 @@ from edgessd.graph.verify import make_session
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.metrics.signal import SignalToNoise, channel_count
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.float_passes.absorb_preprocess import CENTRE
+from edgessd.quantize.float_passes.absorb_preprocess import CENTER
 from edgessd.runtime.tflite_probe import LiteRtProbe
 
 Values = dict[str, NDArray[Any]]
@@ -180,7 +180,7 @@ def probe_graph(model: onnx.ModelProto, contract: Contract) -> LayerProbe:
     session = make_session(tapped, threads=1)
     image_type = model.graph.input[0].type.tensor_type.elem_type
     spec = (
-        image_spec(contract.preprocess, dtype="int8", quantization=Affine(scale=1 / CENTRE))
+        image_spec(contract.preprocess, dtype="int8", quantization=Affine(scale=1 / CENTER))
         if image_type == TensorProto.INT8
         else image_spec(contract.preprocess)
     )

@@ -16,19 +16,16 @@ from edgessd.bench.measured_model import measured_model
 from edgessd.build.layer_comparison import readable_images
 from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.samples import draw_samples
-from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ParityError
 from edgessd.graph.float_graph import FloatGraph, save_graph
-from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.metrics.parity import agreement_ap
 from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
-from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
-from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph, save_quant_graph
 from edgessd.quantize.recipe import Exemption, Recipe
 from edgessd.quantize.schemes import SchemeName, scheme_named
+from edgessd.quantize.workflow import QuantizationResult, quantize_calibrated
 from edgessd.runtime.catalog import default_threads
 from edgessd.runtime.detector import Detector
 
@@ -49,7 +46,7 @@ class WithinDrop:
         float_share: Share of the multiplications that leave int8 for it.
     """
 
-    graph: QuantGraph
+    found: QuantizationResult
     kept: tuple[str, ...]
     drop: float
     drop_before: float
@@ -73,15 +70,13 @@ class DropSearch:
 
     Attributes:
         exported: The float graph as the checkpoint gives it, the reference.
-        prepared: What is quantized.
-        table: Of `prepared`.
+        found: The graph quantized by the recipe alone.
         images: Of the calibration; up to 100 of them are judged on.
         scheme, recipe: As for `quantize`.
     """
 
     exported: FloatGraph
-    prepared: FloatGraph
-    table: CalibrationTable
+    found: QuantizationResult
     images: CalibrationSet
     scheme: SchemeName
     recipe: Recipe
@@ -93,10 +88,10 @@ class DropSearch:
             ParityError: The scheme has no float tensors and loses more, or float alone loses more.
             DataError: The float graph finds nothing in the images.
         """
-        whole = self._quantized(())
-        before = self._drop(whole)
+        whole = self.found.quantized[self.scheme]
+        before = self._drop(self.found)
         if before <= limit:
-            return self._result(whole, (), before, before)
+            return self._result(self.found, (), before, before)
         if scheme_named(self.scheme).integer_bias:
             raise ParityError(
                 "An engine of the affine scheme can't be kept within this loss: LiteRT's int8 kernels "
@@ -110,24 +105,28 @@ class DropSearch:
         return self._result(self._quantized(kept), kept, drop, before)
 
     def _result(
-        self, graph: QuantGraph, kept: tuple[str, ...], drop: float, before: float
+        self, found: QuantizationResult, kept: tuple[str, ...], drop: float, before: float
     ) -> WithinDrop:
-        share = float_share(self.prepared.model, graph.model)
-        return WithinDrop(graph=graph, kept=kept, drop=drop, drop_before=before, float_share=share)
+        graph = found.quantized[self.scheme]
+        share = float_share(self.found.graph.graph.model, graph.model)
+        return WithinDrop(found=found, kept=kept, drop=drop, drop_before=before, float_share=share)
 
-    def _quantized(self, kept: tuple[str, ...]) -> QuantGraph:
-        recipe = self.recipe
-        if kept:
-            exemption = Exemption(tensors=kept, keep_float=True, scheme=self.scheme)
-            recipe = msgspec.structs.replace(recipe, exemptions=(*recipe.exemptions, exemption))
-        return quantize(self.prepared, self.table, scheme=self.scheme, recipe=recipe)
+    def _quantized(self, kept: tuple[str, ...]) -> QuantizationResult:
+        assert self.found.table is not None  # a graph with trained ranges isn't searched
+        exemption = Exemption(tensors=kept, keep_float=True, scheme=self.scheme)
+        recipe = msgspec.structs.replace(
+            self.recipe, exemptions=(*self.recipe.exemptions, exemption)
+        )
+        return quantize_calibrated(
+            self.found.graph, self.found.table, self.images, recipe=recipe, schemes=(self.scheme,)
+        )
 
     def _order(self, whole: QuantGraph) -> tuple[str, ...]:
         """Tensors by what they and the weights that they feed lose; in float, both are saved."""
-        model, contract = absorb_preprocess(self.prepared.model, self.prepared.contract)
-        model = checked(model, after="absorb_preprocess")
-        samples = draw_samples(self.images, contract, count=_RANKED_ON)
-        return _ranked(measure_sensitivity(model, whole.model, contract, samples), model)
+        floating = self.found.graph.graph
+        samples = draw_samples(self.images, floating.contract, count=_RANKED_ON)
+        sensitivity = measure_sensitivity(floating.model, whole.model, floating.contract, samples)
+        return _ranked(sensitivity, floating.model)
 
     @cached_property
     def _pictures(self) -> list[np.ndarray]:
@@ -140,10 +139,10 @@ class DropSearch:
             save_graph(self.exported, path)
             return self._detections(path)
 
-    def _drop(self, graph: QuantGraph) -> float:
+    def _drop(self, found: QuantizationResult) -> float:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "quantized.onnx"
-            save_quant_graph(graph, path)
+            save_quant_graph(found.quantized[self.scheme], path)
             return 1 - agreement_ap(self._expected, self._detections(path))
 
     def _detections(self, path: Path) -> list[Detections]:

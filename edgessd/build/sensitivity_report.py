@@ -7,20 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgessd.build.calibration_images import calibrate, prepare_for
 from edgessd.build.layer_comparison import measure_divergence, probe_graph, readable_images
 from edgessd.calibrate.calibration_set import CalibrationSet, evenly
 from edgessd.calibrate.samples import draw_samples
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.verify import checked
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.analysis.saturation import saturation
 from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
-from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
-from edgessd.quantize.ptq import quantize
-from edgessd.quantize.qat.trained import quantize_trained
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import SchemeName
+from edgessd.quantize.workflow import quantize_graph
 
 _PROBED_IMAGES = 4
 
@@ -95,27 +90,13 @@ def report_sensitivity(
     """
     images.keep(evenly(images.paths, _PROBED_IMAGES))
     exported = export_float_graph(load_checkpoint(checkpoint))
-    if exported.trained_ranges is not None:
-        prepared, clipped = exported, {}
-        quantized = quantize_trained(exported, scheme=scheme, recipe=recipe)
-    else:
-        prepared = prepare_for(exported, images, recipe.float_passes, cache=cache)
-        table = calibrate(
-            prepared,
-            images,
-            minimum=recipe.minimum_images,
-            cache=cache,
-            progress=lambda done, total: None,
-        )
-        quantized = quantize(prepared, table, scheme=scheme, recipe=recipe)
-        clipped = saturation(quantized.model, table)
-    model, contract = absorb_preprocess(prepared.model, prepared.contract)
-    model = checked(model, after="absorb_preprocess")
+    found = quantize_graph(exported, images, recipe=recipe, schemes=(scheme,), cache=cache)
+    floating, quantized = found.graph.graph, found.quantized[scheme]
     sensitivity = measure_sensitivity(
-        model,
+        floating.model,
         quantized.model,
-        contract,
-        draw_samples(images, contract, count=count),
+        floating.contract,
+        draw_samples(images, floating.contract, count=count),
         progress,
     )
     divergence = measure_divergence(
@@ -129,5 +110,5 @@ def report_sensitivity(
         recipe=recipe.name,
         sensitivity=sensitivity,
         sqnr_db={layer.tensor: layer.sqnr_db for layer in divergence.layers},
-        saturation=clipped,
+        saturation=dict(found.saturation.get(scheme, {})),
     )

@@ -17,7 +17,8 @@ from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.quantize.annotate import Group, Plan, annotate
 from edgessd.quantize.conv.conv_params import Activations, conv_params
-from edgessd.quantize.float_passes.absorb_preprocess import CENTRE, absorb_preprocess
+from edgessd.quantize.float_passes.absorb_preprocess import CENTER
+from edgessd.quantize.float_passes.apply import QuantizableGraph
 from edgessd.quantize.qdq.insert import insert_qdq
 from edgessd.quantize.qdq.quant_graph import QuantGraph, Quantization
 from edgessd.quantize.qparams import ActivationParams
@@ -27,18 +28,18 @@ from edgessd.quantize.ranges.tighten_ranges import Range, tighten_ranges
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
-IMAGE_PARAMS = ActivationParams(scale=1 / CENTRE, zero_point=0)
+IMAGE_PARAMS = ActivationParams(scale=1 / CENTER, zero_point=0)
 """Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""
 
 
 def quantize(
-    graph: FloatGraph, table: CalibrationTable, *, scheme: SchemeName, recipe: Recipe
+    graph: QuantizableGraph, table: CalibrationTable, *, scheme: SchemeName, recipe: Recipe
 ) -> QuantGraph:
     """Quantize a float graph.
 
     Args:
-        graph: That the table was collected on.
-        table: From `calibrate.collect`.
+        graph: Graph after the float passes.
+        table: Table of `graph.source`, from `calibrate.collect`.
         scheme: `affine` for LiteRT, Edge TPU and onnxruntime; `symmetric` for TensorRT.
         recipe: From `load_recipe`.
 
@@ -46,10 +47,9 @@ def quantize(
         CalibrationError: The table belongs to another graph or has fewer images than the recipe wants.
         GraphError: Something in the graph can't be quantized.
     """
-    _check_table(graph, table, recipe)
+    _check_table(graph.source, table, recipe)
     chosen = scheme_named(scheme)
-    model, contract = absorb_preprocess(graph.model, graph.contract)
-    model = checked(model, after="absorb_preprocess")
+    model, contract = graph.graph.model, graph.graph.contract
     plan = with_score_floor(annotate(model, chosen, recipe), contract)
     ranges = _ranges(plan, table, chosen, GraphView(model).inputs[0])
     if recipe.tighten_ranges:
@@ -68,7 +68,7 @@ def quantize(
             calibration=CalibrationRecord(
                 recipe=recipe.name, images=len(table.images), images_sha256=table.images_sha256
             ),
-            graph_sha256=graph.sha256,
+            graph_sha256=graph.source.sha256,
         ),
     )
 

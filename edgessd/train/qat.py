@@ -25,28 +25,21 @@ from edgessd.build.calibration_images import (
 )
 from edgessd.bundle.manifest import CalibrationRecord
 from edgessd.bundle.quality import CalibrationAudit
-from edgessd.calibrate.audit import audit_calibration
 from edgessd.calibrate.calibration_set import CalibrationSet
-from edgessd.calibrate.collect import collect
-from edgessd.calibrate.samples import draw_samples
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CheckpointError, ConfigError
 from edgessd.data.dataset import Dataset
 from edgessd.data.split_names import ALL
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.verify import checked
 from edgessd.metrics.coco import CocoMetrics
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint
 from edgessd.model.config import ModelConfig
 from edgessd.model.trained_ranges import TrainedRanges
-from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
-from edgessd.quantize.float_passes.apply import apply_float_passes
-from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qat.network import QatNetwork
 from edgessd.quantize.recipe import load_recipe
 from edgessd.quantize.schemes import SchemeName
+from edgessd.quantize.workflow import quantize_graph
 from edgessd.train.config import LossSettings, QatSettings, TrainConfig
 from edgessd.train.evaluate import Evaluator
 from edgessd.train.initial_model import InitialModel
@@ -80,22 +73,17 @@ def start_qat(
     chosen = _calibration_images(config, dataset, images)
     graph = export_float_graph(checkpoint)
     # Labels are matched with the anchors, so those stay what they are.
-    preparation = msgspec.structs.replace(recipe.float_passes, shift_box_sizes=False)
-    graph = apply_float_passes(graph, draw_samples(chosen, graph.contract), preparation)
-    table = collect(graph, chosen, minimum=recipe.minimum_images)
-    audit = audit_calibration(
-        table,
-        chosen,
-        saturation={},
-        minimum=recipe.minimum_images,
-        labels=checkpoint.contract.labels,
-    )
+    passes = msgspec.structs.replace(recipe.float_passes, shift_box_sizes=False)
     schemes = SCHEMES[settings.scheme]
-    quantized = [quantize(graph, table, scheme=scheme, recipe=recipe) for scheme in schemes]
-    model, contract = absorb_preprocess(graph.model, graph.contract)
-    network = QatNetwork(
-        FloatGraph(model=checked(model, after="absorb_preprocess"), contract=contract), quantized
+    found = quantize_graph(
+        graph,
+        chosen,
+        recipe=msgspec.structs.replace(recipe, float_passes=passes),
+        schemes=schemes,
+        audit_saturation=False,  # training moves the ranges
     )
+    quantized = list(found.quantized.values())
+    network = QatNetwork(found.graph.graph, quantized)
     teacher = copy.deepcopy(network).eval().requires_grad_(False)
     teacher.judged = None
     network.start_from(quantized[0])
@@ -106,7 +94,7 @@ def start_qat(
             calibration=msgspec.structs.replace(
                 quantized[0].quantization.calibration, recipe=f"{recipe.name}, then trained"
             ),
-            audit=audit,
+            audit=found.audit,
         ),
         teacher,
         settings,
@@ -117,7 +105,7 @@ def start_qat(
         loaded_backbone=False,
         without_statistics=None,
         description=f"quantization-aware, {' and '.join(schemes)}, from {config.model.weights}, ranges from "
-        f"{len(table.images)} images by recipe {recipe.name}",
+        f"{found.audit.images} images by recipe {recipe.name}",
         provenance={
             **checkpoint.provenance,
             "weights": Path(config.model.weights).name,

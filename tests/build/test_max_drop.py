@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 from command_line import edgessd
+from msgspec import structs
 
 from edgessd.build.calibration_images import images_in
 from edgessd.build.max_drop import DropSearch, _halve, float_share
-from edgessd.calibrate.collect import collect
 from edgessd.core.errors import ParityError
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.lower.tensorrt.lower import lower_to_tensorrt
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.recipe import RangeRule, Recipe
+from edgessd.quantize.workflow import quantize_calibrated, quantize_graph
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +29,13 @@ def graph(tiny_checkpoint: Path) -> FloatGraph:
 @pytest.fixture(scope="module")
 def search(graph: FloatGraph, photos: Path) -> DropSearch:
     images = images_in(photos, limit=16)
+    recipe = Recipe(name="test", activations=RangeRule(method="minmax"))
     return DropSearch(
         exported=graph,
-        prepared=graph,
-        table=collect(graph, images),
+        found=quantize_graph(graph, images, recipe=recipe, schemes=("affine", "symmetric")),
         images=images,
         scheme="symmetric",
-        recipe=Recipe(name="test", activations=RangeRule(method="minmax")),
+        recipe=recipe,
     )
 
 
@@ -62,20 +63,29 @@ def test_what_is_kept_is_enough_and_tensorrt_takes_it(search: DropSearch) -> Non
     assert 0 < len(found.kept) < 90
     assert found.drop <= limit < found.drop_before
     assert 0 < found.float_share < 1
-    assert found.float_share == float_share(search.prepared.model, found.graph.model)
+    graph = found.found.quantized["symmetric"]
+    assert found.float_share == float_share(search.found.graph.graph.model, graph.model)
     assert f"{len(found.kept)} tensors stay float16" in found.sentence()
     # What the search leaves float is something that TensorRT runs.
-    assert lower_to_tensorrt(found.graph).precision == "int8"
+    assert lower_to_tensorrt(graph).precision == "int8"
 
 
 def test_all_in_float_loses_next_to_nothing(search: DropSearch) -> None:
     # Learned rounding then looks at the image alone: the stem is all that is left in int8.
-    recipe = Recipe(name="test", activations=RangeRule(method="minmax"), rounding="learned")
-    learned = replace(search, recipe=recipe)
-    whole = learned._quantized(())
-    rest = learned._quantized(learned._order(whole))
+    recipe = structs.replace(search.recipe, rounding="learned")
+    assert search.found.table is not None
+    whole = quantize_calibrated(
+        search.found.graph,
+        search.found.table,
+        search.images,
+        recipe=recipe,
+        schemes=("symmetric",),
+    )
+    learned = replace(search, recipe=recipe, found=whole)
+    rest = learned._quantized(learned._order(whole.quantized["symmetric"]))
     assert learned._drop(rest) < learned._drop(whole)
-    assert 0.8 < float_share(learned.prepared.model, rest.model) < 1
+    model = rest.quantized["symmetric"].model
+    assert 0.8 < float_share(search.found.graph.graph.model, model) < 1
 
 
 def test_an_integer_engine_is_refused_with_the_reason(search: DropSearch) -> None:

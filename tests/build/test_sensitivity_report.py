@@ -19,6 +19,7 @@ from edgessd.calibrate.collect import collect
 from edgessd.graph.export import export_float_graph
 from edgessd.model.checkpoint import load_checkpoint, save_checkpoint
 from edgessd.model.trained_ranges import TrainedRanges
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import RangeRule, Recipe
@@ -36,7 +37,7 @@ def trained_checkpoint(
     checkpoint = load_checkpoint(confident_checkpoint)
     graph = export_float_graph(checkpoint)
     table = collect(graph, CalibrationSet(photos.iterdir()))
-    quantized = quantize(graph, table, scheme="affine", recipe=RECIPE)
+    quantized = quantize(as_quantizable(graph), table, scheme="affine", recipe=RECIPE)
     ranges = TrainedRanges(
         schemes=("affine",),
         ranges={name: (4 * low, 4 * high) for name, (low, high) in activation_ranges(quantized)},

@@ -21,6 +21,7 @@ from edgessd.calibrate.collect import collect
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
+from edgessd.quantize.float_passes.apply import as_quantizable
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_saturation_is_read_off_the_quantized_graph(
 
     def worst(rule: RangeRule) -> float:
         recipe = Recipe(name="test", activations=rule)
-        graph = quantize(small_graph, table, scheme="affine", recipe=recipe)
+        graph = quantize(as_quantizable(small_graph), table, scheme="affine", recipe=recipe)
         shares = saturation(graph.model, table)
         assert "class_scores" not in shares
         assert len(shares) > 50

@@ -28,6 +28,7 @@ from edgessd.graph.view import GraphView, attribute, copy_of, set_initializer
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.metrics.parity import agreement_ap
 from edgessd.model.importers.folded import import_folded
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph, load_quant_graph, save_quant_graph
 from edgessd.quantize.recipe import Exemption, RangeRule, load_recipe
@@ -55,7 +56,8 @@ def table(small_graph: FloatGraph, folder: Path) -> CalibrationTable:
 @pytest.fixture(scope="module")
 def graphs(small_graph: FloatGraph, table: CalibrationTable) -> dict[SchemeName, QuantGraph]:
     recipe = replace(load_recipe("default"), exemptions=())
-    return {name: quantize(small_graph, table, scheme=name, recipe=recipe) for name in SCHEMES}
+    graph = as_quantizable(small_graph)
+    return {name: quantize(graph, table, scheme=name, recipe=recipe) for name in SCHEMES}
 
 
 def test_the_default_recipe_keeps_the_outputs_float_where_the_engine_may(
@@ -63,7 +65,9 @@ def test_the_default_recipe_keeps_the_outputs_float_where_the_engine_may(
 ) -> None:
     last = {}
     for scheme in SCHEMES:
-        graph = quantize(small_graph, table, scheme=scheme, recipe=load_recipe("default"))
+        graph = quantize(
+            as_quantizable(small_graph), table, scheme=scheme, recipe=load_recipe("default")
+        )
         view = GraphView(graph.model)
         last[scheme] = {
             producer.op_type
@@ -231,7 +235,7 @@ def test_trained_detector_keeps_its_detections(
     voc: tuple[FloatGraph, CalibrationTable], shared: Path, scheme: SchemeName
 ) -> None:
     graph, table = voc
-    quantized = quantize(graph, table, scheme=scheme, recipe=load_recipe("default"))
+    quantized = quantize(as_quantizable(graph), table, scheme=scheme, recipe=load_recipe("default"))
     images = list_images(shared / "data/coco128/images/val2017")[:40]
     reference = _detect(graph.model, graph.contract, images)
     found = _detect(quantized.model, quantized.contract, images)
@@ -280,7 +284,9 @@ def test_vanishing_weights_dont_overflow_the_bias(small_graph: FloatGraph, folde
     set_initializer(model, f"{name}.bias", bias)
     graph = FloatGraph(model=model, contract=small_graph.contract)
     table = collect(graph, CalibrationSet(folder.iterdir()))
-    quantized = quantize(graph, table, scheme="affine", recipe=load_recipe("default"))
+    quantized = quantize(
+        as_quantizable(graph), table, scheme="affine", recipe=load_recipe("default")
+    )
     view = GraphView(quantized.model)
     integer = view.constant(f"{name}.bias.quantized")[0]
     scale = view.constant(f"{name}.bias.scale")[0]
@@ -292,7 +298,7 @@ def test_exemption_keeps_tensors_float_in_the_symmetric_scheme_only(
 ) -> None:
     exemption = Exemption(tensors=("heads.*.score.depthwise.activation",), keep_float=True)
     recipe = replace(load_recipe("default"), exemptions=(exemption,))
-    graph = quantize(small_graph, table, scheme="symmetric", recipe=recipe)
+    graph = quantize(as_quantizable(small_graph), table, scheme="symmetric", recipe=recipe)
     view = GraphView(graph.model)
     for conv in _nodes(graph.model, "Conv"):
         if conv.name.endswith("score.pointwise"):
@@ -304,16 +310,20 @@ def test_exemption_keeps_tensors_float_in_the_symmetric_scheme_only(
         "class_scores",
     }
     with pytest.raises(GraphError, match="keep_float"):
-        quantize(small_graph, table, scheme="affine", recipe=recipe)
+        quantize(as_quantizable(small_graph), table, scheme="affine", recipe=recipe)
 
 
 def test_exemption_changes_one_range(small_graph: FloatGraph, table: CalibrationTable) -> None:
     name = "backbone.blocks.2.add"
     exemption = Exemption(tensors=(name,), range=RangeRule(method="minmax"))
     recipe = replace(load_recipe("average"), exemptions=(exemption,))
-    found = GraphView(quantize(small_graph, table, scheme="affine", recipe=recipe).model)
+    found = GraphView(
+        quantize(as_quantizable(small_graph), table, scheme="affine", recipe=recipe).model
+    )
     plain = GraphView(
-        quantize(small_graph, table, scheme="affine", recipe=load_recipe("average")).model
+        quantize(
+            as_quantizable(small_graph), table, scheme="affine", recipe=load_recipe("average")
+        ).model
     )
     assert found.constant(f"{name}.scale") > plain.constant(f"{name}.scale")
     other = "backbone.blocks.4.add.scale"
@@ -333,7 +343,7 @@ def test_operation_without_an_integer_form_is_refused(
         tensors=table.tensors, images=table.images, skipped={}, graph_sha256=graph.sha256
     )
     with pytest.raises(GraphError, match=r"HardSwish 'backbone\.last\.activation'"):
-        quantize(graph, matching, scheme="affine", recipe=load_recipe("default"))
+        quantize(as_quantizable(graph), matching, scheme="affine", recipe=load_recipe("default"))
 
 
 def test_table_of_another_graph_is_refused(
@@ -343,7 +353,7 @@ def test_table_of_another_graph_is_refused(
         tensors=table.tensors, images=table.images, skipped={}, graph_sha256="0" * 64
     )
     with pytest.raises(CalibrationError, match="another graph"):
-        quantize(small_graph, other, scheme="affine", recipe=load_recipe("default"))
+        quantize(as_quantizable(small_graph), other, scheme="affine", recipe=load_recipe("default"))
 
 
 def test_table_of_too_few_images_is_refused(
@@ -351,7 +361,7 @@ def test_table_of_too_few_images_is_refused(
 ) -> None:
     recipe = replace(load_recipe("default"), minimum_images=50)
     with pytest.raises(CalibrationError, match="at least 50"):
-        quantize(small_graph, table, scheme="affine", recipe=recipe)
+        quantize(as_quantizable(small_graph), table, scheme="affine", recipe=recipe)
 
 
 def test_passes_that_need_images_refuse_a_table_without(
@@ -363,8 +373,8 @@ def test_passes_that_need_images_refuse_a_table_without(
     for settings in ({"rounding": "learned"}, {"correct_bias": True}):
         recipe = replace(load_recipe("average"), **settings)
         with pytest.raises(CalibrationError, match="need images"):
-            quantize(small_graph, bare, scheme="affine", recipe=recipe)
-    quantize(small_graph, bare, scheme="affine", recipe=load_recipe("average"))
+            quantize(as_quantizable(small_graph), bare, scheme="affine", recipe=recipe)
+    quantize(as_quantizable(small_graph), bare, scheme="affine", recipe=load_recipe("average"))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -373,7 +383,7 @@ def test_learned_rounding_changes_weights_and_biases_alone(
 ) -> None:
     plain = load_recipe("average")
     before, after = (
-        GraphView(quantize(small_graph, table, scheme=scheme, recipe=recipe).model)
+        GraphView(quantize(as_quantizable(small_graph), table, scheme=scheme, recipe=recipe).model)
         for recipe in (plain, replace(plain, rounding="learned", correct_bias=True))
     )
     name = "backbone.blocks.3.project.conv"

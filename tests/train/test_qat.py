@@ -19,6 +19,7 @@ from edgessd.core.errors import CalibrationError, CheckpointError, ConfigError
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.qat.network import QatNetwork
 from edgessd.quantize.qat.trained import quantize_trained
 from edgessd.quantize.recipe import load_recipe
@@ -98,7 +99,7 @@ def test_every_scheme_is_quantized_from_the_one_checkpoint(trained: Path, scheme
     checkpoint = load_checkpoint(trained / "best.pt")
     assert checkpoint.trained_ranges is not None
     graph = export_float_graph(checkpoint)
-    built = quantize_trained(graph, scheme=scheme, recipe=load_recipe("default"))
+    built = quantize_trained(as_quantizable(graph), scheme=scheme, recipe=load_recipe("default"))
     scales = {t.name.removesuffix(".scale"): t for t in built.model.graph.initializer}
     for name, (low, high) in checkpoint.trained_ranges.ranges.items():
         if name in scales:
@@ -238,7 +239,7 @@ def test_two_processes_train_one_rounded_network(
     checkpoint = load_checkpoint(run / "best.pt")
     graph = export_float_graph(checkpoint)
     for scheme in SCHEMES:
-        quantize_trained(graph, scheme=scheme, recipe=load_recipe("default"))
+        quantize_trained(as_quantizable(graph), scheme=scheme, recipe=load_recipe("default"))
 
 
 def test_ranges_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from edgessd.core.errors import LoweringError
 from edgessd.core.network_tensors import INPUT
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
-from edgessd.quantize.float_passes.absorb_preprocess import CENTRE
+from edgessd.quantize.float_passes.absorb_preprocess import CENTER
 
 
 def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -36,7 +36,7 @@ def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:
     else:
         _rename_input(nodes, INPUT, f"{INPUT}.dequantized")
         parameters = [f"{INPUT}.scale", f"{INPUT}.zero_point"]
-        set_initializer(model, parameters[0], np.array(1 / CENTRE, np.float32))
+        set_initializer(model, parameters[0], np.array(1 / CENTER, np.float32))
         set_initializer(model, parameters[1], np.array(0, np.int8))
         made = helper.make_node(
             "DequantizeLinear", [INPUT, *parameters], [f"{INPUT}.dequantized"], f"{INPUT}.dq"
@@ -75,7 +75,7 @@ def image_spec(model: onnx.ModelProto) -> TensorSpec:
     """Describe the int8 image."""
     shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
     return TensorSpec(
-        name=INPUT, shape=shape, dtype="int8", quantization=Affine(scale=1 / CENTRE), layout="NCHW"
+        name=INPUT, shape=shape, dtype="int8", quantization=Affine(scale=1 / CENTER), layout="NCHW"
     )
 
 
@@ -90,10 +90,10 @@ def output_spec(view: GraphView, name: str, shape: tuple[int, ...]) -> TensorSpe
 
 def _require_pixels(view: GraphView, quantizer: onnx.NodeProto) -> None:
     scale, zero_point = (view.constant(name).item() for name in quantizer.input[1:3])
-    if scale != 1 / CENTRE or zero_point != 0:
+    if scale != 1 / CENTER or zero_point != 0:
         raise LoweringError(
             "The image isn't quantized as pixel - 128",
-            expected=f"scale {1 / CENTRE} and zero point 0",
+            expected=f"scale {1 / CENTER} and zero point 0",
             found=f"{scale:g} and {zero_point}",
             fix="Quantize the graph with the symmetric scheme again.",
         )

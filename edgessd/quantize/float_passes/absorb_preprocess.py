@@ -9,32 +9,31 @@ Conv, which expects (pixel - mean) / std, is rewritten for that input:
 
 which is exact wherever the kernel lies on the image. Where it hangs over the edge, the old graph pads
 with x = 0 (a pixel of `mean`) and the new one with u = 0 (a pixel of 128): for mean 127.5 that is half
-a grey level on the outermost row, for mean 128 nothing. Letterbox bars are pixels and stay exact.
+a gray level on the outermost row, for mean 128 nothing. Letterbox bars are pixels and stay exact.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import onnx
 from msgspec.structs import replace
 
-from edgessd.core.contract import Contract, Preprocess
+from edgessd.core.contract import Preprocess
 from edgessd.core.errors import GraphError
 from edgessd.graph.view import GraphView, copy_of, set_initializer
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
-CENTRE = 128.0
+CENTER = 128.0
 """Mean and std that make an int8 input equal pixel - 128."""
 
 
-def absorb_preprocess(
-    model: onnx.ModelProto, contract: Contract
-) -> tuple[onnx.ModelProto, Contract]:
+def absorb_preprocess(observed: ObservedGraph) -> ObservedGraph:
     """Rewrite the first Conv so that the input is (pixel - 128) / 128 in every channel.
 
     Raises:
         GraphError: The image goes anywhere but into one ordinary Conv with constant parameters, or the
             rewritten Conv answers otherwise inside the image.
     """
+    model, contract = observed.graph.model, observed.graph.contract
     view = GraphView(model)
     conv = view.only_consumer(view.inputs[0]) if len(view.inputs) == 1 else None
     if conv is None or conv.op_type != "Conv":
@@ -54,7 +53,7 @@ def absorb_preprocess(
         )
     new_bias = (old_bias + np.einsum("oikl,i->o", weight, offset)).astype(np.float32)
     new_weight = (weight * factor[None, :, None, None]).astype(np.float32)
-    preprocess = replace(contract.preprocess, mean=(CENTRE,) * 3, std=(CENTRE,) * 3)
+    preprocess = replace(contract.preprocess, mean=(CENTER,) * 3, std=(CENTER,) * 3)
     _check_interior(
         _patch_response(old_weight, old_bias, contract.preprocess),
         _patch_response(new_weight, new_bias, preprocess),
@@ -62,13 +61,14 @@ def absorb_preprocess(
     model = copy_of(model)
     set_initializer(model, conv.input[1], new_weight)
     set_initializer(model, conv.input[2], new_bias)
-    return model, replace(contract, preprocess=preprocess)
+    contract = replace(contract, preprocess=preprocess)
+    return observed.rewritten(model, by="absorb_preprocess", contract=contract)
 
 
 def _affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     """(a, b) per channel with (pixel - mean) / std = a * (pixel - 128) / 128 + b."""
     mean, std = np.array(preprocess.mean), np.array(preprocess.std)
-    return CENTRE / std, (CENTRE - mean) / std
+    return CENTER / std, (CENTER - mean) / std
 
 
 def _patch_response(weight: np.ndarray, bias: np.ndarray, preprocess: Preprocess) -> np.ndarray:

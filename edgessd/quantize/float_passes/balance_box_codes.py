@@ -9,32 +9,26 @@ k changes no box and fills the range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from msgspec.structs import replace
 
 from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.core.network_tensors import BOX_CODES
-from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.quantize.float_passes.head_convs import head_convs, move_channels
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
 LARGEST_FACTOR = 16.0
 """Further apart than this, statistics of a few images shouldn't be trusted."""
 
 
-def balance_box_codes(graph: FloatGraph, channels: Mapping[str, ChannelStatistics]) -> FloatGraph:
+def balance_box_codes(observed: ObservedGraph) -> ObservedGraph:
     """Enlarge positions or sizes, whichever are smaller, to the magnitude of the other.
-
-    Args:
-        graph: The float graph.
-        channels: Its statistics, from `collect_channels`.
 
     Raises:
         GraphError: Something other than head convolutions computes the box codes.
     """
+    graph, channels = observed.graph, observed.channels
     model, view = copy_of(graph.model), GraphView(graph.model)
     heads = head_convs(view, BOX_CODES)
     largest = np.max([_magnitudes(channels[head.output[0]]) for head in heads], axis=0)
@@ -46,19 +40,20 @@ def balance_box_codes(graph: FloatGraph, channels: Mapping[str, ChannelStatistic
         for ratio in (size / centre, centre / size)
     )
     factors = np.array([centre_factor, centre_factor, size_factor, size_factor])
+    moved = dict(channels)
     for head in heads:
         shapes = view.shape(head.input[1])[0] // len(factors)
-        move_channels(model, view, head, np.tile(factors, shapes))
+        tiled = np.tile(factors, shapes)
+        move_channels(model, view, head, tiled)
+        moved[head.output[0]] = channels[head.output[0]].moved(tiled, np.zeros_like(tiled))
     code = graph.contract.box_code
     code = replace(
         code,
         centre_variance=code.centre_variance / centre_factor,
         size_variance=code.size_variance / size_factor,
     )
-    return FloatGraph(
-        model=checked(model, after="balance_box_codes"),
-        contract=replace(graph.contract, box_code=code),
-    )
+    contract = replace(graph.contract, box_code=code)
+    return observed.rewritten(model, by="balance_box_codes", contract=contract, channels=moved)
 
 
 def _magnitudes(channels: ChannelStatistics) -> np.ndarray:

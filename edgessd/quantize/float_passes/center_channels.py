@@ -22,26 +22,16 @@ import onnx
 from numpy.typing import NDArray
 
 from edgessd.calibrate.channels import ChannelStatistics
-from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, attribute, copy_of, set_initializer
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
 Array = NDArray[np.float64]
 Makers = dict[str, onnx.NodeProto]
 
 
-def center_channels(
-    graph: FloatGraph, channels: Mapping[str, ChannelStatistics]
-) -> tuple[FloatGraph, dict[str, ChannelStatistics]]:
-    """Shift every tensor that can be.
-
-    Args:
-        graph: The float graph.
-        channels: Its statistics, from `collect_channels`.
-
-    Returns:
-        The graph, and the statistics as they are for it.
-    """
+def center_channels(observed: ObservedGraph) -> ObservedGraph:
+    """Shift every tensor that can be shifted."""
+    graph, channels = observed.graph, observed.channels
     view = GraphView(graph.model)
     makers = _shiftable(graph.model, view, channels)
     shifts: dict[str, Array] = {}
@@ -62,8 +52,7 @@ def center_channels(
         name: entry.moved(np.ones_like(entry.mean), -shifts[name]) if name in shifts else entry
         for name, entry in channels.items()
     }
-    centred = FloatGraph(model=checked(model, after="center_channels"), contract=graph.contract)
-    return centred, moved
+    return observed.rewritten(model, by="center_channels", channels=moved)
 
 
 def _shiftable(model: onnx.ModelProto, view: GraphView, channels: Mapping[str, object]) -> Makers:

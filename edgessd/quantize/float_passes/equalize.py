@@ -30,9 +30,8 @@ from numpy.typing import NDArray
 from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.core.union_find import UnionFind
 from edgessd.graph.dataflow import ACTIVATIONS
-from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, attribute, copy_of, set_initializer
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
 FloatArray = NDArray[np.float64]
 
@@ -67,13 +66,9 @@ class Stream:
     bounded: bool
 
 
-def equalize(graph: FloatGraph, channels: Mapping[str, ChannelStatistics]) -> FloatGraph:
-    """Equalize every stream of a float graph.
-
-    Args:
-        graph: The float graph.
-        channels: Its statistics, from `collect_channels`.
-    """
+def equalize(observed: ObservedGraph) -> ObservedGraph:
+    """Equalize every stream of a float graph."""
+    graph, channels = observed.graph, observed.channels
     view = GraphView(graph.model)
     parameters = {
         node.name: [np.asarray(view.constant(name), np.float64) for name in node.input[1:]]
@@ -92,7 +87,7 @@ def equalize(graph: FloatGraph, channels: Mapping[str, ChannelStatistics]) -> Fl
     for node in graph.model.graph.node:
         for name, value in zip(node.input[1:], parameters.get(node.name, ()), strict=False):
             set_initializer(model, name, value.astype(np.float32))
-    return FloatGraph(model=checked(model, after="equalize"), contract=graph.contract)
+    return observed.rewritten(model, by="equalize")
 
 
 def _streams(model: onnx.ModelProto, view: GraphView, names: list[str]) -> list[Stream]:

@@ -12,7 +12,7 @@ c is as large as sizes and positions allow: positions get finer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.core.anchors import AnchorLevel
 from edgessd.core.network_tensors import BOX_CODES
-from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.quantize.float_passes.head_convs import head_convs, move_channels
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
 Array = NDArray[np.float64]
 
@@ -32,27 +31,19 @@ SMALLEST_POSITION = 1e-3
 """Positions of an anchor that never moves count as at least this far from 0."""
 
 
-def shift_box_sizes(
-    graph: FloatGraph, channels: Mapping[str, ChannelStatistics]
-) -> tuple[FloatGraph, dict[str, ChannelStatistics]]:
+def shift_box_sizes(observed: ObservedGraph) -> ObservedGraph:
     """Give each anchor another shape, and its head the box codes that make the same boxes of it.
 
-    Anchors that the contract clips to the image stay as they are, since their centres may not lie
-    where their cells do.
-
-    Args:
-        graph: The float graph.
-        channels: Its statistics, from `collect_channels`.
-
-    Returns:
-        The graph with its new contract, and the statistics as they are for it.
+    Anchors that the contract clips to the image stay as they are: their centers may not lie where their
+    cells do.
 
     Raises:
         GraphError: Something other than head convolutions computes the box codes.
     """
-    contract = graph.contract
+    graph, contract = observed.graph, observed.graph.contract
     if contract.anchors.clip:
-        return graph, dict(channels)
+        return observed
+    channels = observed.channels
     model, view = copy_of(graph.model), GraphView(graph.model)
     heads = head_convs(view, BOX_CODES)
     variance = contract.box_code.size_variance
@@ -68,7 +59,7 @@ def shift_box_sizes(
         for level, shift in zip(contract.anchors.levels, shifts, strict=True)
     ]
     contract = replace(contract, anchors=replace(contract.anchors, levels=tuple(levels)))
-    return FloatGraph(model=checked(model, after="shift_box_sizes"), contract=contract), moved
+    return observed.rewritten(model, by="shift_box_sizes", contract=contract, channels=moved)
 
 
 def _shifts(heads: Sequence[ChannelStatistics], variance: float) -> list[Array]:

@@ -10,27 +10,26 @@ from __future__ import annotations
 import numpy as np
 
 from edgessd.core.network_tensors import CLASS_SCORES
-from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.head_convs import head_convs
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
 
-def silence_background(graph: FloatGraph) -> FloatGraph:
+def silence_background(observed: ObservedGraph) -> ObservedGraph:
     """Zero the weights and biases behind column 0 of sigmoid scores that have a background.
 
-    The graph as it is where scoring is a softmax, which reads every column, or has no background.
+    A graph without background, or with a softmax, which reads every column, stays as it is.
 
     Raises:
         GraphError: Something other than head convolutions computes the scores.
     """
-    scoring = graph.contract.scoring
+    graph, scoring = observed.graph, observed.graph.contract.scoring
     if scoring.activation != "sigmoid" or not scoring.background:
-        return graph
+        return observed
     model, view = copy_of(graph.model), GraphView(graph.model)
     for conv in head_convs(view, CLASS_SCORES):
         for name in conv.input[1:]:
             values = np.array(view.constant(name))
             values[:: graph.contract.columns] = 0
             set_initializer(model, name, values)
-    return FloatGraph(model=checked(model, after="silence_background"), contract=graph.contract)
+    return observed.rewritten(model, by="silence_background")

@@ -10,12 +10,11 @@ import msgspec
 
 from edgessd.core.errors import GraphError
 from edgessd.core.network_tensors import INPUT
-from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.quantize.annotate import Plan, annotate
 from edgessd.quantize.conv.conv_params import Activations, conv_params
-from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
+from edgessd.quantize.float_passes.apply import QuantizableGraph
 from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qdq.insert import insert_qdq
 from edgessd.quantize.qdq.quant_graph import QuantGraph, Quantization
@@ -24,18 +23,18 @@ from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
 
-def quantize_trained(graph: FloatGraph, *, scheme: SchemeName, recipe: Recipe) -> QuantGraph:
+def quantize_trained(graph: QuantizableGraph, *, scheme: SchemeName, recipe: Recipe) -> QuantGraph:
     """Quantize a graph that carries `trained_ranges`.
 
     Args:
-        graph: From `export_float_graph` of a checkpoint of `edgessd train --qat`.
+        graph: Graph of a checkpoint of `edgessd train --qat`, from `as_quantizable`.
         scheme: One that it was trained for.
         recipe: Its exemptions say which tensors stay float; all else was decided in training.
 
     Raises:
         GraphError: It wasn't trained for the scheme, or the recipe quantizes a tensor that has no range.
     """
-    trained = graph.trained_ranges
+    trained = graph.source.trained_ranges
     if trained is None:
         raise GraphError(
             "The graph has no trained ranges", fix="Quantize it with a calibration table"
@@ -48,8 +47,7 @@ def quantize_trained(graph: FloatGraph, *, scheme: SchemeName, recipe: Recipe) -
             fix="Train again with --qat-scheme both, or build from the float checkpoint",
         )
     chosen = scheme_named(scheme)
-    model, contract = absorb_preprocess(graph.model, graph.contract)
-    model = checked(model, after="absorb_preprocess")
+    model, contract = graph.graph.model, graph.graph.contract
     plan = annotate(model, chosen, recipe)
     activations = _activations(plan, trained, chosen)
     # As in training: the largest weight of a channel sets its scale, and the nearest integer is taken.
@@ -62,7 +60,7 @@ def quantize_trained(graph: FloatGraph, *, scheme: SchemeName, recipe: Recipe) -
             scheme=scheme,
             recipe=recipe,
             calibration=trained.calibration,
-            graph_sha256=graph.sha256,
+            graph_sha256=graph.source.sha256,
         ),
     )
 

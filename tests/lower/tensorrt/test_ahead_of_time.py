@@ -21,6 +21,7 @@ from edgessd.core.errors import BackendError, LoweringError
 from edgessd.graph.export import export_float_graph, export_module
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, load_recipe
@@ -94,7 +95,7 @@ def quantized(graph: FloatGraph, photos: Path, *kept_float: str) -> QuantGraph:
     if kept_float:
         exemption = Exemption(tensors=kept_float, keep_float=True)
         recipe = msgspec.structs.replace(recipe, exemptions=(exemption,))
-    return quantize(graph, table, scheme="symmetric", recipe=recipe)
+    return quantize(as_quantizable(graph), table, scheme="symmetric", recipe=recipe)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from edgessd.lower.tensorrt.float16 import to_float16
 from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
 from edgessd.lower.tensorrt.qdq_lint import lint_qdq
 from edgessd.lower.tensorrt.relu import clip_to_relu
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, load_recipe
@@ -51,7 +52,7 @@ def quantized(small_graph: FloatGraph, table: CalibrationTable) -> Quantize:
         if kept_float:
             exemption = Exemption(tensors=kept_float, keep_float=True)
             recipe = msgspec.structs.replace(recipe, exemptions=(exemption,))
-        return quantize(small_graph, table, scheme="symmetric", recipe=recipe)
+        return quantize(as_quantizable(small_graph), table, scheme="symmetric", recipe=recipe)
 
     return make
 
@@ -267,7 +268,9 @@ def test_a_clip_that_is_no_relu_stays(model: onnx.ModelProto) -> None:
 
 
 def test_the_affine_scheme_is_refused(small_graph: FloatGraph, table: CalibrationTable) -> None:
-    affine = quantize(small_graph, table, scheme="affine", recipe=load_recipe("default"))
+    affine = quantize(
+        as_quantizable(small_graph), table, scheme="affine", recipe=load_recipe("default")
+    )
     with pytest.raises(LoweringError, match=r"the symmetric scheme.*affine"):
         lower_to_tensorrt(affine)
 

@@ -20,6 +20,7 @@ from edgessd.core.images import read_image
 from edgessd.core.network_tensors import DETECTION_OP
 from edgessd.core.preprocess import preprocess_image
 from edgessd.lower.tflite.lower import lower_to_tflite
+from edgessd.quantize.float_passes.apply import as_quantizable
 
 # Lowest op version that takes int8, by tensorflow/lite/tools/versioning/op_version.cc.
 INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "ADD": 2, "CONCATENATION": 2, "RESHAPE": 1}
@@ -31,7 +32,9 @@ def quant_graph(float_graph, images, scheme="affine"):
     from edgessd.quantize.recipe import load_recipe
 
     table = collect(float_graph, CalibrationSet(images))
-    return quantize(float_graph, table, scheme=scheme, recipe=load_recipe("default"))
+    return quantize(
+        as_quantizable(float_graph), table, scheme=scheme, recipe=load_recipe("default")
+    )
 
 
 @pytest.fixture(scope="module")

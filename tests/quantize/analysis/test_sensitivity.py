@@ -13,9 +13,8 @@ from edgessd.calibrate.samples import draw_samples
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.verify import checked
 from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
-from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import Exemption, RangeRule, Recipe
 
@@ -36,12 +35,13 @@ def measure(graph: FloatGraph, table, images, scheme="affine", exemptions=()) ->
     recipe = Recipe(
         name="test", activations=RangeRule(method="minmax"), exemptions=tuple(exemptions)
     )
-    quantized = quantize(graph, table, scheme=scheme, recipe=recipe)
-    model, contract = absorb_preprocess(graph.model, graph.contract)
+    quantizable = as_quantizable(graph)
+    quantized = quantize(quantizable, table, scheme=scheme, recipe=recipe)
+    model, contract = quantizable.graph.model, quantizable.graph.contract
     samples = draw_samples(CalibrationSet(images), contract, count=1)
     steps: list[tuple[int, int]] = []
     found = measure_sensitivity(
-        checked(model, after="absorb_preprocess"),
+        model,
         quantized.model,
         contract,
         samples,
@@ -79,8 +79,9 @@ def replace_tensors(exemption: Exemption, tensors: tuple[str, ...]) -> Exemption
 
 def test_a_detector_that_sees_nothing_is_refused(small_graph: FloatGraph, table, images) -> None:
     samples = np.zeros((0, 3, 64, 97), np.uint8)
-    model, contract = absorb_preprocess(small_graph.model, small_graph.contract)
+    quantizable = as_quantizable(small_graph)
+    model, contract = quantizable.graph.model, quantizable.graph.contract
     recipe = Recipe(name="test", activations=RangeRule(method="minmax"))
-    quantized = quantize(small_graph, table, scheme="affine", recipe=recipe)
+    quantized = quantize(quantizable, table, scheme="affine", recipe=recipe)
     with pytest.raises(CalibrationError, match="sees nothing"):
         measure_sensitivity(model, quantized.model, contract, samples)

@@ -13,6 +13,7 @@ from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.center_channels import center_channels
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,8 @@ def _width(entry: ChannelStatistics) -> float:
 
 def test_answers_stay_and_linear_tensors_get_narrow(lopsided: FloatGraph, samples: Pixels) -> None:
     before = collect_channels(lopsided, samples)
-    centred, said = center_channels(lopsided, before)
-    after = collect_channels(centred, samples)
+    centered = center_channels(ObservedGraph(graph=lopsided, samples=samples))
+    stated, after = centered.channels, collect_channels(centered.graph, samples)
     view = GraphView(lopsided.model)
     linear = [name for name in before if view.producer(name).op_type == "Add"]  # type: ignore[union-attr]
     assert linear
@@ -49,18 +50,18 @@ def test_answers_stay_and_linear_tensors_get_narrow(lopsided: FloatGraph, sample
         assert _width(after[name]) < 0.8 * _width(before[name])
     for pixels in samples:
         image = {INPUT: network_input(pixels, lopsided.contract.preprocess)}
-        first, second = run_model(lopsided.model, image), run_model(centred.model, image)
+        first, second = run_model(lopsided.model, image), run_model(centered.graph.model, image)
         for name, expected in first.items():
             np.testing.assert_allclose(second[name], expected, atol=2e-4, rtol=1e-4)
     for name, entry in after.items():
-        np.testing.assert_allclose(said[name].maximum, entry.maximum, atol=1e-3, rtol=1e-4)
-        np.testing.assert_allclose(said[name].mean, entry.mean, atol=1e-3, rtol=1e-3)
-        np.testing.assert_allclose(said[name].variance, entry.variance, atol=1e-3, rtol=1e-2)
+        np.testing.assert_allclose(stated[name].maximum, entry.maximum, atol=1e-3, rtol=1e-4)
+        np.testing.assert_allclose(stated[name].mean, entry.mean, atol=1e-3, rtol=1e-3)
+        np.testing.assert_allclose(stated[name].variance, entry.variance, atol=1e-3, rtol=1e-2)
 
 
 def test_what_a_padded_convolution_reads_stays(lopsided: FloatGraph, samples: Pixels) -> None:
-    before = collect_channels(lopsided, samples)
-    _, said = center_channels(lopsided, before)
+    observed = ObservedGraph(graph=lopsided, samples=samples)
+    before, stated = observed.channels, center_channels(observed).channels
     view = GraphView(lopsided.model)
     padded = [
         name
@@ -70,4 +71,4 @@ def test_what_a_padded_convolution_reads_stays(lopsided: FloatGraph, samples: Pi
     ]
     assert padded
     for name in padded:
-        assert said[name] is before[name]
+        assert stated[name] is before[name]

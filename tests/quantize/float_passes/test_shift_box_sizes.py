@@ -16,6 +16,7 @@ from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.head_convs import head_convs
+from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 from edgessd.quantize.float_passes.shift_box_sizes import shift_box_sizes
 
 
@@ -45,8 +46,8 @@ def _codes(graph: FloatGraph, pixels: Pixels) -> np.ndarray:
 def test_boxes_stay_and_codes_fit_half_the_range(
     small_objects: FloatGraph, samples: Pixels
 ) -> None:
-    before = collect_channels(small_objects, samples)
-    shifted, said = shift_box_sizes(small_objects, before)
+    outcome = shift_box_sizes(ObservedGraph(graph=small_objects, samples=samples))
+    shifted, stated = outcome.graph, outcome.channels
     old, new = (anchor_boxes(graph.contract.anchors) for graph in (small_objects, shifted))
     np.testing.assert_array_equal(new[:, :2], old[:, :2])
     assert (new[:, 2:] < old[:, 2:]).any()
@@ -63,16 +64,16 @@ def test_boxes_stay_and_codes_fit_half_the_range(
     after = collect_channels(shifted, samples)
     for head in head_convs(GraphView(shifted.model), "box_codes"):
         name = head.output[0]
-        np.testing.assert_allclose(said[name].minimum, after[name].minimum, atol=1e-3, rtol=1e-3)
+        np.testing.assert_allclose(stated[name].minimum, after[name].minimum, atol=1e-3, rtol=1e-3)
 
 
 def test_positions_use_the_room_that_sizes_leave(
     small_objects: FloatGraph, samples: Pixels
 ) -> None:
-    before = collect_channels(small_objects, samples)
-    _, said = shift_box_sizes(small_objects, before)
+    observed = ObservedGraph(graph=small_objects, samples=samples)
+    before, stated = observed.channels, shift_box_sizes(observed).channels
     grown = [
-        float(np.abs(said[head.output[0]].maximum / before[head.output[0]].maximum)[0])
+        float(np.abs(stated[head.output[0]].maximum / before[head.output[0]].maximum)[0])
         for head in head_convs(GraphView(small_objects.model), "box_codes")
     ]
     assert max(grown) > 1.2
@@ -83,5 +84,5 @@ def test_clipped_anchors_stay(small_objects: FloatGraph, samples: Pixels) -> Non
     clipped = FloatGraph(
         model=small_objects.model, contract=replace(small_objects.contract, anchors=anchors)
     )
-    graph, _ = shift_box_sizes(clipped, collect_channels(clipped, samples))
-    assert graph is clipped
+    observed = ObservedGraph(graph=clipped, samples=samples)
+    assert shift_box_sizes(observed) is observed

@@ -21,7 +21,7 @@ from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.model.trained_ranges import TrainedRanges
-from edgessd.quantize.float_passes.absorb_preprocess import absorb_preprocess
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qat.fake_quantize import (
     FakeParams,
@@ -65,8 +65,7 @@ AUDIT = CalibrationAudit(
 
 @pytest.fixture(scope="module")
 def absorbed(small_graph: FloatGraph) -> FloatGraph:
-    model, contract = absorb_preprocess(small_graph.model, small_graph.contract)
-    return FloatGraph(model=checked(model, after="absorb_preprocess"), contract=contract)
+    return as_quantizable(small_graph).graph
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,8 @@ def graphs(
         image = random.integers(0, 256, (8, 12, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{index:02}.png"), cv2.resize(image, (97, 64)))
     table = collect(small_graph, CalibrationSet(folder.iterdir()))
-    return {name: quantize(small_graph, table, scheme=name, recipe=RECIPE) for name in SCHEMES}
+    graph = as_quantizable(small_graph)
+    return {name: quantize(graph, table, scheme=name, recipe=RECIPE) for name in SCHEMES}
 
 
 def _image(seed: int) -> np.ndarray:
@@ -243,7 +243,7 @@ def test_what_was_trained_is_what_is_built(
     save_graph(trained, tmp_path / "trained.onnx")
     loaded = load_graph(tmp_path / "trained.onnx")
     assert loaded.trained_ranges == trained.trained_ranges
-    built = quantize_trained(loaded, scheme=scheme, recipe=RECIPE)
+    built = quantize_trained(as_quantizable(loaded), scheme=scheme, recipe=RECIPE)
     _assert_same_integers(network, built, _image(5))
     assert [node.op_type for node in built.model.graph.node] == [
         node.op_type for node in graphs[scheme].model.graph.node
@@ -272,11 +272,13 @@ def test_a_build_for_what_it_was_not_trained_for_is_refused(
 ) -> None:
     trained = _trained(QatNetwork(absorbed, [graphs["symmetric"]]), absorbed)
     with pytest.raises(GraphError, match="another quantization scheme than affine"):
-        quantize_trained(trained, scheme="affine", recipe=RECIPE)
+        quantize_trained(as_quantizable(trained), scheme="affine", recipe=RECIPE)
     with pytest.raises(GraphError, match="box_codes"):
-        quantize_trained(trained, scheme="symmetric", recipe=replace(RECIPE, exemptions=()))
+        quantize_trained(
+            as_quantizable(trained), scheme="symmetric", recipe=replace(RECIPE, exemptions=())
+        )
     with pytest.raises(GraphError, match="no trained ranges"):
-        quantize_trained(absorbed, scheme="affine", recipe=RECIPE)
+        quantize_trained(as_quantizable(absorbed), scheme="affine", recipe=RECIPE)
 
 
 def test_it_starts_from_weights_that_another_method_rounded(

@@ -15,6 +15,7 @@ from edgessd.core.errors import CalibrationError
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.analysis.output_error import OutputError
+from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.ranges.tighten_ranges import FEW, SHARES, best_share
@@ -59,8 +60,9 @@ def test_a_channel_that_nobody_reads_does_not_set_the_scale(
         set_initializer(model, reader.input[1], weight)
     graph = FloatGraph(model=model, contract=small_graph.contract)
     table = collect(graph, CalibrationSet(photos))
-    plain = quantize(graph, table, scheme="affine", recipe=replace(recipe, tighten_ranges=False))
-    tight = quantize(graph, table, scheme="affine", recipe=recipe)
+    quantizable, loose = as_quantizable(graph), replace(recipe, tighten_ranges=False)
+    plain = quantize(quantizable, table, scheme="affine", recipe=loose)
+    tight = quantize(quantizable, table, scheme="affine", recipe=recipe)
     assert _scale(tight, CUT) < 0.75 * _scale(plain, CUT)
     bounded = "backbone.blocks.3.expand.activation"
     assert _scale(tight, bounded) == _scale(plain, bounded)
@@ -102,4 +104,4 @@ def test_a_table_without_images_is_refused(
     table = collect(small_graph, CalibrationSet(photos))
     bare = dataclasses.replace(table, samples=table.samples[:0])
     with pytest.raises(CalibrationError, match="has none"):
-        quantize(small_graph, bare, scheme="affine", recipe=recipe)
+        quantize(as_quantizable(small_graph), bare, scheme="affine", recipe=recipe)

@@ -54,10 +54,13 @@ def lowered(
 ) -> dict[str, Graphs]:
     """`int8-raw`, `int8-op`, `fp16-raw` and `fp16-op` of an untrained detector."""
     from edgessd.lower.tensorrt.lower import lower_to_tensorrt
+    from edgessd.quantize.float_passes.apply import as_quantizable
     from edgessd.quantize.ptq import quantize
     from edgessd.quantize.recipe import load_recipe
 
-    quantized = quantize(small_graph, table, scheme="symmetric", recipe=load_recipe("default"))
+    quantized = quantize(
+        as_quantizable(small_graph), table, scheme="symmetric", recipe=load_recipe("default")
+    )
     made = {}
     for precision, graph in (("int8", quantized), ("fp16", small_graph)):
         for postprocess in ("raw", "op"):
@@ -76,12 +79,16 @@ def affine_graph(
     small_graph: FloatGraph, table: CalibrationTable, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A Q/DQ graph in TFLite's scheme, with int32 biases, which TensorRT doesn't take."""
+    from edgessd.quantize.float_passes.apply import as_quantizable
     from edgessd.quantize.ptq import quantize
     from edgessd.quantize.qdq.quant_graph import save_quant_graph
     from edgessd.quantize.recipe import load_recipe
 
     path = tmp_path_factory.mktemp("affine") / "affine.onnx"
     save_quant_graph(
-        quantize(small_graph, table, scheme="affine", recipe=load_recipe("default")), path
+        quantize(
+            as_quantizable(small_graph), table, scheme="affine", recipe=load_recipe("default")
+        ),
+        path,
     )
     return path
