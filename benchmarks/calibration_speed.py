@@ -1,8 +1,8 @@
-"""How much longer than running the float graph does calibration take?
+"""Compare the time of calibration with the time of running the float graph.
 
 Both read, resize and run the same images with the same number of threads, in turns of one portion each,
-so that whatever else the machine does hits both. Preparation looks at a few images only, once, and is
-counted in. What learned rounding takes doesn't depend on the number of images and stands beside it.
+so that other work on the machine slows both. The float passes run once, on a few images, and count as
+calibration. Quantization takes the same time for any number of images and is reported apart.
 
     edgessd import folded ../shared/weights/ssdlite_mobilenet_v2_voc --out voc.pt
     edgessd data synth codes --images 300
@@ -61,24 +61,24 @@ def measure(graph: FloatGraph, images: Sequence[Path]) -> dict[str, float]:
     """Seconds of each stage, and calibration over float graph."""
     recipe = load_recipe("default")
     begun = time.perf_counter()
-    prepared = apply_float_passes(
+    quantizable = apply_float_passes(
         graph, draw_samples(CalibrationSet(images), graph.contract), recipe.float_passes
     )
-    seconds = {"images": float(len(images)), "prepare_s": time.perf_counter() - begun}
+    seconds = {"images": float(len(images)), "float_passes_s": time.perf_counter() - begun}
     seconds |= {"collect_s": 0.0, "float_graph_s": 0.0}
     session = make_session(graph.model, threads=WORKERS)
     for start in range(0, len(images), PORTION):
         portion = images[start : start + PORTION]
         begun = time.perf_counter()
-        table = collect(prepared, CalibrationSet(portion), minimum=1)
+        table = collect(quantizable.source, CalibrationSet(portion), minimum=1)
         collected = time.perf_counter()
         _run_float(session, graph, portion)
         seconds["collect_s"] += collected - begun
         seconds["float_graph_s"] += time.perf_counter() - collected
     begun = time.perf_counter()
-    quantize(prepared, table, scheme="affine", recipe=recipe)
+    quantize(quantizable, table, scheme="affine", recipe=recipe)
     seconds["quantize_s"] = time.perf_counter() - begun
-    calibration = seconds["prepare_s"] + seconds["collect_s"]
+    calibration = seconds["float_passes_s"] + seconds["collect_s"]
     seconds["ratio"] = calibration / seconds["float_graph_s"]
     return seconds
 

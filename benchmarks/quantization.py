@@ -26,6 +26,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from msgspec.structs import replace
@@ -33,9 +34,6 @@ from msgspec.structs import replace
 from edgessd.bench.accuracy import score
 from edgessd.build.calibration_images import images_in
 from edgessd.calibrate.calibration_set import CalibrationSet
-from edgessd.calibrate.collect import collect
-from edgessd.calibrate.samples import draw_samples
-from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
@@ -45,16 +43,14 @@ from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.data.dataset import load_dataset
 from edgessd.graph.export import export_float_graph
-from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import make_session
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.metrics.parity import agreement_ap
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.float_passes.apply import apply_float_passes
-from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import FloatPasses, Recipe, load_recipe
 from edgessd.quantize.schemes import SCHEMES
+from edgessd.quantize.workflow import Stage, quantize_graph
 
 
 def main() -> None:
@@ -75,25 +71,30 @@ def main() -> None:
         recipes = [variant for recipe in recipes for variant in ablation(recipe)]
     rows = []
     for draw in arguments.calibration:
-        images = drawn(draw)
-        prepared: dict[FloatPasses, tuple[FloatGraph, CalibrationTable, float]] = {}
-        for recipe, scheme in product(recipes, arguments.scheme):
-            if recipe.float_passes not in prepared:
-                prepared[recipe.float_passes] = _calibrated(graph, images, recipe.float_passes)
-            ready, table, seconds = prepared[recipe.float_passes]
-            begun = time.perf_counter()
-            quantized = quantize(ready, table, scheme=scheme, recipe=recipe)
-            row = {
-                "recipe": recipe.name,
-                "scheme": scheme,
-                "draw": draw,
-                "calibrate_seconds": round(seconds, 2),
-                "quantize_seconds": round(time.perf_counter() - begun, 2),
-            }
-            model = quantized.model.SerializeToString()
-            row |= judge.judge(detect(model, quantized.contract, paths), images)
-            rows.append(row)
-            print(f"{recipe.name:38}{scheme:11}{_words(row)}  {draw}", flush=True)
+        images = CalibrationSet(drawn(draw))
+        with TemporaryDirectory() as cache:
+            for recipe, scheme in product(recipes, arguments.scheme):
+                seconds = StageSeconds()
+                found = quantize_graph(
+                    graph,
+                    images,
+                    recipe=recipe,
+                    schemes=(scheme,),
+                    cache=Path(cache),
+                    progress=seconds,
+                )
+                quantized = found.quantized[scheme]
+                row = {
+                    "recipe": recipe.name,
+                    "scheme": scheme,
+                    "draw": draw,
+                    "calibrate_seconds": seconds.of("calibrate"),
+                    "quantize_seconds": seconds.of("quantize"),
+                }
+                model = quantized.model.SerializeToString()
+                row |= judge.judge(detect(model, quantized.contract, paths), images.paths)
+                rows.append(row)
+                print(f"{recipe.name:38}{scheme:11}{_words(row)}  {draw}", flush=True)
     means = _means(rows)
     for row in means:
         print(f"{row['recipe']:38}{row['scheme']:11}{_words(row)}  mean of {row['draws']}")
@@ -143,7 +144,7 @@ def ablation(recipe: Recipe) -> list[Recipe]:
         if getattr(recipe.float_passes, name):
             variants[name] = replace(bare, float_passes=FloatPasses(**{name: True}))
     if recipe.float_passes != FloatPasses():
-        variants["all preparation"] = replace(bare, float_passes=recipe.float_passes)
+        variants["all float passes"] = replace(bare, float_passes=recipe.float_passes)
     if recipe.tighten_ranges:
         variants["tighten_ranges"] = replace(bare, tighten_ranges=True)
     if recipe.correct_bias:
@@ -154,15 +155,22 @@ def ablation(recipe: Recipe) -> list[Recipe]:
     return [replace(entry, name=f"{recipe.name}: {name}") for name, entry in variants.items()]
 
 
-def _calibrated(
-    graph: FloatGraph, images: Sequence[Path], preparation: FloatPasses
-) -> tuple[FloatGraph, CalibrationTable, float]:
-    begun = time.perf_counter()
-    prepared = apply_float_passes(
-        graph, draw_samples(CalibrationSet(images), graph.contract), preparation
-    )
-    table = collect(prepared, CalibrationSet(images))
-    return prepared, table, time.perf_counter() - begun
+class StageSeconds:
+    """Progress callback of `quantize_graph` that times its stages.
+
+    Only the first recipe with given float passes calibrates; the others read its table from the cache.
+    """
+
+    def __init__(self) -> None:
+        self._started: dict[Stage, float] = {}
+
+    def __call__(self, stage: Stage, done: int, total: int) -> None:
+        self._started.setdefault(stage, time.perf_counter())
+
+    def of(self, stage: Stage) -> float:
+        """Return the seconds from the start of a stage to the start of the next."""
+        later = [begun for begun in self._started.values() if begun > self._started[stage]]
+        return round(min(later) - self._started[stage], 2)
 
 
 def drawn(draw: str) -> list[Path]:

@@ -52,25 +52,24 @@ def build_peer(arguments: argparse.Namespace, python: Path, peer: Path) -> None:
 def build_ours(arguments: argparse.Namespace, engine: Path, float_graph: Path) -> None:
     """The float graph for onnxruntime, and the engine that `build --target host` would make."""
     from edgessd.calibrate.calibration_set import CalibrationSet
-    from edgessd.calibrate.collect import collect
     from edgessd.core.images import list_images
     from edgessd.graph.export import export_float_graph
     from edgessd.graph.float_graph import save_graph
     from edgessd.lower.tflite.lower import lower_to_tflite
     from edgessd.model.checkpoint import load_checkpoint
     from edgessd.model.importers.folded import import_folded
-    from edgessd.quantize.ptq import quantize
     from edgessd.quantize.recipe import load_recipe
+    from edgessd.quantize.workflow import quantize_graph
     from edgessd.target.load import load_target
 
     given: Path = arguments.checkpoint
     graph = export_float_graph(import_folded(given) if given.is_dir() else load_checkpoint(given))
     save_graph(graph, float_graph)
-    table = collect(graph, CalibrationSet(list_images(arguments.calibration)[: arguments.images]))
-    quantized = quantize(graph, table, scheme="affine", recipe=load_recipe("default"))
+    images = CalibrationSet(list_images(arguments.calibration)[: arguments.images])
+    found = quantize_graph(graph, images, recipe=load_recipe("default"), schemes=("affine",))
     spec = load_target("host").engine
     lowered = lower_to_tflite(
-        quantized, input_dtype=spec.input_dtype, column_pairs=spec.column_pairs
+        found.quantized["affine"], input_dtype=spec.input_dtype, column_pairs=spec.column_pairs
     )
     engine.write_bytes(lowered.content)
 

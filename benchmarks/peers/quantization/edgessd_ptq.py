@@ -11,11 +11,10 @@ from job import Job
 
 DISTRIBUTION = "edgessd"
 LIBRARIES = (
-    "edgessd.calibrate.collect",
     "edgessd.graph.export",
     "edgessd.lower.tflite.lower",
     "edgessd.model.checkpoint",
-    "edgessd.quantize.ptq",
+    "edgessd.quantize.workflow",
 )
 REQUIREMENTS = None
 METHODS: dict[str, dict[str, Any]] = {
@@ -29,20 +28,19 @@ def quantize(job: Job) -> None:
     import msgspec
 
     from edgessd.calibrate.calibration_set import CalibrationSet
-    from edgessd.calibrate.collect import collect
-    from edgessd.calibrate.samples import draw_samples
     from edgessd.graph.float_graph import load_graph
     from edgessd.lower.tflite.lower import lower_to_tflite
-    from edgessd.quantize import ptq
-    from edgessd.quantize.float_passes.apply import apply_float_passes
     from edgessd.quantize.recipe import load_recipe
+    from edgessd.quantize.workflow import quantize_graph
 
-    recipe = load_recipe("default")
-    graph = load_graph(job.float_graph)
-    images = CalibrationSet(job.images)
-    ready = apply_float_passes(graph, draw_samples(images, graph.contract), recipe.float_passes)
-    table = collect(ready, images)
-    quantized = ptq.quantize(ready, table, scheme=METHODS[job.method]["scheme"], recipe=recipe)
+    scheme = METHODS[job.method]["scheme"]
+    found = quantize_graph(
+        load_graph(job.float_graph),
+        CalibrationSet(job.images),
+        recipe=load_recipe("default"),
+        schemes=(scheme,),
+    )
+    quantized = found.quantized[scheme]
     if job.engine.suffix == ".tflite":
         job.engine.write_bytes(lower_to_tflite(quantized).content)
     else:
