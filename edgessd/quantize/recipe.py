@@ -11,7 +11,7 @@ from edgessd.core.errors import ConfigError
 from edgessd.core.resources import resource_directory
 from edgessd.quantize.schemes import SchemeName
 
-_RENAMED = {"center_channels": "center_channels"}
+_RENAMED = {"centre_channels": "center_channels"}
 
 RangeMethod = Literal["minmax", "average", "percentile", "mse", "entropy"]
 
