@@ -1,4 +1,4 @@
-"""Accuracy of anything that finds boxes in a frame: every AP of the project comes from here."""
+"""Measure the accuracy of a predictor; every AP of the project is measured here."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccuracyReport:
-    """How accurate a predictor is on a list of images.
+    """Accuracy of a predictor on a list of images.
 
     Attributes:
         metrics: COCO's numbers.
-        voc: PASCAL VOC's.
-        matches: Every detection at IoU 0.5 by class, for curves.
-        confusion: Which class was taken for which.
-        images: How many were measured.
-        boxes: True boxes in them, ignored ones left out.
-        skipped: Why an image couldn't be measured, one sentence an image.
-        nms: Settings that the predictor ran with.
+        voc: PASCAL VOC's numbers.
+        matches: Detections matched at IoU 0.5 by class, for curves.
+        confusion: Confusion matrix.
+        images: Number of measured images.
+        boxes: Number of true boxes in them, without ignored ones.
+        skipped: Reasons why images couldn't be measured, one sentence an image.
+        nms: Suppression settings of the predictor.
         data: Name of the dataset.
-        split: Which of its splits.
+        split: Name of the split.
     """
 
     metrics: CocoMetrics
@@ -55,7 +55,7 @@ class AccuracyReport:
     split: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the curves, as plain values; None where a number isn't defined."""
+        """Return everything but the curves as plain values; None for a number that isn't defined."""
         return {
             **self.metrics.twelve(),
             "voc07_AP50": self.voc.voc07_AP50,
@@ -78,7 +78,7 @@ class AccuracyReport:
         }
 
     def describe(self) -> str:
-        """What an AP needs beside it to be read, as one sentence."""
+        """Describe data and settings of the AP in one sentence."""
         where = f" of {self.data}" if self.data else ""
         split = f" (split {self.split})" if self.split else ""
         return (
@@ -106,36 +106,36 @@ def evaluate(
     data: str = "",
     split: str = "",
 ) -> AccuracyReport:
-    """Run a predictor over images and score what it finds.
+    """Run a predictor over images and score its detections.
 
     Args:
-        predictor: Made with `nms`; a score threshold above 0.01 would cut AP short.
-        images: With `class_ids` that index `labels`; a file that can't be read is skipped and named.
-        labels: Of the predictor.
+        predictor: Predictor with the settings `nms`; a score threshold above 0.01 would lower AP.
+        images: Images with `class_ids` that index `labels`; an unreadable file is skipped and reported.
+        labels: Class names of the predictor.
         progress: Called after each image with (done, all).
-        nms: What the predictor runs with, for the record.
+        nms: Suppression settings of the predictor, for the record.
         data: Name of the dataset, for the record.
         split: Name of the split, for the record.
 
     Raises:
-        DataError: If no image can be read, or there is no true box in any.
+        DataError: No image can be read, or no image has a true box.
     """
     truth: list[LabeledImage] = []
     found: list[Detections] = []
     skipped: list[str] = []
-    for index, labelled in enumerate(images):
+    for index, labeled in enumerate(images):
         try:
-            image = read_image(labelled.path)
+            image = read_image(labeled.path)
         except DataError as error:
             skipped.append(error.paragraph())
         else:
-            truth.append(labelled)
+            truth.append(labeled)
             found.append(predictor(image))
         if progress is not None:
             progress(index + 1, len(images))
     if not truth:
         raise DataError(
-            "There is no image to measure",
+            "No image can be measured",
             expected="at least one image that can be read",
             found=skipped[0] if skipped else "an empty list",
         )
@@ -152,7 +152,7 @@ def score(
     data: str = "",
     split: str = "",
 ) -> AccuracyReport:
-    """The report for detections that are there already; arguments as in `evaluate`."""
+    """Score given detections; the arguments are as in `evaluate`."""
     matches = match_detections(truth, found, labels)
     return AccuracyReport(
         metrics=coco_metrics(truth, found, labels),

@@ -1,4 +1,4 @@
-"""Frames for a benchmark without a camera: pictures in memory, shown in turn."""
+"""Source of frames for a benchmark: images in memory, repeated in turn."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from edgessd.pipeline.frames import Frame, Image
 
 
 class LoopSource:
-    """Shows the same pictures over and over, so that no disk or decoder is in the figure.
+    """Repeats images in memory, so that no disk or decoder is part of the measurement.
 
     Args:
-        images: uint8 BGR pictures, at least one.
-        frames: How many frames to give in total.
+        images: (H, W, 3) uint8 BGR images, at least one.
+        frames: Total number of frames.
+        name: Name of the source.
     """
 
     live = False
@@ -39,11 +40,11 @@ class LoopSource:
             )
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is nothing to close."""
 
 
 def pattern_image(width: int = 640, height: int = 480) -> Image:
-    """A colour gradient under a checkerboard: no detector finds much in it, none fails on it."""
+    """Make a color gradient under a checkerboard, (H, W, 3) uint8 BGR."""
     y, x = np.mgrid[0:height, 0:width]
     checker = ((x // 40 + y // 40) % 2) * 60
     channels = (x * 255 // width, y * 255 // height, 255 - x * 255 // width)

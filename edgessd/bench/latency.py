@@ -1,4 +1,4 @@
-"""How long the engine takes by itself."""
+"""Measure the latency of an engine alone."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SENSOR_PERIOD_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineTimes:
-    """Every measured run of an engine.
+    """Measured runs of an engine.
 
     Attributes:
         seconds: Duration of each run after the warm-up, in order.
-        readings: Sensors, twice a second along the way.
+        readings: Sensor readings, two a second during the runs.
     """
 
     seconds: tuple[float, ...]
@@ -48,10 +48,10 @@ def time_engine(
 
     Args:
         infer: The backend's `infer`.
-        tensor: Its input; integer engines take the same time whatever is in it.
-        seconds: Go on for at least so long, so that a board reaches its working temperature.
-        minimum_runs: … and for at least so many runs, so that a p99 means something.
-        warmup_runs: Runs before the clock starts: caches, thread pools and lazy allocations.
+        tensor: Input; an integer engine takes the same time for every input.
+        seconds: Least duration, so that a board reaches its working temperature.
+        minimum_runs: Least number of runs, so that a p99 has enough values.
+        warmup_runs: Runs before the measurement, for caches, thread pools and lazy allocations.
     """
     for _ in range(warmup_runs):
         infer(tensor)

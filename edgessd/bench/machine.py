@@ -1,4 +1,4 @@
-"""What a figure was measured on; no latency stands without it."""
+"""Describe the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """The machine as far as latency depends on it.
+    """Facts of a machine that latency depends on.
 
     Attributes:
-        device: The board's own name where it has one, else the processor's.
-        processor: As the kernel names it.
-        cores: Usable by this process.
-        architecture: `x86_64`, `aarch64` …
+        device: Name of the board, else of the processor.
+        processor: Name of the processor from the kernel.
+        cores: Number of cores that this process may use.
+        architecture: Architecture, e.g. `x86_64` or `aarch64`.
         features: Vector extensions that int8 kernels use.
-        memory_gib: Installed.
-        system: Kernel and release.
-        python: Version.
-        governor: CPU frequency policy, None where the kernel hides it.
+        memory_gib: Installed memory in GiB.
+        system: Kernel and its release.
+        python: Version of Python.
+        governor: CPU frequency policy; None if the kernel has none.
     """
 
     device: str
@@ -35,7 +35,7 @@ class Machine:
     governor: str | None
 
 
-# In order of the speed they give int8 kernels; the rest of /proc/cpuinfo is noise here.
+# Ordered by the speed of int8 kernels that use them.
 _INT8_FEATURES = (
     "avx2",
     "avx512bw",
@@ -49,7 +49,7 @@ _INT8_FEATURES = (
 
 
 def this_machine(root: Path = Path("/")) -> Machine:
-    """Read it from /proc and /sys under `root`."""
+    """Describe this machine from /proc and /sys under `root`."""
     import psutil
 
     fields = _cpuinfo(root / "proc/cpuinfo")

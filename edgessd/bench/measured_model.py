@@ -1,4 +1,4 @@
-"""A `Detector` under the settings in which AP is measured."""
+"""Set up a `Detector` with the settings for measuring AP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgessd.core.contract import Nms
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.runtime.detector import Detector, ImageArray
 
-# An engine that ends in its own detection op has suppressed already: nothing is added to that.
+# An engine that ends in a detection op has suppressed already; an IoU of 1 suppresses nothing more.
 _AFTER_OP = Nms(
     score_threshold=EVALUATION_NMS.score_threshold,
     iou_threshold=1.0,
@@ -20,11 +20,11 @@ _AFTER_OP = Nms(
 
 
 def measured_model(detector: Detector, name: str) -> MeasuredModel:
-    """A detector to measure; its suppression settings become those of `EVALUATION_NMS`.
+    """Set a detector's suppression to `EVALUATION_NMS` and wrap it for measurements.
 
     Args:
-        detector: Opened; it stays the caller's to close.
-        name: As the measurements shall call it.
+        detector: Opened detector; the caller closes it.
+        name: Name in the measurements.
     """
     decodes_itself = detector.model.ends_in_op
     detector.nms = _AFTER_OP if decodes_itself else EVALUATION_NMS
@@ -46,21 +46,21 @@ def measured_model(detector: Detector, name: str) -> MeasuredModel:
 
 
 def without_xnnpack(detector: Detector) -> None:
-    """Let a .tflite run on LiteRT's own kernels, as where no XNNPACK was built in.
+    """Let a .tflite run on LiteRT's own kernels, without XNNPACK.
 
     Raises:
         BackendError: LiteRT refuses the engine without its delegate.
     """
     from edgessd.runtime.tflite_backend import LiteRtBackend
 
-    # One thread: they wait for each other by spinning, and two take four times the time of one.
+    # One thread: threads wait for each other by spinning, and two take four times as long as one.
     slower = LiteRtBackend(detector.model.engine_path, threads=1, xnnpack=False)
     detector.backend.close()
     detector.model = replace(detector.model, backend=slower)
 
 
 def engine_sentence(details: Mapping[str, object]) -> str:
-    """What executes an engine, e.g. "litert, ai-edge-litert 2.3.0, XNNPACK"."""
+    """Describe backend and library of an engine, e.g. "litert, ai-edge-litert 2.3.0, XNNPACK"."""
     library = f"{details.get('library', '')} {details.get('version', '')}".strip()
     parts = [str(details.get("backend", "")), library, str(details.get("delegate", ""))]
     return ", ".join(part for part in parts if part)

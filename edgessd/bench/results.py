@@ -1,4 +1,4 @@
-"""Everything one benchmark found out about one model on one machine."""
+"""Results of one benchmark of one model on one machine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from edgessd.pipeline.meter import Latency
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineFigures:
-    """The whole path from a picture in memory to detections.
+    """Results of the whole path from an image in memory to detections.
 
     Attributes:
-        source: What was shown.
-        frames: How many.
-        engines: How many shared the frames.
-        fps: Frames a second, reading the source and handing over included.
-        stages: Latency of `prepare`, `infer`, `finish`, of their `total`, and the `delay` from capture.
-        of_engine: `fps` over that of the bare engine in a loop with the same threads, before and after.
+        source: Name of the source.
+        frames: Number of frames.
+        engines: Number of engines that shared the frames.
+        fps: Frames a second, with reading the source and passing frames between threads.
+        stages: Latency of `prepare` (preprocessing), `infer`, `finish` (postprocessing), of their `total`,
+            and the `delay` from capture.
+        of_engine: Ratio of `fps` to the rate of the engine alone in a loop with the same threads.
     """
 
     source: str
@@ -34,19 +35,19 @@ class PipelineFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFacts:
-    """What was measured, before any figure.
+    """Facts of the measured model.
 
     Attributes:
-        name: For people.
-        path: As given.
-        target: Of the bundle; `foreign` for a model that others made.
-        scheme: Quantization scheme, `unknown` for a foreign model.
-        engine_format: `tflite`, `onnx` …
+        name: Name for people.
+        path: Path as given.
+        target: Target of the bundle; `foreign` for any other file.
+        scheme: Quantization scheme; `unknown` for a foreign model.
+        engine_format: Format of the engine, e.g. `tflite` or `onnx`.
         engine_details: Backend, library version, threads, delegate.
         input_size: (width, height) pixels.
         labels: Class names.
-        file_bytes: Size of the engine file.
-        notes: What to know when reading the figures.
+        file_bytes: Size of the engine file in bytes.
+        notes: Sentences for a reader of the figures.
     """
 
     name: str
@@ -63,12 +64,17 @@ class ModelFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchFigures:
-    """The outcome of `edgessd bench` for one model.
+    """Result of `edgessd bench` for one model.
 
     Attributes:
-        load_ms: From nothing to a loaded engine that has run once.
-        rss_before_mb: Memory of the process before the engine was loaded.
-        peak_rss_mb: Most memory up to the end of the pipeline run, before any accuracy was computed.
+        model: Facts of the model.
+        machine: Machine of the measurement.
+        load_ms: Milliseconds to load the engine and run it once.
+        engine: Runs of the engine alone.
+        pipeline: Results of the whole path.
+        rss_before_mb: Resident memory before the engine was loaded, in MB.
+        peak_rss_mb: Peak memory up to the end of the pipeline run, before accuracy is measured, in MB.
+        accuracy: Accuracy on a dataset; None without one.
     """
 
     model: ModelFacts
@@ -81,7 +87,7 @@ class BenchFigures:
     accuracy: AccuracyReport | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for `--json` and results files; keys are stable."""
+        """Return plain values for `--json` and results files. The keys are stable."""
         latency = self.engine.latency
         temperatures = [r.celsius for r in self.engine.readings if r.celsius is not None]
         record: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""One model, measured: load, engine alone, whole pipeline, memory."""
+"""Measure one model: load time, engine alone, whole pipeline, memory."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def measure(
     threads: int | None = None,
     engines: int | None = None,
 ) -> tuple[BenchFigures, Detector]:
-    """Measure everything but accuracy.
+    """Measure everything except accuracy.
 
     Args:
-        open_detector: Loads the model on so many threads, None stands for the target's own number; its
-            duration and one run make up the load time.
-        path: Of the model, for the record.
-        images: Pictures for the engine's input, and for the pipeline where there is no `source`.
-        images_name: What the pictures are, for the record.
-        source: A video or folder to run the pipeline over, each frame once.
-        seconds: Least duration of the engine's run and, without a source, of the pipeline's.
-        threads: Of the bare engine, and of the pipeline's engines in all.
-        engines: Of the pipeline; None is what `edgessd run` takes for a file.
+        open_detector: Loads the model with a number of threads, None for the target's number. Its duration
+            and that of one run are the load time.
+        path: Path of the model, for the record.
+        images: Images for the engine's input, and for the pipeline without a `source`.
+        images_name: Name of the images, for the record.
+        source: Video or folder for the pipeline, each frame once.
+        seconds: Least duration of the engine's runs and, without a source, of the pipeline's.
+        threads: Threads of the engine alone, and of all engines of the pipeline together.
+        engines: Number of engines of the pipeline; None takes that of `edgessd run` for a file.
 
     Returns:
-        The figures, and the loaded detector for further use.
+        The figures, and the loaded detector.
     """
     rss_before = resident_mb()
     start = time.perf_counter()
@@ -54,7 +54,7 @@ def measure(
     detector.postprocess(detector.infer(tensor), transform)
     load_ms = (time.perf_counter() - start) * 1e3
 
-    # `infer` may reuse its input buffer, so the tensor is made again and owned here.
+    # `infer` may reuse its input buffer, so the loop has a copy of the tensor.
     tensor = detector.preprocess(images[0])[0].copy()
     engine = time_engine(detector.infer, tensor, seconds=seconds)
     frames = max(50, int(seconds * engine.fps * 0.8))
@@ -62,8 +62,8 @@ def measure(
         open_detectors(open_detector, live=False, threads=threads, engines=engines),
         source or LoopSource(images, frames=frames, name=images_name),
     )
-    # A board slows down as it warms up: the bare engine before and after is what the pipeline between
-    # them is held against.
+    # A board slows down as it warms up, so the pipeline is compared with the mean of the engine before and
+    # after it.
     after = time_engine(detector.infer, tensor, seconds=seconds / 2)
     figures = BenchFigures(
         model=model_facts(detector, path),
@@ -95,7 +95,7 @@ def time_pipeline(detectors: Sequence[Detector], source: Source) -> PipelineFigu
 
 
 def model_facts(detector: Detector, path: Path) -> ModelFacts:
-    """What the record says about a loaded model."""
+    """Collect the facts of a loaded model."""
     return ModelFacts(
         name=detector.name,
         path=str(path),

@@ -1,4 +1,4 @@
-"""Temperature, clock and memory while a benchmark runs: a throttled board explains a slow figure."""
+"""Read temperature, clock and memory during a benchmark, which show a throttled board."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edgessd.core.errors import BackendError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """One look at the sensors.
+    """Sensor values at one moment.
 
     Attributes:
-        seconds: `time.perf_counter()`.
-        celsius: Hottest processor sensor, None where the system shows none.
-        mhz: Mean clock over the cores, None where the system shows none.
+        seconds: `time.perf_counter()` of the moment.
+        celsius: Hottest sensor in °C; None if the system has none.
+        mhz: Mean clock of the cores in MHz; None if the system doesn't report it.
     """
 
     seconds: float
@@ -26,10 +26,10 @@ class Reading:
 
 
 def read_sensors() -> Reading:
-    """Look once."""
+    """Read the sensors once."""
     import psutil
 
-    # Virtual machines and some boards have neither; psutil leaves the functions out on other systems.
+    # Virtual machines and some boards have no sensors; psutil lacks the function on some systems.
     temperatures: dict[str, list[Any]] = getattr(psutil, "sensors_temperatures", dict)()
     readings = [entry.current for entries in temperatures.values() for entry in entries]
     clock = psutil.cpu_freq()
@@ -41,19 +41,19 @@ def read_sensors() -> Reading:
 
 
 def resident_mb() -> float:
-    """Memory that this process occupies now, in MB (10^6 bytes)."""
+    """Return the resident memory of this process in MB (10^6 bytes)."""
     import psutil
 
     return float(psutil.Process().memory_info().rss / 1e6)
 
 
 def peak_resident_mb(status: Path = Path("/proc/self/status")) -> float:
-    """Most memory that this process has occupied so far, in MB.
+    """Return the peak resident memory of this process in MB.
 
-    The kernel's VmHWM, in KiB, is this program's own; getrusage would start from what the process that
-    launched it held.
+    The kernel's VmHWM counts this program alone; getrusage would start with the memory of the process that
+    launched it.
     """
     for line in status.read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise BackendError(f"{status} states no VmHWM", fix="Measure on Linux")
+    raise BackendError(f"{status} has no VmHWM", fix="Measure on Linux")

@@ -1,4 +1,4 @@
-"""An audit as people read it: tables on stderr."""
+"""Print a dataset's audit for people, as tables on stderr."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_CLASSES = 30
 
 
 def print_audit(audit: Audit, advice: AnchorAdvice | None) -> None:
-    """Print everything that an audit found."""
+    """Print all findings of an audit."""
     console = people()
     total = audit.total
     console.print(
@@ -47,11 +47,11 @@ def print_audit(audit: Audit, advice: AnchorAdvice | None) -> None:
 
 
 def print_problems(problems: Sequence[Problem], console: Console) -> None:
-    """Print each kind of problem with its first places and what was done about it."""
+    """Print each kind of problem, its first places and its treatment."""
     for problem in problems:
-        colour = "red" if problem.severity == "error" else "yellow"
+        color = "red" if problem.severity == "error" else "yellow"
         console.print(
-            f"[bold {colour}]{problem.severity}[/]  {problem.text} [dim]({problem.done})[/]"
+            f"[bold {color}]{problem.severity}[/]  {problem.text} [dim]({problem.done})[/]"
         )
         for place in problem.where[:5]:
             console.print(f"         {escape(place)}", style="dim")
@@ -125,9 +125,9 @@ def _reach(audit: Audit, advice: AnchorAdvice | None) -> Table:
     for name, reaches in rows.items():
         cells = []
         for reach in reaches:
-            colour = "green" if reach.share >= 0.9 else "yellow" if reach.share >= 0.6 else "red"
+            color = "green" if reach.share >= 0.9 else "yellow" if reach.share >= 0.6 else "red"
             cells.append(
-                f"[{colour}]{reach.share:.0%}[/] of {reach.boxes:,}" if reach.boxes else "no box"
+                f"[{color}]{reach.share:.0%}[/] of {reach.boxes:,}" if reach.boxes else "no box"
             )
         table.add_row(escape(name), *cells)
     return table
@@ -142,6 +142,6 @@ def _table(first: str, *columns: str) -> Table:
 
 
 def _bar(value: int, most: int) -> str:
-    """A bar of eighth blocks; a value above 0 shows at least an eighth."""
+    """Draw a bar of eighths of a block; a value above 0 has at least one eighth."""
     eighths = max(int(value > 0), round(8 * _BAR_WIDTH * value / max(1, most)))
     return "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")

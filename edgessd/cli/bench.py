@@ -1,4 +1,4 @@
-"""`edgessd bench`: latency, throughput, memory and accuracy on this machine."""
+"""`edgessd bench`: measure latency, throughput, memory and accuracy on this machine."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ def command(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="A bundle, or a .tflite or .onnx. Default: the newest in dist/, else the starter."
+            help="Bundle, .tflite or .onnx. Default: the newest bundle in dist/, else the starter model."
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A labelled dataset; adds AP.", metavar="DIR")
+        Path | None, typer.Option(help="Labeled dataset; adds AP.", metavar="DIR")
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Split of the dataset. Default: test, else val, else all.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Measure the pipeline on this video or folder.")
+        str | None,
+        typer.Option(help="Video or folder for the pipeline. Default: images in memory."),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help="Least duration of each measurement.", min=0.1)
+        float, typer.Option(help="Least duration of each measurement, in seconds.", min=0.1)
     ] = 5.0,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the engine.", min=1)] = None,
     engines: Annotated[
         int | None,
         typer.Option(help="Engines of the pipeline. Default: one a thread, as in `run`.", min=1),
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="Run on this backend only.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Backend that runs the engine.")] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
+        Path | None, typer.Option(help="Label file of a foreign .tflite, one label a line.")
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write an HTML report with plots.", metavar="FILE.html")
@@ -93,7 +94,7 @@ def command(
 
 
 def bench_images(source: str | None) -> tuple[list[Image], str]:
-    """Up to 16 pictures in memory: of the source, else of the starter calibration set."""
+    """Read up to 16 images: of the source, else of the starter calibration set."""
     from itertools import islice
 
     from edgessd.bench.frames import pattern_image
@@ -113,14 +114,14 @@ def bench_images(source: str | None) -> tuple[list[Image], str]:
 
 
 def found_in(detector: Detector, images: list[Image]) -> tuple[Picture, ...]:
-    """What the detector finds in some pictures, for the report."""
+    """Run the detector on some images, for the report."""
     from edgessd.bench.report.page import sample
 
     return sample(detector.name, images, [detector(image) for image in images])
 
 
 def print_figures(all_figures: list[BenchFigures]) -> None:
-    """One column a model, for people."""
+    """Print the figures for people, one column a model."""
     from rich.table import Table
 
     console = people()

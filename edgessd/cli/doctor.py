@@ -1,4 +1,4 @@
-"""`edgessd doctor`: what this machine is, what is missing, the command that mends it."""
+"""`edgessd doctor`: describe this machine and list what is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def command(as_json: JsonFlag = False) -> None:
-    """Say what this machine is, what is missing, and how to mend it.
+    """Describe this machine, and list what is missing and how to install it.
 
     Example: edgessd doctor
     """
@@ -37,7 +37,7 @@ def command(as_json: JsonFlag = False) -> None:
 
 
 def backend_checks(machine: Machine) -> list[Check]:
-    """Try to load the library of each backend; the ones of this machine's target must be there."""
+    """Load the library of each backend; those of this machine's target are needed."""
     from edgessd.runtime.catalog import BACKENDS
     from edgessd.target.load import load_target
 
@@ -46,7 +46,7 @@ def backend_checks(machine: Machine) -> list[Check]:
 
 
 def backend_check(name: str, *, needed: bool) -> Check:
-    """Whether a backend's library loads, with its version."""
+    """Load a backend's library and report its version."""
     from edgessd.core.errors import BackendError
     from edgessd.runtime.catalog import backend_entry
     from edgessd.target.findings import Check
@@ -66,7 +66,7 @@ def backend_check(name: str, *, needed: bool) -> Check:
 
 
 def print_findings(machine: Machine, checks: tuple[Check, ...]) -> None:
-    """The machine in a paragraph, then a line a finding."""
+    """Print the machine in a paragraph, then one row a finding."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""`edgessd eval`: how accurate a detector is on a labelled dataset."""
+"""`edgessd eval`: measure the accuracy of a detector on a labeled dataset."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ def command(
     model: Annotated[
         Path,
         typer.Argument(
-            help="A checkpoint (.pt), a bundle, an .onnx or a .tflite.",
+            help="Checkpoint (.pt), bundle, .onnx or .tflite.",
             metavar="CHECKPOINT_OR_BUNDLE",
         ),
     ],
-    data: Annotated[Path, typer.Option(help="A labelled dataset.", metavar="DIR")],
+    data: Annotated[Path, typer.Option(help="Labeled dataset.", metavar="DIR")],
     split: Annotated[
         str | None,
-        typer.Option(help="A split, or several as train+val. Default: test, else val, else all."),
+        typer.Option(help="Split, or several as train+val. Default: test, else val, else all."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write metrics.json, pr_curves.png and confusion.png here.", metavar="DIR"
+            help="Folder for metrics.json, pr_curves.png and confusion.png.", metavar="DIR"
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    backend: Annotated[str | None, typer.Option(help="Run on this backend only.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Backend that runs the engine.")] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Labels of a foreign .tflite, one a line.")
+        Path | None, typer.Option(help="Label file of a foreign .tflite, one label a line.")
     ] = None,
     record_it: Annotated[
         bool, typer.Option("--record", help="Write the result into the bundle's manifest.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labelled dataset.
+    """Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labeled dataset.
 
     Example: edgessd eval dist/cells-raspberry-pi --data bccd --out evaluation
     """
@@ -71,7 +71,7 @@ def command(
 def measure_accuracy(
     opened: MeasuredModel, data: Path, split: str | None
 ) -> tuple[AccuracyReport, EvaluationSet]:
-    """Run an opened model over a labelled dataset, under a progress bar."""
+    """Run an opened model over a labeled dataset with a progress bar."""
     from edgessd.bench.accuracy import evaluate
     from edgessd.cli.progress import counting
     from edgessd.data.evaluation import evaluation_set
@@ -91,7 +91,7 @@ def measure_accuracy(
 
 
 def report_as_json(report: AccuracyReport, opened: MeasuredModel) -> dict[str, Any]:
-    """The whole record of one evaluation."""
+    """Make the JSON record of one evaluation."""
     return {"model": opened.path, **report.as_json(), "engine": opened.details}
 
 
@@ -106,14 +106,14 @@ def write_evaluation(report: AccuracyReport, record: dict[str, Any], out: Path) 
 
 
 def require_bundle(model: Path) -> None:
-    """Refuse what has no manifest to write into, before anything is measured."""
+    """Check before the measurement that the model has a manifest to write into."""
     from edgessd.bundle.verify import read_manifest
 
     read_manifest(model)
 
 
 def record_accuracy(model: Path, report: AccuracyReport, opened: MeasuredModel) -> None:
-    """Put an accuracy into a bundle's manifest, in place of an older one of the same data and split."""
+    """Write an accuracy into a bundle's manifest; replace an older one of the same data and split."""
     from edgessd.bench.measured_model import engine_sentence
     from edgessd.bundle.quality import Accuracy
     from edgessd.bundle.store import add_accuracy
@@ -137,7 +137,7 @@ def record_accuracy(model: Path, report: AccuracyReport, opened: MeasuredModel) 
 
 
 def print_accuracy(report: AccuracyReport) -> None:
-    """The 12 numbers and a row a class, for people."""
+    """Print the 12 numbers and a row a class for people."""
     from rich.table import Table
 
     console = people()
@@ -162,14 +162,16 @@ def print_accuracy(report: AccuracyReport) -> None:
 
 
 def print_notes(report: AccuracyReport, opened: MeasuredModel, chosen: EvaluationSet) -> None:
-    """What was left out, and what to know about the model."""
+    """Print what was left out, and the model's notes."""
     console = people()
     for sentence in report.skipped:
         console.print(f"skipped: {sentence}", style="yellow")
     if report.skipped:
         console.print(f"{len(report.skipped)} images skipped", style="yellow")
     if chosen.unseen:
-        console.print(f"no box of: {', '.join(chosen.unseen)}; AP leaves them out", style="dim")
+        console.print(
+            f"no box of {', '.join(chosen.unseen)}: AP leaves these classes out", style="dim"
+        )
     if chosen.problems:
         console.print(
             f"the dataset has {len(chosen.problems)} kinds of problems; `edgessd data check` lists them",

@@ -1,4 +1,4 @@
-"""Any form of a detector, opened for measuring: a checkpoint, a graph, a bundle, a foreign .tflite."""
+"""Open any form of a detector for measuring: checkpoint, graph, bundle or foreign .tflite."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def open_measured(
     Args:
         path: A .pt checkpoint or a run's folder with its best.pt, a bundle's folder, an edgessd
             .onnx, or a .tflite.
-        threads: CPU threads; None leaves it to the model.
-        backend: For bundles and graphs; None takes the model's own. Where a TensorRT bundle can't run,
-            the graph it is compiled from is measured in onnxruntime, and the notes say so.
-        label_file: For a foreign .tflite without labels.
+        threads: CPU threads; None leaves the number to the model.
+        backend: Backend of a bundle or graph; None takes the model's own. If a TensorRT bundle can't run
+            here, onnxruntime runs the graph that it is compiled from, and the notes state it.
+        label_file: Label file of a foreign .tflite without labels.
     """
     given = Path(path)
     if not (given / MANIFEST_NAME).is_file() and (given / "best.pt").is_file():
@@ -33,7 +33,7 @@ def open_measured(
     if given.suffix in (".pt", ".pth"):
         if backend is not None or label_file is not None:
             raise ConfigError(
-                f"{given} is a checkpoint: torch runs it, and it carries its labels",
+                f"{given} is a checkpoint, which torch runs and which has labels of its own",
                 found="--backend" if backend is not None else "--labels",
                 fix="Leave the option out",
             )
@@ -48,7 +48,7 @@ def open_measured(
 
 
 def open_without_xnnpack(path: str | Path, *, threads: int | None = None) -> MeasuredModel | None:
-    """A .tflite or a bundle of one on LiteRT's own kernels; None for anything else."""
+    """Open a .tflite or a bundle of one on LiteRT's own kernels; return None for other models."""
     from edgessd.bench.measured_model import measured_model, without_xnnpack
     from edgessd.bundle.verify import read_manifest
     from edgessd.runtime.detector import Detector
@@ -77,7 +77,7 @@ def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredMode
         labels=predictor.contract.labels,
         nms=EVALUATION_NMS,
         run=lambda image: Findings(detections=predictor(image), raw={}),
-        # A checkpoint's outputs are real values, on no engine's grid.
+        # A checkpoint's outputs are real values without a grid.
         outputs=(),
         details={
             "backend": "torch",
@@ -88,14 +88,14 @@ def _open_checkpoint(path: Path, name: str, threads: int | None) -> MeasuredMode
 
 
 def _engine_runs_elsewhere(path: Path) -> bool:
-    """Whether this is a bundle for TensorRT and a GPU that this machine doesn't have."""
+    """Return True for a bundle whose TensorRT or GPU this machine doesn't have."""
     from edgessd.bundle.verify import read_manifest
     from edgessd.runtime.opening import require_engine_support
 
     directory = path.parent if path.name == MANIFEST_NAME else path
     if not directory.is_dir():
         return False
-    manifest = read_manifest(directory)  # the Detector verifies the rest when it opens it
+    manifest = read_manifest(directory)  # the Detector verifies the rest
     if manifest.finish is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""`edgessd targets`: every device there is a profile for."""
+"""`edgessd targets`: list all targets."""
 
 from __future__ import annotations
 

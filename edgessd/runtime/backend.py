@@ -1,4 +1,4 @@
-"""The one interface that every engine runs behind."""
+"""Interface of all backends."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Backend(Protocol):
     """Executes one engine on one device, batch 1.
 
     Attributes:
-        name: Of the backend, e.g. `litert`.
-        details: What a benchmark has to state: library, version, threads, delegate.
-        input: The engine's only input.
-        outputs: Every output, in the engine's order.
-        metadata: Texts that the engine file carries by key (ONNX metadata_props), else empty.
+        name: Name of the backend, e.g. `litert`.
+        details: Library, version, threads and delegate, for the record of a measurement.
+        input: Engine's only input.
+        outputs: Engine's outputs, in its order.
+        metadata: Texts of the engine file by key (ONNX metadata_props); empty for other formats.
     """
 
     name: str
@@ -31,58 +31,58 @@ class Backend(Protocol):
     metadata: dict[str, str]
 
     def infer(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Run once.
+        """Run the engine once.
 
         Args:
-            tensor: Of `input.shape` and `input.dtype`.
+            tensor: Array of `input.shape` and `input.dtype`.
 
         Returns:
-            Outputs by name, in their raw dtype (int8 stays int8). The arrays are valid until the next
-            call: an implementation may reuse its buffers.
+            Raw outputs by name; int8 stays int8. The arrays are valid until the next call, since an
+            implementation may reuse its buffers.
         """
         ...
 
     def close(self) -> None:
-        """Free the engine. Calling it twice is fine."""
+        """Free the engine. A second call does nothing."""
         ...
 
 
 @runtime_checkable
 class Overlapping(Protocol):
-    """A backend whose device works by itself, so that one run can be given to it during another.
+    """Backend whose device works by itself, so that a run can be submitted during another one.
 
     Attributes:
-        in_flight: Runs that may be submitted and not yet collected.
+        in_flight: Number of runs that may be submitted before one is collected.
     """
 
     in_flight: int
 
     def submit(self, tensor: Tensor) -> None:
-        """Begin a run; the tensor may be written again once this has returned."""
+        """Begin a run. The tensor may be overwritten after the call."""
         ...
 
     def collect(self) -> dict[str, Tensor]:
-        """Outputs of the oldest submitted run, valid until the second submit after this one."""
+        """Return the outputs of the oldest submitted run, valid until the second submit after the call."""
         ...
 
 
 def require_tensor(tensor: Tensor, spec: TensorSpec) -> None:
-    """Refuse a tensor that an engine would misread or copy silently.
+    """Check that a tensor has the shape and dtype of an engine's input.
 
     Raises:
-        BackendError: Another shape or dtype than `spec`.
+        BackendError: The tensor has another shape or dtype.
     """
     if tensor.shape != spec.shape or tensor.dtype != spec.numpy_dtype:
         raise BackendError(
             f"The input {spec.name} doesn't fit the engine",
             expected=f"{spec.dtype} {spec.shape}",
             found=f"{tensor.dtype} {tensor.shape}",
-            fix="Make it with core.preprocess, or let Detector do it",
+            fix="Make the tensor with Detector.preprocess",
         )
 
 
 def image_layout(shape: tuple[int, ...]) -> str:
-    """`NHWC` or `NCHW` of a three-channel image tensor, `flat` for anything else."""
+    """Return the layout of a three-channel image tensor, `NHWC` or `NCHW`; `flat` for other shapes."""
     if len(shape) == 4 and shape[3] == 3:
         return "NHWC"
     if len(shape) == 4 and shape[1] == 3:

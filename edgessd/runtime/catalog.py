@@ -1,4 +1,4 @@
-"""Every backend by name: an explicit table, loaded on demand."""
+"""Table of all backends by name; their modules are loaded on demand."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from edgessd.runtime.backend import Backend
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackendEntry:
-    """Where a backend lives and what it runs.
+    """Entry of a backend.
 
     Attributes:
-        module: With `open_engine(path, *, threads) -> Backend` and `library_version() -> str`.
-        formats: Engine formats, as in `EngineFile.format`.
+        module: Name of the module, which has `open_engine(path, *, threads) -> Backend` and
+            `library_version() -> str`.
+        formats: Engine formats that it runs, as in `EngineFile.format`.
     """
 
     module: str
     formats: tuple[str, ...]
 
     def load(self) -> ModuleType:
+        """Import the backend's module."""
         return import_module(self.module)
 
 
@@ -37,7 +39,7 @@ BACKENDS: dict[str, BackendEntry] = {
 
 
 def backend_entry(name: str) -> BackendEntry:
-    """The entry of a backend, or a BackendError with the names there are."""
+    """Return the entry of a backend; raise BackendError for an unknown name."""
     try:
         return BACKENDS[name]
     except KeyError:
@@ -47,12 +49,12 @@ def backend_entry(name: str) -> BackendEntry:
 
 
 def backends_for(engine_format: str) -> tuple[str, ...]:
-    """Names of the backends that run an engine format, best first."""
+    """Return the names of the backends that run an engine format, best first."""
     return tuple(name for name, entry in BACKENDS.items() if engine_format in entry.formats)
 
 
 def default_threads(wanted: int = 4) -> int:
-    """At most `wanted` threads, and no more than the cores this process may use."""
+    """Return `wanted` threads, or fewer if this process may use fewer cores."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(wanted, usable or 1))
 
@@ -65,17 +67,17 @@ def open_engine(
     preferred: Sequence[str] = (),
     threads: int | None = None,
 ) -> Backend:
-    """Open an engine with the backend that was asked for, else the first preferred one that fits.
+    """Open an engine with the named backend, else with the first preferred one that runs its format.
 
     Args:
-        path: The engine file.
+        path: Engine file.
         engine_format: `tflite`, `onnx` or `tensorrt`.
-        backend: A name from `BACKENDS`; None chooses.
-        preferred: Names in the order of the target; ones unknown here are passed over.
-        threads: None means at most four.
+        backend: A name from `BACKENDS`; None takes the first that fits.
+        preferred: Names in the target's order; unknown names are skipped.
+        threads: CPU threads; None takes at most four.
 
     Raises:
-        BackendError: Unknown backend, one that doesn't run the format, or its library is missing.
+        BackendError: The backend is unknown, doesn't run the format, or lacks its library.
     """
     fitting = backends_for(engine_format)
     if backend is None:
@@ -83,7 +85,7 @@ def open_engine(
         backend = chosen or (fitting[0] if fitting else None)
     if backend is None:
         raise BackendError(
-            f"No backend here runs {engine_format} engines",
+            f"No backend runs {engine_format} engines",
             expected=", ".join(sorted({form for e in BACKENDS.values() for form in e.formats})),
             found=path.name,
         )

@@ -1,7 +1,7 @@
-"""Read a few fields of a flatbuffer, and of a flexbuffer map, without their libraries.
+"""Read fields of a flatbuffer and of a flexbuffer map without their libraries.
 
-A .tflite and its metadata are flatbuffers. The device that runs one has no reason to carry a schema
-compiler's output, and what is needed here is a dozen fields. Layout: "FlatBuffer Internals" on
+A .tflite and its metadata are flatbuffers. A device needs a dozen of their fields, for which it should not
+have to carry a schema compiler's output. Layout: "FlatBuffer Internals" on
 https://flatbuffers.dev/internals/. Slots are field numbers in the order of the schema.
 """
 
@@ -17,51 +17,51 @@ _OFFSET = struct.Struct("<I")
 
 
 class DamagedBufferError(ValueError):
-    """Offsets that lead nowhere: not this kind of file, or a truncated one."""
+    """Offsets out of range: the file is truncated or of another kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table inside a flatbuffer.
+    """Table inside a flatbuffer.
 
     Attributes:
         data: The whole buffer.
-        position: Of the table in it.
+        position: Offset of the table in bytes.
     """
 
     data: memoryview
     position: int
 
     def number(self, slot: int, kind: Number, default: float = 0) -> float:
-        """A scalar field, or its default where it isn't stored."""
+        """Read a scalar field; return its default if it isn't stored."""
         at = self._field(slot)
         return default if at is None else self._read(at, kind)
 
     def text(self, slot: int) -> str:
-        """A string field, "" where absent."""
+        """Read a string field; "" if absent."""
         return bytes(self.block(slot)).decode("utf-8", errors="replace")
 
     def block(self, slot: int) -> memoryview:
-        """A byte-vector field, empty where absent."""
+        """Read a byte-vector field; empty if absent."""
         start, length = self._vector(slot)
         return self._slice(start, length)
 
     def numbers(self, slot: int, kind: Number) -> list[float]:
-        """A vector of scalars, empty where absent."""
+        """Read a vector of scalars; empty if absent."""
         start, length = self._vector(slot)
         size = struct.calcsize(kind)
         content = self._slice(start, length * size)
         return [value for (value,) in struct.iter_unpack(f"<{kind}", content)]
 
     def table(self, slot: int) -> Table | None:
-        """A table field (of a union too)."""
+        """Read a table field, also of a union; None if absent."""
         at = self._field(slot)
         return None if at is None else Table(self.data, at + self._read_offset(at))
 
     def tables(self, slot: int) -> list[Table]:
-        """A vector of tables, empty where absent."""
+        """Read a vector of tables; empty if absent."""
         start, length = self._vector(slot)
-        self._slice(start, length * 4)  # the whole vector lies inside
+        self._slice(start, length * 4)  # checks that the whole vector is inside the buffer
         places = range(start, start + 4 * length, 4)
         return [Table(self.data, place + self._read_offset(place)) for place in places]
 
@@ -95,23 +95,23 @@ class Table:
 
 
 def root_table(data: memoryview) -> Table:
-    """The root table of a flatbuffer."""
+    """Return the root table of a flatbuffer."""
     if len(data) < 8:
         raise DamagedBufferError(f"{len(data)} bytes aren't a flatbuffer")
     return Table(data, _OFFSET.unpack_from(data)[0])
 
 
 def flexbuffer_numbers(data: memoryview) -> dict[str, float]:
-    """The scalar entries of a flexbuffer map, as TFLite's custom ops keep their options.
+    """Read the scalar entries of a flexbuffer map, the form of options of TFLite's custom operators.
 
-    Entries that aren't plain integers, floats or booleans are left out. Layout: "FlexBuffers" on the
+    Entries other than integers, floats and booleans are left out. Layout: "FlexBuffers" on the
     page above: root value, its packed type, its byte width from the end backwards; a map's values are
     followed by their packed types and preceded by its length, the width of its keys and their offset.
     """
     try:
         return _flexbuffer_map(bytes(data))
     except (struct.error, IndexError, ValueError) as error:
-        raise DamagedBufferError(f"an op's options can't be read: {error}") from error
+        raise DamagedBufferError(f"the options of an operator can't be read: {error}") from error
 
 
 def _flexbuffer_map(data: bytes) -> dict[str, float]:

@@ -1,9 +1,8 @@
-"""A detector that others made: what its .tflite says about itself.
+"""Read how to run a detector from its .tflite, if edgessd didn't make it.
 
-Read are the post-process op itself (which tensors it writes, how many classes it knows), the
-signature, and TFLite Metadata where there is some: normalization, colour space, and the label file in
-the zip that is appended to the flatbuffer. Field numbers are those of TensorFlow Lite's schema.fbs and
-of metadata_schema.fbs.
+Sources are the detection op (its output tensors and number of classes), the signature, and TFLite Metadata
+if there is any: normalization, color space, and the label file in the zip appended to the flatbuffer. Field
+numbers are those of TensorFlow Lite's schema.fbs and of metadata_schema.fbs.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ _NOT_A_CLASS = ("???", "background", "__background__", "_background_")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForeignModel:
-    """What a foreign detector says about itself.
+    """Description of a foreign detector.
 
     Attributes:
-        outputs: Which tensor is which output of its post-process op.
-        labels: Class k is `labels[k]`.
-        preprocess: Its own normalization, else the plain pixels its input takes.
-        notes: What it doesn't say and was taken instead, in sentences for a person.
+        outputs: Names of the four output tensors of its detection op.
+        labels: Class names; class k is `labels[k]`.
+        preprocess: Preprocessing with the stated normalization, else with plain pixels.
+        notes: Assumptions for what the file doesn't state, in sentences for a person.
     """
 
     outputs: OpOutputs
@@ -60,16 +59,16 @@ def read_foreign_model(
     *,
     labels_file: Path | None = None,
 ) -> ForeignModel:
-    """Everything that a .tflite needs to run as a detector.
+    """Read everything that a .tflite needs to run as a detector.
 
     Args:
-        path: The .tflite.
-        image: Its input, as the interpreter describes it.
-        outputs: Its outputs, likewise.
-        labels_file: One label a line, in place of the model's own.
+        path: A .tflite.
+        image: Its input, from the interpreter.
+        outputs: Its outputs, from the interpreter.
+        labels_file: File with one label a line, instead of the model's own labels.
 
     Raises:
-        BackendError: Not a detector with the post-process op, or its outputs can't be told apart.
+        BackendError: The file isn't a detector with a detection op, or its outputs are ambiguous.
     """
     data = memoryview(path.read_bytes())
     try:
@@ -93,7 +92,7 @@ def read_foreign_model(
 
 
 def _find_op(model: Table) -> Table | None:
-    """The last post-process operator of the first subgraph: Model.subgraphs[0].operators."""
+    """Find the last detection op of the first subgraph: Model.subgraphs[0].operators."""
     codes = [code.text(1) for code in model.tables(1)]  # OperatorCode.custom_code
     subgraphs = model.tables(2)
     operators = subgraphs[0].tables(3) if subgraphs else []
@@ -102,7 +101,7 @@ def _find_op(model: Table) -> Table | None:
 
 
 def _find_outputs(model: Table, op: Table | None, outputs: tuple[TensorSpec, ...]) -> OpOutputs:
-    """By the op's own outputs, which is certain; else the signature's names; else tensor names."""
+    """Identify the outputs by the op, which is certain, else by the signature, else by tensor names."""
     if op is not None:
         tensors = [tensor.text(3) for tensor in model.tables(2)[0].tables(0)]  # Tensor.name
         written = [tensors[int(index)] for index in op.numbers(2, "i")]
@@ -120,7 +119,7 @@ def _find_outputs(model: Table, op: Table | None, outputs: tuple[TensorSpec, ...
 
 
 def _outputs_by_signature(model: Table, outputs: tuple[TensorSpec, ...]) -> OpOutputs | None:
-    """SignatureDef.outputs gives tensors the names that clients look for, whatever their own."""
+    """Identify the outputs by the names in SignatureDef.outputs."""
     tensors = [tensor.text(3) for tensor in model.tables(2)[0].tables(0)]
     specs = {output.name: output for output in outputs}
     for signature in model.tables(7):  # Model.signature_defs
@@ -144,7 +143,7 @@ def _outputs_by_signature(model: Table, outputs: tuple[TensorSpec, ...]) -> OpOu
 
 
 def _class_count(op: Table | None) -> int | None:
-    """`num_classes` of the op's options, the background not counted."""
+    """Read `num_classes` of the op's options, without the background; None if not stated."""
     if op is None:
         return None
     count = flexbuffer_numbers(op.block(5)).get("num_classes")  # Operator.custom_options
@@ -152,7 +151,7 @@ def _class_count(op: Table | None) -> int | None:
 
 
 def _find_metadata(model: Table) -> Table | None:
-    """SubGraphMetadata of the first subgraph: Model.metadata → buffer → ModelMetadata."""
+    """Find SubGraphMetadata of the first subgraph: Model.metadata → buffer → ModelMetadata."""
     for entry in model.tables(6):
         if entry.text(0) != _METADATA_NAME:
             continue
@@ -169,7 +168,7 @@ def _find_labels(
     class_count: int | None,
     labels_file: Path | None,
 ) -> tuple[tuple[str, ...], str | None]:
-    """Labels and, where they aren't the model's own, a sentence that says so."""
+    """Find the labels, and a sentence on their source if they aren't the model's own."""
     beside = path.with_name("labelmap.txt")
     if labels_file is not None:
         names, note = read_labels(labels_file), None
@@ -182,7 +181,7 @@ def _find_labels(
         return tuple(str(number) for number in range(class_count)), note
     else:
         raise BackendError(
-            f"{path} says nothing about its classes",
+            f"{path} has no labels and no number of classes",
             expected="TFLite metadata with a label file, or labelmap.txt beside the model",
             fix="Give the model's label file with --labels",
         )
@@ -190,7 +189,7 @@ def _find_labels(
 
 
 def read_labels(path: Path) -> list[str]:
-    """One label a line; the "3  car" form of Coral's label files is read too.
+    """Read a file with one label a line, or with lines such as "3  car" in Coral's form.
 
     Raises:
         BackendError: The file can't be read or is empty.
@@ -203,7 +202,9 @@ def read_labels(path: Path) -> list[str]:
         ) from error
     names = _label_lines(text)
     if not names:
-        raise BackendError(f"The label file {path} is empty", expected="one label a line")
+        raise BackendError(
+            f"The label file {path} is empty", expected="one label a line", fix="Name another file"
+        )
     return names
 
 
@@ -212,16 +213,16 @@ def _label_lines(text: str) -> list[str]:
     numbered = [line.split(maxsplit=1) for line in lines]
     if not lines or not all(len(parts) == 2 and parts[0].isdigit() for parts in numbered):
         return lines
-    # Coral's files skip the numbers of classes that were never annotated.
+    # Coral's files skip numbers of classes that were never annotated.
     by_number = {int(number): name for number, name in numbered}
     return [by_number.get(number, "???") for number in range(max(by_number) + 1)]
 
 
 def distinct_labels(names: Sequence[str], class_count: int | None, path: Path) -> tuple[str, ...]:
-    """Labels such that class k of the op is label k, each name once.
+    """Make the labels such that class k of the op is label k and no name appears twice.
 
-    The op doesn't count the background, so a first line that stands for it is dropped if there is one
-    line too many. COCO's maps have "???" where a number was never used: these become "class 11".
+    The op doesn't count the background, so a first line for the background is dropped if there is one line
+    too many. COCO's maps have "???" for numbers that were never used; these become names such as "class 11".
     """
     offset = 0
     first = names[0].lower() in _NOT_A_CLASS
@@ -243,7 +244,7 @@ def distinct_labels(names: Sequence[str], class_count: int | None, path: Path) -
 
 
 def _packed_labels(path: Path, data: memoryview, metadata: Table | None) -> list[str] | None:
-    """The label file that the metadata names, out of the zip appended to the model."""
+    """Read the label file that the metadata names from the zip appended to the model."""
     if metadata is None:
         return None
     wanted = [
@@ -266,19 +267,19 @@ def _packed_labels(path: Path, data: memoryview, metadata: Table | None) -> list
 
 
 def _find_preprocess(metadata: Table | None, image: TensorSpec) -> tuple[Preprocess, str | None]:
-    """The metadata's normalization; without one, pixels as they are or from -1 to 1."""
+    """Take the metadata's normalization; without one, pixels as they are, or scaled to -1 to 1."""
     if image.layout != "NHWC":
         raise BackendError(
-            "The model's input isn't a colour image",
+            "The model's input isn't a color image",
             expected="(1, height, width, 3)",
             found=f"{image.name} {image.shape}",
         )
     stated = _stated_normalization(metadata)
     quantization = image.quantization
     if quantization is not None and (image.dtype == "uint8" or stated is None):
-        # A uint8 input takes pixel bytes as they are, whatever the metadata says of the float model it
-        # was made from: so does TensorFlow Lite's Task Library. int8 is taken as the same less 128.
-        # In real numbers that is this mean and std.
+        # A uint8 input takes pixel bytes as they are, whatever the metadata states about the float model:
+        # TensorFlow Lite's Task Library does the same. An int8 input takes the bytes minus 128. This mean
+        # and std express that in real numbers.
         middle = float(quantization.zero_point + (128 if image.dtype == "int8" else 0))
         note = "The model doesn't state its normalization: its input gets RGB pixels as they are"
         preprocess = _preprocess(image, (middle,) * 3, (1 / quantization.scale,) * 3)
@@ -290,7 +291,7 @@ def _find_preprocess(metadata: Table | None, image: TensorSpec) -> tuple[Preproc
 
 
 def _stated_normalization(metadata: Table | None) -> tuple[Triple, Triple] | None:
-    """Mean and std of the metadata's NormalizationOptions."""
+    """Read mean and std from the metadata's NormalizationOptions."""
     tensors = [] if metadata is None else metadata.tables(2)  # input_tensor_metadata
     if not tensors:
         return None
@@ -309,12 +310,12 @@ def _require_rgb(tensor: Table) -> None:
     properties = content.table(1)
     if properties is not None and properties.number(0, "b") == _GRAYSCALE:
         raise BackendError(
-            "The model wants grey images", expected="a colour detector", found="GRAYSCALE"
+            "The model's input is a gray image", expected="a color detector", found="GRAYSCALE"
         )
 
 
 def _triple(values: list[float]) -> Triple:
-    """Per channel; one value stands for all three."""
+    """Make three values, one a channel; a single value counts for all three."""
     if len(values) == 1:
         return (values[0],) * 3
     if len(values) != 3:

@@ -1,4 +1,4 @@
-"""Keep a C++ library's start-up chatter out of people's terminals without losing its warnings."""
+"""Keep the INFO lines of a C++ library out of the terminal, and pass its warnings on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tempfile import TemporaryFile
 
 @contextmanager
 def without_info_lines() -> Iterator[None]:
-    """Hold back file descriptor 2 for the block, then pass on every line that isn't "INFO: …".
+    """Redirect file descriptor 2 during the block, then write every line that isn't "INFO: …".
 
-    LiteRT announces its delegate with printf whenever an interpreter is made, in the middle of
-    progress bars; it has no setting for that.
+    LiteRT prints its delegate whenever an interpreter is made, in the middle of progress bars, and has no
+    setting for that.
     """
     sys.stderr.flush()
     try:
         original = os.dup(2)
-    except OSError:  # no stderr at all, as under some service managers: nothing to hold back
+    except OSError:  # there is no stderr under some service managers
         yield
         return
     with TemporaryFile() as held:

@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU: float and Q/DQ graphs, the reference that engines are compared with."""
+"""Backend of onnxruntime on the CPU: runs float and Q/DQ graphs, the reference for other engines."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _DTYPES = {
 
 
 class OrtBackend:
-    """Runs an .onnx. See `Backend` for the interface.
+    """Runs an .onnx; see `Backend` for the interface.
 
     Args:
-        engine: Path or the file's bytes.
-        threads: Threads within an op.
+        engine: Path or content of the file.
+        threads: CPU threads within an operator.
     """
 
     name = "onnxruntime"
@@ -66,7 +66,7 @@ class OrtBackend:
         self._session: Any = session
 
     def infer(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Run once; outputs are fresh arrays."""
+        """Run the engine once; the outputs are new arrays."""
         if self._session is None:
             raise BackendError("The engine was closed", fix="Open the model again")
         require_tensor(tensor, self.input)
@@ -74,29 +74,29 @@ class OrtBackend:
         return dict(zip(self._names, values, strict=True))
 
     def close(self) -> None:
-        """Free the session. Calling it twice is fine."""
+        """Free the session. A second call does nothing."""
         self._session = None
 
 
 def open_engine(path: Path, *, threads: int) -> OrtBackend:
-    """What the catalog calls."""
+    """Open an engine for the catalog."""
     return OrtBackend(path, threads=threads)
 
 
 def library_version() -> str:
-    """E.g. "onnxruntime 1.20.0"; raises BackendError as `load_onnxruntime` does."""
+    """Return name and version, e.g. "onnxruntime 1.20.0"; raise BackendError without onnxruntime."""
     return f"onnxruntime {load_onnxruntime().__version__}"
 
 
 def _stated_tensors(text: str | None, what: str) -> dict[str, TensorSpec]:
-    """What the file says about its own tensors, by name; nothing for most files."""
+    """Read the tensors that the file's metadata describes, by name; most files describe none."""
     if text is None:
         return {}
     try:
         tensors = msgspec.json.decode(text, type=EngineTensors)
     except (msgspec.DecodeError, EdgessdError) as error:
         raise BackendError(
-            f"What {what} says about its tensors can't be read",
+            f"The metadata of {what} can't be read",
             found=str(error),
             fix="Build it again with `edgessd build`",
         ) from error
@@ -104,9 +104,9 @@ def _stated_tensors(text: str | None, what: str) -> dict[str, TensorSpec]:
 
 
 def _tensor_spec(node: Any, stated: dict[str, TensorSpec], what: str) -> TensorSpec:
-    """The session's tensor, with the scale that only the metadata knows.
+    """Describe a session's tensor, with the scale from the metadata.
 
-    ONNX itself has no place for the scale of an int8 input or output.
+    ONNX has no place for the scale of an int8 input or output.
     """
     found = _session_spec(node)
     spec = stated.get(found.name)
@@ -114,7 +114,7 @@ def _tensor_spec(node: Any, stated: dict[str, TensorSpec], what: str) -> TensorS
         return found
     if (spec.shape, spec.dtype) != (found.shape, found.dtype):
         raise BackendError(
-            f"The tensor {found.name} isn't what {what} says about it",
+            f"The tensor {found.name} of {what} differs from its metadata",
             expected=f"{spec.dtype} {spec.shape}",
             found=f"{found.dtype} {found.shape}",
             fix="Build it again with `edgessd build`",

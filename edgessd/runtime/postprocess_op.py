@@ -1,6 +1,6 @@
-"""Detections out of an engine that ends in TFLite's own detection post-process op.
+"""Turn the outputs of TFLite's detection op into detections.
 
-The op's four outputs, in its own order (tensorflow/lite/kernels/detection_postprocess.cc): boxes
+The op's four outputs, in its order (tensorflow/lite/kernels/detection_postprocess.cc): boxes
 (1, n, 4) as top, left, bottom, right in fractions of the input; classes (1, n), counted without the
 background; scores (1, n); the number of valid rows (1,). TF2's exporter renames and reorders them.
 """
@@ -26,7 +26,7 @@ from edgessd.runtime.backend import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpOutputs:
-    """Which output of the engine is which of the op's."""
+    """Names of the engine's outputs that are the four outputs of the op."""
 
     boxes: str
     classes: str
@@ -37,7 +37,7 @@ class OpOutputs:
         names = (self.boxes, self.classes, self.scores, self.count)
         if len(set(names)) != 4:
             raise BackendError(
-                "The detection outputs can't be told apart",
+                "The detection outputs are ambiguous",
                 expected="four different tensors",
                 found=", ".join(names),
             )
@@ -55,7 +55,7 @@ _KNOWN_NAMES = (
 
 
 def outputs_by_name(outputs: Iterable[TensorSpec]) -> OpOutputs | None:
-    """Tell the outputs apart by their names, or None where these don't say or contradict the shapes."""
+    """Identify the outputs by their names; None if names are unknown or contradict the shapes."""
     specs = {output.name: output for output in outputs}
     for names in _KNOWN_NAMES:
         if not specs.keys() >= set(names):
@@ -71,9 +71,9 @@ class OpPostprocessor:
     """Turns the op's outputs into `Detections`.
 
     Args:
-        outputs: Which tensor is which.
-        labels: Class k of the op is `labels[k]`.
-        nms: The op has suppressed already, with the settings it was built with; these apply on top.
+        outputs: Names of the op's outputs.
+        labels: Class names; class k of the op is `labels[k]`.
+        nms: Settings that apply after the op's own suppression.
     """
 
     def __init__(self, outputs: OpOutputs, labels: tuple[str, ...], nms: Nms) -> None:
@@ -82,10 +82,10 @@ class OpPostprocessor:
         self._labels = labels
 
     def __call__(self, values: Mapping[str, Tensor], transform: ImageTransform) -> Detections:
-        """Detections scored over `nms.score_threshold`, in pixels of the source image.
+        """Return the detections scored over `nms.score_threshold`, in pixels of the source image.
 
         Raises:
-            BackendError: A class beyond the labels: they are another model's.
+            BackendError: A class has no label, so the labels are another model's.
         """
         names = self._outputs
         count = int(values[names.count].reshape(-1)[0])

@@ -1,4 +1,4 @@
-"""The model that runs before anyone has trained one, and which model runs if none is named."""
+"""The starter model, and the model that runs if none is named."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from edgessd.core.errors import BundleError
 from edgessd.core.resources import resource_directory
 
 BUNDLES = "dist"
-"""Where `edgessd build` puts bundles, relative to the working folder."""
+"""Folder of the bundles that `edgessd build` writes, relative to the working folder."""
 
 
 def starter_bundle() -> Path:
-    """The folder of the starter model's int8 bundle, made for any CPU that LiteRT runs on.
+    """Return the folder of the starter model's int8 bundle, for any CPU that LiteRT runs on.
 
     Raises:
         BundleError: This installation lacks it.
@@ -23,7 +23,7 @@ def starter_bundle() -> Path:
 
 
 def starter_checkpoint() -> Path:
-    """The starter model's float checkpoint, from which `build` starts where nothing was trained.
+    """Return the starter model's float checkpoint, the default of `edgessd build`.
 
     Raises:
         BundleError: This installation lacks it.
@@ -32,13 +32,12 @@ def starter_checkpoint() -> Path:
 
 
 def default_bundle(folder: Path) -> Path:
-    """The newest bundle in `folder`/dist that can run here, else the starter's.
+    """Return the newest complete bundle in `folder`/dist, else the starter's.
 
-    A bundle that is still to be finished on its device is passed over: it isn't what runs.
+    A bundle that must still be finished on its device is skipped.
 
     Raises:
-        BundleError: The newest one's manifest doesn't parse, or there is neither a bundle nor the
-            starter.
+        BundleError: A manifest can't be parsed, or there is neither a bundle nor the starter.
     """
     manifests = sorted(
         (folder / BUNDLES).glob(f"*/{MANIFEST_NAME}"),
@@ -46,7 +45,7 @@ def default_bundle(folder: Path) -> Path:
         reverse=True,
     )
     for manifest in manifests:
-        # A folder whose name starts with a dot is one that is being written.
+        # A bundle is written in a folder whose name starts with a dot.
         if not manifest.parent.name.startswith(".") and not _needs_finish(manifest.parent):
             return manifest.parent
     return starter_bundle()
@@ -68,8 +67,8 @@ def _starter(name: str, *inside: str) -> Path:
 
 def _without_starter(found: str) -> BundleError:
     return BundleError(
-        "There is no model to take: none was named, none lies here, and the starter model isn't "
-        "part of this installation",
+        "There is no model: none was named, ./dist has none, and this installation lacks the starter model",
+        expected="a model, a bundle in ./dist, or the starter model",
         found=found,
         fix="Train one with `edgessd train`, or name a model (--model for run and bench, "
         "--checkpoint for build)",

@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) on the CPU, with its XNNPACK delegate."""
+"""Backend of LiteRT (TensorFlow Lite) on the CPU, with its XNNPACK delegate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgessd.runtime.backend import Tensor, image_layout, require_tensor
 from edgessd.runtime.native_log import without_info_lines
 from edgessd.target.packages import install_command, installed_version
 
-# The same Interpreter under its new and its old name: (module, distribution).
+# (module, distribution) of the same Interpreter under its new and its old name.
 LIBRARIES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite_runtime.interpreter", "tflite-runtime"),
@@ -23,12 +23,12 @@ LIBRARIES = (
 
 
 class LiteRtBackend:
-    """Runs a .tflite. See `Backend` for the interface.
+    """Runs a .tflite; see `Backend` for the interface.
 
     Args:
-        engine: Path (memory-mapped by LiteRT) or the file's bytes.
+        engine: Path (memory-mapped by LiteRT) or content of the file.
         threads: CPU threads.
-        xnnpack: False runs LiteRT's own kernels, the reference for parity.
+        xnnpack: False runs LiteRT's own kernels.
     """
 
     name = "litert"
@@ -52,15 +52,15 @@ class LiteRtBackend:
         self._input_index = inputs[0]["index"]
         details = self._interpreter.get_output_details()
         self.outputs = tuple(tensor_spec(detail) for detail in details)
-        # A view into the interpreter may not live across invoke(), so outputs are copied (some 100 kB,
-        # microseconds) into buffers that stay.
+        # A view into the interpreter must not exist during invoke(), so outputs are copied (some 100 kB,
+        # microseconds) into buffers.
         self._outputs = tuple(
             (spec.name, detail["index"], np.zeros(spec.shape, spec.numpy_dtype))
             for spec, detail in zip(self.outputs, details, strict=True)
         )
 
     def infer(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Run once; outputs are valid until the next call."""
+        """Run the engine once; the outputs are valid until the next call."""
         if self._interpreter is None:
             raise BackendError("The engine was closed", fix="Open the model again")
         require_tensor(tensor, self.input)
@@ -71,20 +71,20 @@ class LiteRtBackend:
         return {name: buffer for name, _, buffer in self._outputs}
 
     def close(self) -> None:
-        """Free the interpreter. Calling it twice is fine."""
+        """Free the interpreter. A second call does nothing."""
         self._interpreter = None
 
 
 def open_engine(path: Path, *, threads: int) -> LiteRtBackend:
-    """What the catalog calls."""
+    """Open an engine for the catalog."""
     return LiteRtBackend(path, threads=threads)
 
 
 def load_library() -> tuple[ModuleType, str, str]:
-    """(module with `Interpreter`, distribution, version) of whichever LiteRT is installed.
+    """Import the installed LiteRT: (module with `Interpreter`, distribution, version).
 
     Raises:
-        BackendError: Neither is, with the command that installs one on this machine.
+        BackendError: None is installed.
     """
     problems = []
     for module_name, distribution in LIBRARIES:
@@ -104,7 +104,7 @@ def load_library() -> tuple[ModuleType, str, str]:
 
 
 def library_version() -> str:
-    """E.g. "ai-edge-litert 2.3.0"; raises BackendError as `load_library` does."""
+    """Return name and version, e.g. "ai-edge-litert 2.3.0"; raise BackendError without LiteRT."""
     _, library, version = load_library()
     return f"{library} {version}"
 
@@ -117,7 +117,14 @@ def make_interpreter(
     xnnpack: bool,
     keep_tensors: bool = False,
 ) -> Any:
-    """An interpreter with its tensors allocated; `keep_tensors` lets inner ones be read after a run.
+    """Make an interpreter with allocated tensors.
+
+    Args:
+        module: LiteRT, from `load_library`.
+        engine: Path or content of a .tflite.
+        threads: CPU threads.
+        xnnpack: False runs LiteRT's own kernels.
+        keep_tensors: Keep inner tensors readable after a run.
 
     Raises:
         BackendError: LiteRT refuses the engine.
@@ -143,15 +150,15 @@ def make_interpreter(
         raise BackendError(
             f"LiteRT refuses {what}",
             found=text[0] if text else type(error).__name__,
-            fix="It is compiled for the Edge TPU: run the .tflite it was compiled from"
+            fix="It is compiled for the Edge TPU: run the .tflite that it was compiled from"
             if edgetpu
-            else "Check that the file is a complete .tflite and that its ops are built in",
+            else "Check that the file is a complete .tflite with built-in operators",
         ) from error
     return interpreter
 
 
 def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
-    """What the interpreter says of a tensor; raises BackendError where its shape isn't fixed."""
+    """Describe an interpreter's tensor; raise BackendError if its shape isn't fixed."""
     signature = tuple(int(side) for side in detail.get("shape_signature", detail["shape"]))
     shape = tuple(int(side) for side in detail["shape"])
     if any(side < 0 for side in signature[1:]):
@@ -163,7 +170,7 @@ def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
         )
     scale, zero_point = detail["quantization"]
     dtype = np.dtype(detail["dtype"]).name
-    # int32 indices and floats carry (0.0, 0): not a quantization.
+    # int32 indices and floats have (0.0, 0), which isn't a quantization.
     quantized = scale > 0 and dtype in ("int8", "uint8")
     layout: Any = image_layout(shape)
     return TensorSpec(

@@ -1,4 +1,4 @@
-"""The inner tensors of a .tflite, for finding the layer where an engine leaves its graph."""
+"""Read the inner tensors of a .tflite, to find the layer where an engine differs from its graph."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from edgessd.runtime.tflite_backend import load_library, make_interpreter, tenso
 class LiteRtProbe:
     """Runs a .tflite on LiteRT's own kernels, which keep every tensor that they write.
 
-    XNNPACK takes a whole subgraph and keeps none.
+    XNNPACK runs a whole subgraph and keeps no inner tensor.
 
     Args:
-        engine: The file.
+        engine: A .tflite.
 
     Attributes:
-        input: The engine's only input.
-        tensors: Names of the activations, in the order in which the file lists them.
+        input: Engine's only input.
+        tensors: Names of the activations, in the file's order.
 
     Raises:
         BackendError: LiteRT isn't installed or refuses the engine.
@@ -37,7 +37,7 @@ class LiteRtProbe:
         (described,) = self._interpreter.get_input_details()
         self.input: TensorSpec = tensor_spec(described)
         self._input_index = described["index"]
-        # Weights have a scale for each channel or none that varies; what a run writes has just one.
+        # Activations have one scale; weights, which may have one too, are constants.
         constants = {described["index"]} | _constants(self._interpreter)
         self._activations = {
             detail["name"]: (detail["index"], *detail["quantization"])
@@ -49,7 +49,7 @@ class LiteRtProbe:
         self.tensors = tuple(self._activations)
 
     def run(self, tensor: Tensor) -> dict[str, NDArray[np.float32]]:
-        """Real values of every activation, in the engine's own layout."""
+        """Run the engine and return the real values of every activation, in the engine's layout."""
         require_tensor(tensor, self.input)
         self._interpreter.set_tensor(self._input_index, tensor)
         self._interpreter.invoke()
@@ -60,7 +60,7 @@ class LiteRtProbe:
 
 
 def _constants(interpreter: Any) -> set[int]:
-    """Tensors that some operator reads and none writes."""
+    """Find the tensors that operators read and none writes."""
     read: set[int] = set()
     written: set[int] = set()
     for op in interpreter._get_ops_details():

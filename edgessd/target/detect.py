@@ -1,6 +1,6 @@
-"""What this machine is, read from the files by which Linux describes it.
+"""Describe this machine from the files of Linux.
 
-Every function reads below a root folder, so a tree of files copied from a device describes that device.
+Every function reads below a root folder, so that a tree of files copied from a device describes that device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgessd.target.jetson import jetpack_of, jetson_target
 
-# CPU flags that decide how fast INT8 runs, by the names /proc/cpuinfo gives them.
+# CPU flags that decide how fast INT8 runs, named as in /proc/cpuinfo.
 _INT8_FLAGS = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "neon")
 
 # "CPU part" of cores made by Arm (implementer 0x41).
@@ -41,15 +41,15 @@ class Machine:
     """This computer.
 
     Attributes:
-        arch: As `uname -m` says it.
+        arch: Architecture as in `uname -m`.
         system: Name of the operating system.
-        model: Of the board, "" where the firmware doesn't tell.
-        cpu: Of the first core.
-        cores: Logical cores.
-        memory_bytes: Installed memory.
-        int8_flags: CPU flags that matter to INT8 kernels.
-        l4t: Jetson Linux release, e.g. "36.4.3", "" elsewhere.
-        jetpack: The JetPack of that release, "" elsewhere or unknown.
+        model: Name of the board; "" if the firmware has none.
+        cpu: Name of the CPU.
+        cores: Number of logical cores.
+        memory_bytes: Installed memory in bytes.
+        int8_flags: CPU flags that INT8 kernels use.
+        l4t: Jetson Linux release, e.g. "36.4.3"; "" elsewhere.
+        jetpack: JetPack of that release; "" elsewhere or if unknown.
         gpus: NVIDIA GPUs that the driver lists.
         coral: Edge TPUs on USB or PCI.
         cameras: Video capture devices with their names, e.g. ("/dev/video0", "HD Webcam").
@@ -72,7 +72,7 @@ class Machine:
 
 
 def detect_machine(root: Path = Path("/"), *, arch: str | None = None) -> Machine:
-    """Describe the machine whose files lie below `root`."""
+    """Describe the machine with the files below `root`."""
     cpuinfo = _text(root / "proc/cpuinfo")
     model = board_model(root)
     l4t = l4t_release(root)
@@ -94,7 +94,7 @@ def detect_machine(root: Path = Path("/"), *, arch: str | None = None) -> Machin
 
 
 def board_model(root: Path = Path("/")) -> str:
-    """The board's name from the device tree (Arm) or the firmware's tables (PCs)."""
+    """Read the board's name from the device tree (Arm) or the firmware's tables (PCs)."""
     device_tree = _text(root / "proc/device-tree/model").rstrip("\0").strip()
     if device_tree:
         return device_tree
@@ -105,7 +105,7 @@ def board_model(root: Path = Path("/")) -> str:
 
 
 def l4t_release(root: Path = Path("/")) -> str:
-    """Jetson Linux release from /etc/nv_tegra_release, e.g. "36.4.3"; "" on anything else."""
+    """Read the Jetson Linux release from /etc/nv_tegra_release, e.g. "36.4.3"; "" elsewhere."""
     match = re.search(
         r"#\s*R(\d+)\s*\(release\),\s*REVISION:\s*([\d.]+)", _text(root / "etc/nv_tegra_release")
     )
@@ -113,13 +113,13 @@ def l4t_release(root: Path = Path("/")) -> str:
 
 
 def device_tree_compatible(root: Path = Path("/")) -> tuple[str, ...]:
-    """The strings by which the device tree says what the board is, most specific first."""
+    """Read the device tree's `compatible` strings, most specific first."""
     parts = _text(root / "proc/device-tree/compatible").split("\0")
     return tuple(part for part in (part.strip() for part in parts) if part)
 
 
 def _target_of(model: str, compatible: tuple[str, ...], l4t: str) -> str:
-    """The most specific target for a board; unknown Pis and Jetsons get their family."""
+    """Find the most specific target of a board; an unknown Pi or Jetson gets its family."""
     for pattern, target in (
         (r"Raspberry Pi (5|500|Compute Module 5)\b", "raspberry-pi-5"),
         (r"Raspberry Pi (4|400|Compute Module 4)\b", "raspberry-pi-4"),
@@ -178,7 +178,7 @@ def _coral(root: Path) -> tuple[str, ...]:
 
 
 def _cameras(root: Path) -> tuple[tuple[str, str], ...]:
-    """Devices with index 0: the others of a camera carry its metadata, not its pictures."""
+    """List video devices with index 0; a camera's other devices have metadata instead of images."""
     found = []
     nodes = sorted((root / "dev").glob("video*"), key=lambda node: (len(node.name), node.name))
     for node in nodes:
@@ -190,7 +190,7 @@ def _cameras(root: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _text(path: Path) -> str:
-    """A file's text, "" where it doesn't exist or may not be read: then it says nothing."""
+    """Read a file's text; "" if it doesn't exist or can't be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

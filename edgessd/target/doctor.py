@@ -1,4 +1,4 @@
-"""What this machine can do for edgessd, what is missing, and the command that mends it."""
+"""Check what this machine has and lacks for edgessd."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgessd.target.opencv import find_opencv
 from edgessd.target.packages import install_command, installed_version
 from edgessd.target.spec import JetPack
 
-# (distribution, what it is for). The first group runs detectors, the second makes them.
+# (distribution, purpose). The first group is for running detectors, the second for making them.
 _RUN_PACKAGES = (
     ("numpy", "arrays"),
     ("msgspec", "manifests"),
@@ -34,14 +34,16 @@ _BUILD_PACKAGES = (
 
 
 def examine(machine: Machine, backends: Iterable[Check]) -> tuple[Check, ...]:
-    """Every finding, in the order in which a person wants them.
+    """Run all checks, in the order for a reader.
 
     Args:
-        machine: From `detect_machine`.
-        backends: What the runtime's catalog could load (it lies above this layer).
+        machine: Machine from `detect_machine`.
+        backends: Checks of the runtime's backends; that layer is above this one.
     """
     on_jetson = machine.target.startswith("jetson")
-    needed = _RUN_PACKAGES[:-1] if on_jetson else _RUN_PACKAGES  # a Jetson's OpenCV isn't any
+    needed = (
+        _RUN_PACKAGES[:-1] if on_jetson else _RUN_PACKAGES
+    )  # a Jetson has a check of its own for OpenCV
     checks = [_python(), *(_package(name, purpose, needed=True) for name, purpose in needed)]
     if on_jetson:
         checks += jetson_checks(machine, gather(), _jetpacks(machine.target))
@@ -57,7 +59,7 @@ def examine(machine: Machine, backends: Iterable[Check]) -> tuple[Check, ...]:
 
 
 def _jetpacks(target: str) -> tuple[JetPack, ...]:
-    """Those that support a board, oldest first; of a board that isn't known, those of all boards."""
+    """List the JetPacks that support a board, oldest first; for an unknown board those of all boards."""
     spec = load_target(target)
     boards = [spec, *(load_target(profile) for profile in spec.profiles)]
     found = {jetpack for board in boards if board.tensorrt for jetpack in board.tensorrt.jetpacks}
@@ -65,9 +67,9 @@ def _jetpacks(target: str) -> tuple[JetPack, ...]:
 
 
 def throttle_flags(report: str) -> tuple[str, ...]:
-    """What `vcgencmd get_throttled` says, e.g. "throttled=0x50005".
+    """Decode the report of `vcgencmd get_throttled`, e.g. "throttled=0x50005".
 
-    Bits as in Raspberry Pi's documentation of vcgencmd: 0 to 3 are now, 16 to 19 since boot.
+    Bits 0 to 3 are the state now, 16 to 19 since boot (Raspberry Pi's documentation of vcgencmd).
     """
     _, _, value = report.strip().partition("=")
     bits = int(value, 16) if value else 0
@@ -126,7 +128,7 @@ def _gpu(machine: Machine) -> Check:
         return Check(name="GPU", state="ok", found=f"Jetson Linux {machine.l4t}{jetpack}")
     if machine.gpus:
         return Check(name="GPU", state="ok", found=", ".join(machine.gpus))
-    return Check(name="GPU", state="note", found="no NVIDIA GPU; training takes the CPU")
+    return Check(name="GPU", state="note", found="no NVIDIA GPU; training uses the CPU")
 
 
 def _coral(machine: Machine) -> Check:
@@ -136,13 +138,13 @@ def _coral(machine: Machine) -> Check:
 
 
 def _throttling() -> Check:
-    """Under-voltage and heat, which halve a Pi's speed without a word."""
+    """Check under-voltage and heat, which halve a Pi's speed without a message."""
     command = shutil.which("vcgencmd")
     if command is None:
         return Check(
             name="Throttling",
             state="note",
-            found="vcgencmd isn't there to ask",
+            found="vcgencmd isn't installed",
             fix="sudo apt install raspi-utils",
         )
     try:
@@ -151,7 +153,7 @@ def _throttling() -> Check:
         ).stdout
         flags = throttle_flags(report)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        return Check(name="Throttling", state="note", found=f"vcgencmd doesn't answer: {error}")
+        return Check(name="Throttling", state="note", found=f"vcgencmd fails: {error}")
     if not flags:
         return Check(name="Throttling", state="ok", found="none since boot")
     return Check(

@@ -1,6 +1,6 @@
-"""What a Jetson, or a PC with an NVIDIA GPU, has and lacks for TensorRT.
+"""Check what a Jetson, or a PC with an NVIDIA GPU, has and lacks for TensorRT.
 
-`gather` looks; everything else is a function of what it saw.
+`gather` reads the system; every check is a function of its result.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _ENVIRONMENT = "/usr/bin/python3 -m venv --system-site-packages ~/edgessd-env"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NvidiaSoftware:
-    """What was seen.
+    """NVIDIA software of this system.
 
     Attributes:
         python: (major, minor) of this Python.
-        in_environment: Whether it is a virtual environment's.
-        sees_system: Whether it sees the system's packages.
+        in_environment: True in a virtual environment.
+        sees_system: True if this Python sees the system's packages.
         tensorrt: (distribution, version) of each TensorRT binding.
-        system_tensorrt: Whether the system's Python has the binding, seen or not.
-        trtexec: The program, "" where it isn't there.
+        system_tensorrt: True if the system's Python has the binding.
+        trtexec: Path of the program; "" if it is missing.
         cuda: (distribution, version) of each binding to CUDA.
-        opencv: What `import cv2` finds.
-        power_mode: That nvpmodel is in, "" where there is none.
-        power_modes: (id, name) of each there is.
+        opencv: OpenCV that `import cv2` finds.
+        power_mode: Mode that nvpmodel reports; "" if it reports none.
+        power_modes: (id, name) of each mode.
     """
 
     python: tuple[int, int]
@@ -56,7 +56,7 @@ class NvidiaSoftware:
 
 
 def gather(root: Path = Path("/")) -> NvidiaSoftware:
-    """Look at this Python and at the files below `root`. Imports OpenCV, but neither TensorRT nor CUDA."""
+    """Read this Python and the files below `root`; import OpenCV, but neither TensorRT nor CUDA."""
     in_environment = sys.prefix != sys.base_prefix
     return NvidiaSoftware(
         python=sys.version_info[:2],
@@ -75,12 +75,12 @@ def gather(root: Path = Path("/")) -> NvidiaSoftware:
 def jetson_checks(
     machine: Machine, software: NvidiaSoftware, jetpacks: Sequence[JetPack]
 ) -> tuple[Check, ...]:
-    """Every finding on a Jetson.
+    """Run all checks of a Jetson.
 
     Args:
-        machine: From `detect_machine`.
-        software: From `gather`.
-        jetpacks: Those that support the board, from its target.
+        machine: Machine from `detect_machine`.
+        software: Software from `gather`.
+        jetpacks: JetPacks that support the board, from its target.
     """
     jetpack = jetpack_here(jetpacks, machine.l4t)
     return (
@@ -96,7 +96,7 @@ def jetson_checks(
 
 
 def gpu_checks(software: NvidiaSoftware) -> tuple[Check, ...]:
-    """What a PC with an NVIDIA GPU lacks for the target `rtx`: good to know, but nothing is missed."""
+    """Check a PC with an NVIDIA GPU for the target `rtx`; findings are notes, never `missing`."""
     fix = 'python -m pip install "edgessd[rtx]"'
     checks = []
     for name, found in (("TensorRT", software.tensorrt), ("CUDA for Python", software.cuda)):
@@ -109,7 +109,7 @@ def gpu_checks(software: NvidiaSoftware) -> tuple[Check, ...]:
 
 
 def jetpack_check(machine: Machine, jetpack: JetPack | None, jetpacks: Sequence[JetPack]) -> Check:
-    """Which JetPack this is, and whether the board has a newer one."""
+    """Check that edgessd knows this JetPack on this board."""
     if not machine.l4t:
         return Check(
             name="JetPack",
@@ -123,7 +123,7 @@ def jetpack_check(machine: Machine, jetpack: JetPack | None, jetpacks: Sequence[
         return Check(
             name="JetPack",
             state="note",
-            found=f"{release}, which edgessd doesn't know on this board (it knows JetPack {known})",
+            found=f"{release}, unknown to edgessd on this board (known: JetPack {known})",
         )
     version = machine.jetpack or jetpack.version
     found = f"{version} ({release}): TensorRT {jetpack.tensorrt}, CUDA {jetpack.cuda}"
@@ -133,7 +133,7 @@ def jetpack_check(machine: Machine, jetpack: JetPack | None, jetpacks: Sequence[
 def python_check(
     software: NvidiaSoftware, jetpack: JetPack | None, jetpacks: Sequence[JetPack]
 ) -> Check:
-    """Whether this Python is the one that the JetPack's bindings fit."""
+    """Check that JetPack's bindings fit this Python."""
     here = _dotted(software.python)
     if jetpack is None:
         return Check(name="Python for TensorRT", state="note", found=f"this is {here}")
@@ -141,7 +141,7 @@ def python_check(
         return Check(
             name="Python for TensorRT",
             state="missing",
-            found=f"JetPack {jetpack.version}'s TensorRT fits Python {jetpack.python} alone, edgessd "
+            found=f"JetPack {jetpack.version}'s TensorRT fits only Python {jetpack.python}, edgessd "
             f"needs {_dotted(OLDEST_PYTHON)} or later (this is {here})",
             fix=way_out_of_an_old_python(jetpacks),
         )
@@ -154,29 +154,29 @@ def python_check(
             fix=_ENVIRONMENT,
         )
     return Check(
-        name="Python for TensorRT", state="ok", found=f"{here}, as JetPack's bindings want"
+        name="Python for TensorRT", state="ok", found=f"{here}, which JetPack's bindings fit"
     )
 
 
 def way_out_of_an_old_python(jetpacks: Sequence[JetPack]) -> str:
-    """Flash the newest JetPack with a Python that is young enough, or compile without Python."""
+    """Advise a newer JetPack whose Python is new enough, else a compilation without Python."""
     young = [entry for entry in jetpacks if release_numbers(entry.python) >= OLDEST_PYTHON]
     if young:
         newest = max(young, key=lambda entry: release_numbers(entry.l4t))
         return f"flash JetPack {newest.version} (Python {newest.python}); see {_GUIDE}"
     return (
-        "this board has no newer one: compile the bundle's graph with "
-        f"/usr/src/tensorrt/bin/trtexec, as {_GUIDE} shows"
+        "this board has no newer JetPack: compile the bundle's graph with "
+        f"/usr/src/tensorrt/bin/trtexec, see {_GUIDE}"
     )
 
 
 def environment_check(software: NvidiaSoftware) -> Check:
-    """TensorRT and OpenCV come from apt, so an environment must see the system's packages."""
+    """Check that an environment sees the system's packages: TensorRT and OpenCV come from apt."""
     if not software.in_environment:
         return Check(
             name="Environment",
             state="note",
-            found="the system's own Python; an environment keeps edgessd's packages apart",
+            found="the system's own Python; an environment keeps edgessd's packages separate",
             fix=_ENVIRONMENT,
         )
     if software.sees_system:
@@ -190,7 +190,7 @@ def environment_check(software: NvidiaSoftware) -> Check:
 
 
 def tensorrt_check(software: NvidiaSoftware, jetpack: JetPack | None) -> Check:
-    """The binding, without which an engine can't run."""
+    """Check the binding, without which an engine can't run."""
     if software.tensorrt:
         found = _listed(software.tensorrt)
         return Check(name="TensorRT", state="ok", found=found)
@@ -205,19 +205,19 @@ def tensorrt_check(software: NvidiaSoftware, jetpack: JetPack | None) -> Check:
 
 
 def trtexec_check(software: NvidiaSoftware) -> Check:
-    """TensorRT's program: compiles where no binding fits, and measures."""
+    """Check TensorRT's program, which compiles if no binding fits."""
     if software.trtexec:
         return Check(name="trtexec", state="ok", found=software.trtexec)
     return Check(
         name="trtexec",
         state="note",
-        found="not in /usr/src/tensorrt/bin; needed only where the binding isn't there",
+        found="not in /usr/src/tensorrt/bin; needed only without the binding",
         fix="sudo apt install libnvinfer-bin",
     )
 
 
 def cuda_check(software: NvidiaSoftware, jetpack: JetPack | None) -> Check:
-    """pycuda or cuda-python, which the engine's memory comes through."""
+    """Check pycuda or cuda-python, which allocates the engine's memory."""
     if software.cuda:
         return Check(name="CUDA for Python", state="ok", found=_listed(software.cuda))
     return Check(
@@ -229,7 +229,7 @@ def cuda_check(software: NvidiaSoftware, jetpack: JetPack | None) -> Check:
 
 
 def cuda_requirement(jetpack: JetPack | None) -> str:
-    """The cuda-python of the JetPack's CUDA: its major version must be the driver's or older."""
+    """Return the requirement of a cuda-python that is no newer than the JetPack's driver."""
     if jetpack is None:
         return "cuda-python"
     major = release_numbers(jetpack.cuda)[0]
@@ -237,7 +237,7 @@ def cuda_requirement(jetpack: JetPack | None) -> str:
 
 
 def opencv_check(opencv: OpenCv) -> Check:
-    """JetPack's or the distribution's OpenCV: a wheel has no GStreamer, so no CSI camera."""
+    """Check that OpenCV has GStreamer, which a CSI camera needs and no wheel has."""
     if opencv.problem:
         compiled_for_numpy_1 = "numpy" in opencv.problem.lower() or "_ARRAY_API" in opencv.problem
         return Check(
@@ -269,12 +269,12 @@ def opencv_check(opencv: OpenCv) -> Check:
 
 
 def power_check(software: NvidiaSoftware) -> Check:
-    """Whether the board may draw what it can: the mode halves or doubles the latency."""
+    """Check the power mode, which can double the latency."""
     if not software.power_mode:
         return Check(
             name="Power mode",
             state="note",
-            found="nvpmodel doesn't tell",
+            found="nvpmodel reports no mode",
             fix="sudo nvpmodel -q",
         )
     names = ", ".join(name for _, name in software.power_modes)
@@ -292,7 +292,7 @@ def power_check(software: NvidiaSoftware) -> Check:
 
 
 def fastest_mode(modes: Sequence[tuple[int, str]]) -> tuple[int, str] | None:
-    """The mode without limit (MAXN_SUPER before MAXN), else that of the most watts."""
+    """Return the mode without limit (MAXN_SUPER before MAXN), else the mode with the most watts."""
     if not modes:
         return None
 
@@ -306,7 +306,7 @@ def fastest_mode(modes: Sequence[tuple[int, str]]) -> tuple[int, str] | None:
 
 
 def power_modes(root: Path = Path("/")) -> tuple[tuple[int, str], ...]:
-    """(id, name) of each mode in /etc/nvpmodel.conf."""
+    """Read (id, name) of each mode in /etc/nvpmodel.conf."""
     try:
         text = (root / "etc/nvpmodel.conf").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -316,13 +316,13 @@ def power_modes(root: Path = Path("/")) -> tuple[tuple[int, str], ...]:
 
 
 def mode_in(report: str) -> str:
-    """The mode in what `nvpmodel -q` prints, e.g. "NV Power Mode: 15W"; "" where it says none."""
+    """Read the mode from the output of `nvpmodel -q`, e.g. "NV Power Mode: 15W"; "" if none."""
     match = re.search(r"^NV Power Mode:\s*(\S+)", report, re.MULTILINE)
     return match[1] if match else ""
 
 
 def sees_system(configuration: Path) -> bool:
-    """Whether the environment with this pyvenv.cfg was made with --system-site-packages."""
+    """Return True if the environment with this pyvenv.cfg was made with --system-site-packages."""
     try:
         text = configuration.read_text(encoding="utf-8")
     except OSError:
@@ -341,7 +341,7 @@ def _power_mode() -> str:
             [program, "-q"], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.SubprocessError):
-        return ""  # `power_check` says that it doesn't tell
+        return ""  # `power_check` reports it
     return mode_in(run.stdout)
 
 
@@ -354,7 +354,7 @@ def _trtexec(root: Path) -> str:
 
 
 def _binding(module: str, *distributions: str) -> tuple[tuple[str, str], ...]:
-    """(distribution, version) where the module could be imported; it isn't."""
+    """Find (distribution, version) of a module without importing it; empty if it isn't installed."""
     if util.find_spec(module) is None:
         return ()
     for distribution in distributions:

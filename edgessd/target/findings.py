@@ -1,4 +1,4 @@
-"""`Check`: one finding of `edgessd doctor`."""
+"""`Check`: a finding of `edgessd doctor`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ State = Literal["ok", "missing", "note"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One finding.
+    """Finding of `edgessd doctor`.
 
     Attributes:
-        name: What was looked at.
-        state: `ok`; `missing` if something that this machine's role needs isn't there; `note` for
-            anything that is merely good to know.
-        found: What there is.
-        fix: The command that mends it, "" where nothing is to mend.
+        name: Name of the subject.
+        state: `ok`; `missing` if this machine's role needs something that isn't there; `note` for
+            information.
+        found: Result of the check.
+        fix: Command that corrects it; "" if nothing needs correction.
     """
 
     name: str

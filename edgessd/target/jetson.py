@@ -1,4 +1,4 @@
-"""Which Jetson this is and which JetPack it runs, from what its kernel says of it."""
+"""Identify a Jetson and its JetPack from the device tree and the Jetson Linux release."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from edgessd.target.spec import JetPack
 
-# (first Jetson Linux release, JetPack): a release belongs to the last entry that isn't newer and has the
-# same major number. https://developer.nvidia.com/embedded/jetpack-archive
+# (first Jetson Linux release, JetPack). A release belongs to the last entry that isn't newer and has the same
+# major number. https://developer.nvidia.com/embedded/jetpack-archive
 _JETPACKS = (
     ((32, 7), "4.6"),
     ((35, 1), "5.0.2"),
@@ -23,7 +23,7 @@ _JETPACKS = (
     ((39, 2), "7.2"),
 )
 
-# NVIDIA's part numbers of the modules, as the device tree's `compatible` has them.
+# NVIDIA's part numbers of the modules in the device tree's `compatible`.
 _MODULES = (
     (r"p3448-\d+", "jetson-nano"),
     (r"p3450-\d+", "jetson-nano"),  # the developer kit of p3448
@@ -45,7 +45,7 @@ _MODELS = (
     (r"Jetson TX2|^quill$", "jetson-tx2"),
     (r"Thor", "jetson-thor"),
 )
-# Chips of a single profile. T194 and T234 sit on modules that differ.
+# Chips of a single profile. T194 and T234 are on modules that differ.
 _CHIPS = (
     ("nvidia,tegra210", "jetson-nano"),
     ("nvidia,tegra186", "jetson-tx2"),
@@ -54,16 +54,16 @@ _CHIPS = (
 
 
 def jetson_target(model: str, compatible: Sequence[str], l4t: str) -> str:
-    """The profile of a Jetson, "jetson" for one that isn't known, "" for any other machine.
+    """Find the profile of a Jetson: "jetson" for an unknown board, "" for any other machine.
 
     Args:
-        model: The device tree's `model`; a maker of carrier boards may have put its own name there.
-        compatible: The device tree's `compatible`, e.g. ("nvidia,p3768-0000+p3767-0005",
-            "nvidia,p3767-0005", "nvidia,tegra234"). The module's number decides before the model does.
-        l4t: Jetson Linux release, "" where there is none.
+        model: Device tree's `model`; a maker of carrier boards may have put its own name there.
+        compatible: Device tree's `compatible`, e.g. ("nvidia,p3768-0000+p3767-0005",
+            "nvidia,p3767-0005", "nvidia,tegra234"). The module's number has priority over the model.
+        l4t: Jetson Linux release; "" if there is none.
     """
     by_module = _targets(_MODULES, compatible)
-    # A device tree for several modules names all of them: then the model decides.
+    # A device tree for several modules names all of them; then the model decides.
     if len(by_module) == 1:
         return by_module.pop()
     by_model = _targets(_MODELS, [model])
@@ -76,14 +76,14 @@ def jetson_target(model: str, compatible: Sequence[str], l4t: str) -> str:
 
 
 def jetpack_of(l4t: str) -> str:
-    """JetPack version that carries a Jetson Linux release such as "36.4.3", "" if it isn't known."""
+    """Return the JetPack version of a Jetson Linux release such as "36.4.3"; "" if unknown."""
     numbers = release_numbers(l4t)
     fitting = [name for first, name in _JETPACKS if first[:1] == numbers[:1] and first <= numbers]
     return fitting[-1] if fitting else ""
 
 
 def jetpack_here(jetpacks: Iterable[JetPack], l4t: str) -> JetPack | None:
-    """The entry of a target's table that a Jetson Linux release belongs to; None if there is none."""
+    """Find the entry of a target's table for a Jetson Linux release; None if there is none."""
     numbers = release_numbers(l4t)
     fitting = [
         jetpack
@@ -95,7 +95,7 @@ def jetpack_here(jetpacks: Iterable[JetPack], l4t: str) -> JetPack | None:
 
 
 def release_numbers(text: str) -> tuple[int, ...]:
-    """ "36.4.3" → (36, 4, 3)."""
+    """Split a release into numbers: "36.4.3" → (36, 4, 3)."""
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 

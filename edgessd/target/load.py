@@ -1,4 +1,4 @@
-"""Read targets/*.toml; an unknown key is an error."""
+"""Read target files, targets/*.toml; an unknown key is an error."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ else:
 
 
 def list_targets(directory: Path | None = None) -> tuple[TargetSpec, ...]:
-    """Every target there is, families before their profiles, otherwise by name."""
+    """List all targets by name, each family before its profiles."""
     specs = [read_target(path) for path in _files(directory)]
     family_of = {profile: spec.name for spec in specs for profile in spec.profiles}
     return tuple(sorted(specs, key=lambda spec: (family_of.get(spec.name, spec.name), spec.name)))
 
 
 def load_target(name: str, directory: Path | None = None) -> TargetSpec:
-    """The target of that name.
+    """Load a target by name.
 
     Args:
-        name: As `edgessd targets` lists it.
-        directory: Where the files lie; None takes those that ship with edgessd.
+        name: A name from `edgessd targets`.
+        directory: Folder of the files; None takes the targets that ship with edgessd.
 
     Raises:
-        TargetError: No such target.
-        ConfigError: Its file says something a target can't have.
+        TargetError: There is no such target.
+        ConfigError: Its file has a wrong, unknown or missing value.
     """
     paths = {path.stem: path for path in _files(directory)}
     if name not in paths:
@@ -41,13 +41,13 @@ def load_target(name: str, directory: Path | None = None) -> TargetSpec:
             f"There is no target {name!r}",
             expected=", ".join(sorted(paths)),
             found=name,
-            fix="`edgessd targets` shows what each of them is",
+            fix="`edgessd targets` describes each of them",
         )
     return read_target(paths[name])
 
 
 def read_target(path: Path) -> TargetSpec:
-    """Parse one file strictly; it must be named as the target in it."""
+    """Parse one file strictly. Its name must be that of the target in it."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         spec = msgspec.convert(table, TargetSpec)
@@ -63,12 +63,12 @@ def read_target(path: Path) -> TargetSpec:
 
 
 def resolve_target(name: str, here: str = "") -> tuple[TargetSpec, str]:
-    """The device to build for, and a sentence where it isn't literally the name that was given.
+    """Find the device to build for, and a sentence on the choice if a family was named.
 
     Args:
-        name: Of a target or of a family.
-        here: Target name of this machine (`detect.Machine.target`); a family resolves to it if it is
-            one of its profiles, else to what it stands for.
+        name: Name of a target or of a family.
+        here: Target of this machine (`detect.Machine.target`). A family resolves to it if it is one of
+            the family's profiles, else to the profile that the family stands for.
     """
     spec = load_target(name)
     if here in spec.profiles:
@@ -76,10 +76,10 @@ def resolve_target(name: str, here: str = "") -> tuple[TargetSpec, str]:
         return chosen, f"{name}: this machine is a {chosen.title}"
     if spec.stands_for:
         chosen = load_target(spec.stands_for)
-        why = "this board isn't one that edgessd knows" if here == name else "this machine is none"
-        said = f"{name}: {why}, so the target is {chosen.name} ({chosen.title})"
+        why = "edgessd doesn't know this board" if here == name else "this machine is none"
+        sentence = f"{name}: {why}, so the target is {chosen.name} ({chosen.title})"
         others = ", ".join(profile for profile in spec.profiles if profile != chosen.name)
-        return chosen, f"{said}; others: {others}" if others else said
+        return chosen, f"{sentence}; others: {others}" if others else sentence
     return spec, ""
 
 

@@ -1,4 +1,4 @@
-"""Which OpenCV this Python imports, and whether it reads GStreamer pipelines."""
+"""Find the OpenCV that this Python imports, and its GStreamer support."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgessd.target.packages import installed_version
 
-# OpenCV from a package index comes under several names; a system's own often has no Python metadata.
+# OpenCV has several names on the package index. A system's own often has no Python metadata.
 WHEELS = (
     "opencv-python-headless",
     "opencv-python",
@@ -18,13 +18,13 @@ WHEELS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenCv:
-    """The OpenCV that `import cv2` finds.
+    """OpenCV that `import cv2` finds.
 
     Attributes:
-        version: Its version, "" where it can't be imported.
-        wheel: Distribution that brought it, with its version; "" for a system's own.
-        gstreamer: GStreamer's version that it was built with, "" for none.
-        problem: Why it can't be imported, "" where it can.
+        version: Version; "" if it can't be imported.
+        wheel: Distribution and its version; "" for a system's own OpenCV.
+        gstreamer: Version of GStreamer that it was built with; "" for none.
+        problem: Reason why it can't be imported; "" if it can.
     """
 
     version: str = ""
@@ -34,13 +34,13 @@ class OpenCv:
 
 
 def find_opencv() -> OpenCv:
-    """Import OpenCV and ask it."""
+    """Import OpenCV and describe it."""
     wheel = installed_wheel()
     try:
         import cv2
     except ModuleNotFoundError:
         return OpenCv(wheel=wheel, problem="not installed")
-    # One that was compiled for NumPy 1 says AttributeError or ImportError, by version, under NumPy 2.
+    # Under NumPy 2, one that was compiled for NumPy 1 raises AttributeError or ImportError, by version.
     except (ImportError, AttributeError) as error:
         return OpenCv(wheel=wheel, problem=str(error).strip() or type(error).__name__)
     return OpenCv(
@@ -51,15 +51,15 @@ def find_opencv() -> OpenCv:
 
 
 def gstreamer_in(build_information: str) -> str:
-    """GStreamer's version from `cv2.getBuildInformation()`, "" where it was built without.
+    """Read GStreamer's version from `cv2.getBuildInformation()`; "" if it was built without.
 
-    `cv2.videoio_registry` isn't asked: it lists GStreamer as a plug-in that might be there.
+    `cv2.videoio_registry` is no help: it lists GStreamer as a plug-in that may not exist.
     """
     match = re.search(r"^\s*GStreamer:\s*YES(?:\s*\(([^)]+)\))?", build_information, re.MULTILINE)
     return (match[1] or "yes") if match else ""
 
 
 def installed_wheel() -> str:
-    """Name and version of the OpenCV distribution of this environment, "" for none."""
+    """Return name and version of this environment's OpenCV distribution; "" for none."""
     found = (f"{name} {version}" for name in WHEELS if (version := installed_version(name)))
     return next(found, "")

@@ -1,4 +1,4 @@
-"""Which packages are installed, and the command that installs what is missing."""
+"""Versions of installed packages, and commands that install missing ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 import sys
 from importlib import metadata
 
-# What a package is for, by the names that errors and `doctor` use.
+# Name in errors and in `doctor` → distribution.
 _PACKAGES = {
     "litert": "ai-edge-litert",
     "onnxruntime": "onnxruntime",
@@ -19,12 +19,12 @@ _PACKAGES = {
 def install_command(
     what: str, *, machine: str | None = None, python: tuple[int, int] | None = None
 ) -> str:
-    """The shell command that installs `what` here.
+    """Return the shell command that installs a package on this machine.
 
     Args:
-        what: A key of this module's table, or a distribution's name.
-        machine: As `platform.machine()` says it; None asks.
-        python: (major, minor); None asks.
+        what: A key of this module's table, or the name of a distribution.
+        machine: Architecture as in `platform.machine()`; None takes this machine's.
+        python: (major, minor) of Python; None takes this Python's.
     """
     machine = machine or platform.machine()
     python = python or sys.version_info[:2]
@@ -41,7 +41,7 @@ def install_command(
 
 
 def installed_version(distribution: str) -> str:
-    """Version of a distribution in this environment, "" where it isn't installed."""
+    """Return the version of a distribution in this environment; "" if it isn't installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A target with the precision that a person asked for instead of its own."""
+"""Change the precision of a target's engine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Precision = Literal["int8", "fp16"]
 
 
 def with_precision(spec: TargetSpec, precision: Precision | None) -> TargetSpec:
-    """The target with an INT8 or an FP16 engine.
+    """Return the target with an INT8 or an FP16 engine.
 
     Args:
-        spec: Stays as it is where `precision` is None or what it has anyway.
-        precision: Only TensorRT engines leave a choice.
+        spec: Target; returned unchanged if `precision` is None or its own.
+        precision: Precision of the engine; only TensorRT targets have a choice.
 
     Raises:
-        TargetError: The device can't run it, with the reason, or its engine format has no FP16.
+        TargetError: The device can't run it, or the engine format has no such precision.
     """
     if precision is None or (precision == "int8" and spec.engine.scheme != "float"):
         return spec
@@ -29,7 +29,7 @@ def with_precision(spec: TargetSpec, precision: Precision | None) -> TargetSpec:
             f"The engine of {spec.name} can't be {precision}",
             expected="a target that TensorRT compiles for, or no --precision",
             found=f"a {spec.engine.scheme} .{spec.engine.format}",
-            fix="`edgessd targets` lists what each one runs",
+            fix="`edgessd targets` lists the engine of each target",
         )
     if precision == "int8":
         if not spec.tensorrt.int8:

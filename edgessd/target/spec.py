@@ -1,4 +1,4 @@
-"""`TargetSpec`: a device, the engine format it runs and the quantization scheme, as one datasheet."""
+"""`TargetSpec`: a device, its engine format and its quantization scheme."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ InputDType = Literal["float32", "float16", "int8", "uint8"]
 PostprocessMode = Literal["raw", "op"]
 """The engine ends in raw outputs, or in a detection operator that decodes and suppresses."""
 
-# What an engine's image input may be: (format, scheme) → dtypes. Anything else isn't built.
+# (format, scheme) → dtypes of an engine's image input; other combinations aren't built.
 _INPUTS: dict[tuple[str, str], tuple[InputDType, ...]] = {
     ("tflite", "affine"): ("int8", "uint8", "float32"),
     ("onnx", "float"): ("float32",),
@@ -33,14 +33,14 @@ _PLACEHOLDERS = {
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Facts of the hardware, each as its maker states it.
+    """Facts of the hardware as its maker states them.
 
     Attributes:
         soc: System on chip.
         cpu: Cores, architecture, clock.
-        ram: Sizes there are.
-        accelerator: What runs networks beside the CPU.
-        power_modes: Names as the device's own tool lists them, with the budget, e.g. "15W".
+        ram: Sizes of the memory.
+        accelerator: Hardware that runs networks beside the CPU.
+        power_modes: Names from the device's own tool, with the budget, e.g. "15W".
         sources: Pages that state these facts.
     """
 
@@ -53,17 +53,17 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `build` makes for the target.
+    """Engine that `build` makes for the target.
 
     Attributes:
-        format: Of the engine file that the device executes in the end.
+        format: Format of the engine file that the device executes.
         scheme: Quantization scheme.
-        input_dtype: Of the engine's image input. A .tflite that ends in the detection op takes uint8
-            instead of int8: that is what other people's clients feed it.
-        column_pairs: Whether the first convolution reads two pixels as one, see `lower.tflite.lower`.
+        input_dtype: Type of the engine's image input. A .tflite that ends in the detection op takes uint8
+            instead of int8, which other clients feed it.
+        column_pairs: True if the first convolution reads two pixels as one, see `lower.tflite.lower`.
         postprocess: Default of `build --postprocess`.
-        compiled_on_device: The engine can only be compiled on the device: `build` elsewhere bundles the
-            graph and marks it `needs_finish`.
+        compiled_on_device: True if the engine can only be compiled on the device. `build` on another machine
+            bundles the graph and marks it `needs_finish`.
     """
 
     format: Literal["tflite", "onnx", "tensorrt"]
@@ -100,11 +100,11 @@ class JetPack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One release of a Jetson's software.
 
     Attributes:
-        version: Of JetPack, e.g. "6.2".
-        l4t: Jetson Linux, as /etc/nv_tegra_release begins, e.g. "36.4".
-        tensorrt: Version it brings.
-        cuda: Version it brings.
-        python: Version of its system's `python3`, the one that TensorRT's and OpenCV's bindings fit.
+        version: Version of JetPack, e.g. "6.2".
+        l4t: Release of Jetson Linux, e.g. "36.4"; /etc/nv_tegra_release begins with it.
+        tensorrt: Version of its TensorRT.
+        cuda: Version of its CUDA.
+        python: Version of its `python3`, which TensorRT's and OpenCV's bindings fit.
     """
 
     version: str
@@ -115,21 +115,21 @@ class JetPack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class TensorRtSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What TensorRT can do on the target and how it is asked to build there.
+    """Features of TensorRT on the target, and settings of a build there.
 
     Attributes:
         provider: Distribution that compiles and executes.
-        compute_capabilities: Of the GPU, "major.minor"; several where the target is a family of GPUs.
-        int8: Whether the GPU multiplies 8-bit integers.
-        fp16: Whether it computes in half precision.
-        int8_reason: Where there is no INT8: why, in a sentence for a person.
-        dla_cores: Deep learning accelerators beside the GPU.
-        workspace_mb: Upper limit of scratch memory while an engine is built, MiB.
-        optimization_level: Of the builder, 0 to 5 (TensorRT 8.6 and later).
+        compute_capabilities: Compute capabilities of the GPU, "major.minor"; several for a family of GPUs.
+        int8: True if the GPU multiplies 8-bit integers.
+        fp16: True if the GPU computes in half precision.
+        int8_reason: Reason for the lack of INT8, in a sentence for a person; "" if there is INT8.
+        dla_cores: Number of deep learning accelerators.
+        workspace_mb: Upper limit of scratch memory during a build, in MiB.
+        optimization_level: Level of the builder, 0 to 5 (TensorRT 8.6 and later).
         nms_max_candidates: INMSLayer's limit of boxes, 2000 on compute capability 5.3 and 6.2, else 5000:
             https://docs.nvidia.com/deeplearning/tensorrt/latest/_static/operators/NMS.html
-        unified_memory: CPU and GPU share their RAM, so that mapped buffers need no copy.
-        jetpacks: Releases that support the board, oldest first.
+        unified_memory: True if CPU and GPU share their RAM, so that mapped buffers need no copy.
+        jetpacks: JetPacks that support the board, oldest first.
     """
 
     compute_capabilities: tuple[str, ...]
@@ -154,8 +154,8 @@ class TensorRtSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             )
         if self.int8 == bool(self.int8_reason):
             raise ConfigError(
-                "int8_reason says why a GPU has no INT8",
-                expected="a sentence where int8 is false, nothing where it is true",
+                "int8 and int8_reason contradict each other",
+                expected="a reason if int8 is false, none if it is true",
                 found=f"int8 {self.int8}, reason {self.int8_reason!r}",
             )
         for key, value, least, most in (
@@ -171,12 +171,12 @@ class TensorRtSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """GStreamer pipelines of the device, each ending in an appsink that gives BGR; "" where it has none.
+    """GStreamer pipelines of the device; each ends in an appsink of BGR frames, "" for none.
 
     Attributes:
-        csi: A camera on the board's CSI connector; {sensor} {width} {height} {fps}.
-        file: A video file, decoded by the hardware, every frame of it; {path}.
-        stream: A live URL, decoded by the hardware, the newest frame of it; {uri}.
+        csi: Pipeline of a camera on the board's CSI connector; {sensor} {width} {height} {fps}.
+        file: Pipeline of a video file, decoded by the hardware, with every frame; {path}.
+        stream: Pipeline of a live URL, decoded by the hardware, with the newest frame; {uri}.
     """
 
     csi: str = ""
@@ -192,33 +192,33 @@ class CameraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 raise ConfigError(f"camera.{key} has a stray brace", found=str(error)) from error
             if named - known:
                 raise ConfigError(
-                    f"camera.{key} has a placeholder that nothing fills",
+                    f"camera.{key} has an unknown placeholder",
                     expected=", ".join(sorted(known)),
                     found=", ".join(sorted(named - known)),
                 )
             if text and "appsink" not in text:
                 raise ConfigError(
-                    f"camera.{key} must end in an appsink, from which OpenCV takes the frames",
+                    f"camera.{key} has no appsink, from which OpenCV reads the frames",
                     expected="... ! appsink",
                     found=text,
                 )
 
 
 class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of targets/.
+    """Content of a file in targets/.
 
     Attributes:
-        name: As in `build --target`; the file's name without .toml.
+        name: Name for `build --target`; the file's name without .toml.
         title: One line for a person.
-        device: The hardware.
-        engine: What is built.
-        backends: What executes it, best first.
-        threads: CPU threads at run time; fewer where there are fewer cores.
-        profiles: Names of the devices that this family stands for.
-        stands_for: The profile that is built where the machine isn't one of the family.
-        tensorrt: Where the engine is TensorRT's: what that can do there.
-        camera: The device's own way to pictures.
-        pending: What this version doesn't do for the target yet, in sentences for a person.
+        device: Hardware.
+        engine: Engine that is built.
+        backends: Names of the backends that execute it, best first.
+        threads: CPU threads at run time; fewer on a machine with fewer cores.
+        profiles: Names of the devices of this family.
+        stands_for: Profile that is built on a machine outside the family.
+        tensorrt: Features and settings of TensorRT; None for other engine formats.
+        camera: GStreamer pipelines of the device.
+        pending: Features that are missing in this version, in sentences for a person.
     """
 
     name: str
@@ -244,7 +244,7 @@ class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
         if self.stands_for and self.stands_for not in self.profiles:
             raise ConfigError(
-                f"The target {self.name} stands for a profile it doesn't have",
+                f"The target {self.name} stands for a profile that it doesn't have",
                 expected=", ".join(self.profiles) or "a name in profiles",
                 found=self.stands_for,
             )
@@ -253,7 +253,7 @@ class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def _check_tensorrt(self) -> None:
         if (self.engine.format == "tensorrt") != (self.tensorrt is not None):
             raise ConfigError(
-                f"The target {self.name} is half a TensorRT target",
+                f"The target {self.name} contradicts itself about TensorRT",
                 expected='[engine] format = "tensorrt" and a [tensorrt] table, or neither',
                 found=f"format {self.engine.format!r}, "
                 f"{'no' if self.tensorrt is None else 'a'} [tensorrt] table",

@@ -77,7 +77,7 @@ def test_no_image_at_all_is_refused(squares, tmp_path: Path) -> None:
     images = scenes(squares, tmp_path)
     for image in images:
         image.path.unlink()
-    with pytest.raises(DataError, match="no image to measure"):
+    with pytest.raises(DataError, match="No image can be measured"):
         evaluate(squares.find_squares, images, squares.LABELS)
 
 

@@ -327,7 +327,7 @@ def test_a_backend_that_does_not_run_the_format_names_one_that_does(
 
 def test_a_format_that_nothing_runs_is_refused(tmp_path: Path) -> None:
     assert backends_for("edgetpu") == ()
-    with pytest.raises(BackendError, match="No backend here runs edgetpu"):
+    with pytest.raises(BackendError, match="No backend runs edgetpu"):
         open_engine(tmp_path / "engine.bin", "edgetpu")
 
 

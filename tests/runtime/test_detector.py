@@ -238,7 +238,7 @@ def test_without_any_bundle_the_starter_is_the_default(
 
     folder = tmp_path / "starter"
     monkeypatch.setattr(starter, "resource_directory", lambda name: folder)
-    with pytest.raises(BundleError, match=r"no model to take.*edgessd train"):
+    with pytest.raises(BundleError, match=r"There is no model.*edgessd train"):
         default_bundle(tmp_path)
     (folder / "codes-int8").mkdir(parents=True)
     with pytest.raises(BundleError, match=r"manifest\.json is missing"):

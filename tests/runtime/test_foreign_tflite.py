@@ -120,7 +120,7 @@ def test_a_classifier_is_refused(tiny_bundles, tmp_path: Path) -> None:
     ("op", "fix"),
     [
         ("edgetpu-custom-op", "compiled for the Edge TPU"),
-        ("Some_Op_That_Nobody_Knows", "its ops are built in"),
+        ("Some_Op_That_Nobody_Knows", "with built-in operators"),
     ],
 )
 def test_an_op_that_litert_lacks_is_named(google: Path, tmp_path: Path, op: str, fix: str) -> None:
@@ -294,5 +294,5 @@ def test_a_class_without_label_is_another_models() -> None:
 
 
 def test_outputs_that_are_not_four_tensors_are_refused() -> None:
-    with pytest.raises(BackendError, match="told apart"):
+    with pytest.raises(BackendError, match="ambiguous"):
         OpOutputs(boxes="a", classes="a", scores="b", count="c")

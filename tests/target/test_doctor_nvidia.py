@@ -82,10 +82,10 @@ def test_a_fresh_board_is_told_each_command(orin: Machine) -> None:
 @pytest.mark.parametrize(
     ("target", "l4t", "found", "fix"),
     [
-        ("jetson-nano", "32.7.4", "fits Python 3.6 alone", "trtexec, as docs/jetson.md shows"),
-        ("jetson-tx2", "32.7.1", "fits Python 3.6 alone", "this board has no newer one"),
-        ("jetson-xavier-nx", "35.6.5", "fits Python 3.8 alone", "this board has no newer one"),
-        ("jetson-agx-orin", "35.4.1", "fits Python 3.8 alone", "flash JetPack 7.2 (Python 3.12)"),
+        ("jetson-nano", "32.7.4", "fits only Python 3.6", "trtexec, see docs/jetson.md"),
+        ("jetson-tx2", "32.7.1", "fits only Python 3.6", "this board has no newer JetPack"),
+        ("jetson-xavier-nx", "35.6.5", "fits only Python 3.8", "this board has no newer JetPack"),
+        ("jetson-agx-orin", "35.4.1", "fits only Python 3.8", "flash JetPack 7.2 (Python 3.12)"),
     ],
 )
 def test_a_jetpack_with_an_old_python_says_what_can_be_done(
@@ -110,7 +110,7 @@ def test_a_newer_python_than_jetpack_s_is_refused(orin: Machine) -> None:
 def test_a_release_that_is_not_known_is_no_failure(orin: Machine) -> None:
     checks = on(replace(orin, l4t="40.1.0", jetpack=""), WELL)
     assert checks["JetPack"].state == "note"
-    assert "Jetson Linux 40.1.0, which edgessd doesn't know" in checks["JetPack"].found
+    assert "Jetson Linux 40.1.0, unknown to edgessd" in checks["JetPack"].found
     assert "7.2" in checks["JetPack"].found
     assert checks["Python for TensorRT"].state == "note"
     container = on(replace(orin, l4t="", jetpack=""), WELL)["JetPack"]

@@ -1,4 +1,4 @@
-"""The HTML report of a comparison: numbers, classes, layers, and the images that differ most."""
+"""Write the HTML report of a comparison: numbers, classes, layers, and the images that differ most."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from edgessd.core.files import write_atomically
 from edgessd.core.images import read_image
 from edgessd.metrics.parity import REFERENCE_SCORE
 
-# A little below, so that a box that just crossed the threshold is seen on both sides.
+# A little below the threshold, so that a box that just crossed it is drawn on both sides.
 _SHOWN_OVER = REFERENCE_SCORE - 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerColumn:
-    """How one model's tensors follow the reference's.
+    """Signal-to-noise ratios of one model's tensors against the reference's.
 
     Attributes:
         decibels: Tensor → signal-to-noise ratio, in the order of the computation.
-        first: The first tensor below `below_db`.
-        images: How many it was measured on.
-        below_db: See `build.layer_comparison`.
+        first: First tensor below `below_db`; None if there is none.
+        images: Number of images that were measured.
+        below_db: Limit in decibels, see `build.layer_comparison`.
     """
 
     decibels: dict[str, float]
@@ -36,11 +36,11 @@ class LayerColumn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparisonReport:
-    """What goes onto the page.
+    """Content of the page.
 
     Attributes:
         comparison: All numbers.
-        layers: By model, of those that can be looked into.
+        layers: Ratios by model, for models whose inner tensors can be read.
         notes: Paragraphs under the headline.
     """
 
@@ -50,10 +50,10 @@ class ComparisonReport:
 
 
 def write_comparison(report: ComparisonReport, path: Path) -> None:
-    """Render the page, with the worst images read from their files again, and write it atomically.
+    """Render the page, with the worst images read again from their files, and write it atomically.
 
     Raises:
-        DataError: One of these images is gone by now.
+        DataError: One of these images can't be read.
     """
     comparison = report.comparison
     tensors = dict.fromkeys(name for column in report.layers.values() for name in column.decibels)
@@ -88,14 +88,14 @@ def write_comparison(report: ComparisonReport, path: Path) -> None:
 
 
 def heat(decibels: float | None) -> str:
-    """A cell's colour: white from 40 dB, red at 10."""
+    """Return the color of a cell: white from 40 dB, red at 10."""
     if decibels is None:
         return "transparent"
     return _red(min(max((40 - decibels) / 30, 0), 1))
 
 
 def shade(value: float | None, full: float) -> str:
-    """A cell's colour for something that should be 0: red at `full` and beyond."""
+    """Return the color of a cell for a value that should be 0: red at `full` and beyond."""
     if value is None:
         return "transparent"
     return _red(min(abs(value) / full, 1))

@@ -1,4 +1,4 @@
-"""The HTML report: one file with everything in it, readable without a network."""
+"""Write the HTML report of a benchmark: one file, readable without a network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEMPLATES = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A sample for the report: what a model found in one image."""
+    """Sample for the report: detections of a model in one image."""
 
     model: str
     image: Image
@@ -31,13 +31,13 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What goes onto the page.
+    """Content of the page.
 
     Attributes:
         title: Headline.
-        figures: One entry a model, at least one.
+        figures: Results, one entry a model, at least one.
         pictures: Samples.
-        notes: Paragraphs under the headline: what was done, what was left out.
+        notes: Paragraphs under the headline.
     """
 
     title: str
@@ -52,7 +52,7 @@ def write_report(report: Report, path: Path) -> None:
 
 
 def render_report(report: Report) -> str:
-    """The whole page as HTML text."""
+    """Render the page as HTML text."""
     return render_template(
         "page.html",
         title=report.title,
@@ -74,7 +74,7 @@ def render_report(report: Report) -> str:
 
 
 def render_template(name: str, **values: Any) -> str:
-    """A template of this folder as HTML text; `created` and `edgessd` are filled in."""
+    """Render a template of this folder as HTML text; add the values `created` and `edgessd`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -92,7 +92,7 @@ def render_template(name: str, **values: Any) -> str:
 
 
 def picture_url(image: Image, detections: Detections, width: int = 480) -> str:
-    """An image with its detections drawn, as a data URL of a JPEG of at most `width` pixels."""
+    """Draw detections on an image; return it as a data URL of a JPEG of at most `width` pixels."""
     import cv2
 
     canvas = annotate(image, detections)
@@ -108,7 +108,7 @@ def picture_url(image: Image, detections: Detections, width: int = 480) -> str:
 def sample(
     model: str, images: Sequence[Image], detections: Sequence[Detections]
 ) -> tuple[Picture, ...]:
-    """Pair pictures with what a model found in them."""
+    """Pair images with a model's detections."""
     return tuple(
         Picture(model=model, image=image, detections=found)
         for image, found in zip(images, detections, strict=True)

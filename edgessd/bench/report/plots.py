@@ -1,4 +1,4 @@
-"""The report's plots, as SVG text that goes straight into the page."""
+"""Plots of the report, as SVG text for the page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERIES = ("#2186eb", "#e8833a", "#2f9e6e", "#8a4fbf", "#c2410c", "#0e7c86", "#b8
 
 
 def stage_bars(all_figures: Sequence[BenchFigures]) -> str:
-    """Mean time of each stage, one stacked bar a model."""
+    """Plot the mean time of each stage, one stacked bar a model."""
     figure, axes = _new(7.2, 0.75 + 0.42 * len(all_figures))
     names = [figures.model.name for figures in all_figures]
     left = np.zeros(len(names))
@@ -45,11 +45,11 @@ def stage_bars(all_figures: Sequence[BenchFigures]) -> str:
 
 
 def latency_histogram(figures: BenchFigures) -> str:
-    """Distribution of the engine's latency, with its percentiles marked."""
+    """Plot the distribution of the engine's latency with its percentiles."""
     milliseconds = np.array(figures.engine.seconds) * 1e3
     latency = figures.engine.latency
     figure, axes = _new(4.6, 2.6)
-    # One slow outlier must not squeeze everything else into one bar.
+    # The axis ends near p99, so that one slow outlier doesn't put all other runs into one bar.
     end = max(latency.p99_ms * 1.15, latency.p50_ms * 1.3)
     axes.hist(
         np.minimum(milliseconds, end),
@@ -66,7 +66,7 @@ def latency_histogram(figures: BenchFigures) -> str:
 
 
 def latency_over_time(figures: BenchFigures) -> str:
-    """Latency along the run, and the processor's temperature where the machine shows it."""
+    """Plot the latency during the run, and the temperature if the machine reports it."""
     seconds = np.cumsum(figures.engine.seconds)
     figure, axes = _new(4.6, 2.6)
     axes.plot(seconds, np.array(figures.engine.seconds) * 1e3, color=SERIES[0], linewidth=0.6)
@@ -84,7 +84,7 @@ def latency_over_time(figures: BenchFigures) -> str:
 
 
 def class_bars(per_class: Mapping[str, Mapping[str, float | None]]) -> str:
-    """AP and AP50 of each class, best first."""
+    """Plot AP and AP50 of each class, best first."""
     known = {label: scores for label, scores in per_class.items() if scores["AP"] is not None}
     order = sorted(known, key=lambda label: known[label]["AP"] or 0.0, reverse=True)
     figure, axes = _new(4.6, 0.9 + 0.27 * max(len(order), 3))
@@ -140,7 +140,7 @@ def _svg(figure: Figure) -> str:
     from matplotlib import pyplot as plt
 
     buffer = io.StringIO()
-    # Text stays text: the page's own font is used and figures can be copied.
+    # Text remains text: the page's font is used and figures can be copied.
     with plt.rc_context({"svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""The HTML heat table of what each tensor loses."""
+"""Write the HTML table of the accuracy that quantizing each tensor costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorRT engines behind the backend interface, with runs that overlap."""
+"""Backend of TensorRT, with runs that overlap."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from edgessd.runtime.tensorrt.runs import IN_FLIGHT, Runs
 
 
 class TensorRtBackend:
-    """Runs a plan. See `Backend` and `Overlapping` for the interface.
+    """Runs a plan; see `Backend` and `Overlapping` for the interface.
 
     Args:
         path: A plan of the engine cache, or the engine of a bundle that was compiled ahead of time.
-        threads: Of the CPU; stated in `details` only.
+        threads: CPU threads, for `details` only.
 
     Raises:
-        BackendError: No TensorRT or CUDA here, another version or GPU than the plan's, or no memory.
+        BackendError: TensorRT or CUDA is missing, the plan is for another version or GPU, or memory is full.
     """
 
     name = "tensorrt"
@@ -59,33 +59,33 @@ class TensorRtBackend:
             self.details["kernels"] = engine.kernels_kept
 
     def infer(self, tensor: Tensor) -> dict[str, Tensor]:
-        """Run once. The outputs are valid until the second call after this one."""
+        """Run the engine once. The outputs are valid until the second call after this one."""
         runs = self._open_runs()
         if runs.pending:
             raise BackendError(
-                "A submitted run waits to be collected",
-                found=f"{runs.pending} of them",
+                "Submitted runs must be collected first",
+                found=f"{runs.pending} submitted runs",
                 fix="Call collect() before infer()",
             )
         self.submit(tensor)
         return runs.collect()
 
     def submit(self, tensor: Tensor) -> None:
-        """Begin a run; the tensor may be written again once this has returned."""
+        """Begin a run. The tensor may be overwritten after the call."""
         runs = self._open_runs()
         require_tensor(tensor, self.input)
         runs.submit(tensor)
 
     def collect(self) -> dict[str, Tensor]:
-        """Outputs of the oldest submitted run, valid until the second submit after this one."""
+        """Return the outputs of the oldest submitted run, valid until the second submit after the call."""
         return self._open_runs().collect()
 
     def gpu_milliseconds(self, runs: int) -> float:
-        """Mean of one run by the GPU's own clock, enqueued back to back: what no program can beat."""
+        """Measure the mean of runs enqueued back to back, in milliseconds of the GPU's clock."""
         return self._open_runs().gpu_milliseconds(runs)
 
     def close(self) -> None:
-        """Free the engine, once the GPU has ended its runs. Calling it twice is fine."""
+        """Free the engine after the GPU has ended its runs. A second call does nothing."""
         runs, self._runs = self._runs, None
         if runs is not None:
             runs.close()
@@ -97,10 +97,10 @@ class TensorRtBackend:
 
 
 def open_engine(path: Path, *, threads: int) -> TensorRtBackend:
-    """What the catalog calls."""
+    """Open an engine for the catalog."""
     return TensorRtBackend(path, threads=threads)
 
 
 def library_version() -> str:
-    """E.g. "TensorRT 10.3.0"; raises BackendError where there is none."""
+    """Return name and version, e.g. "TensorRT 10.3.0"; raise BackendError without TensorRT."""
     return find_provider().title

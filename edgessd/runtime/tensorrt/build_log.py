@@ -1,4 +1,4 @@
-"""What TensorRT says while it works: kept, written to a file, and given back in errors."""
+"""Collect TensorRT's messages, for a log file and for errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, TextIO
 _ERROR, _WARNING, _INFO = 1, 2, 3
 _LEVELS = ("INTERNAL ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
 
-# TensorRT keeps a pointer to the first logger it is given, for as long as the process lives. One that
-# Python has freed crashes it, so there is one for each binding, for ever.
+# TensorRT keeps a pointer to its first logger as long as the process lives, and crashes if Python frees that
+# logger. So each binding has one logger that is never freed.
 _loggers: dict[str, Any] = {}
 
 
@@ -21,7 +21,7 @@ class EngineLog:
     """Messages of one build or one opening.
 
     Attributes:
-        errors, warnings: In the order in which they came.
+        errors, warnings: Messages in the order in which they came.
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
@@ -30,7 +30,7 @@ class EngineLog:
         self._file = file
 
     def add(self, severity: int, message: str) -> None:
-        """Take one message of TensorRT's."""
+        """Add one message of TensorRT."""
         if severity <= _ERROR:
             self.errors.append(message)
         elif severity == _WARNING:
@@ -39,12 +39,12 @@ class EngineLog:
             self._file.write(f"[{_LEVELS[severity]}] {message}\n")
 
     def last_errors(self, count: int = 3) -> str:
-        """The newest errors, for a sentence; a word where there is none."""
+        """Join the newest errors into a sentence; "no message" if there is none."""
         return "; ".join(text.strip() for text in self.errors[-count:]) or "no message"
 
 
 def logger_of(module: ModuleType) -> Any:
-    """The binding's one logger, which hands everything to the logs that `collecting` opened."""
+    """Return the binding's one logger, which passes messages to the logs of `collecting`."""
     logger = _loggers.get(module.__name__)
     if logger is None:
         logger = _loggers[module.__name__] = _make_logger(module)
@@ -53,7 +53,7 @@ def logger_of(module: ModuleType) -> Any:
 
 @contextmanager
 def collecting(module: ModuleType, path: Path | None = None) -> Iterator[EngineLog]:
-    """Collect what a binding says within the block, and write INFO and above to `path`."""
+    """Collect a binding's messages during the block; write INFO and above to `path`."""
     logger = logger_of(module)
     file = None
     if path is not None:

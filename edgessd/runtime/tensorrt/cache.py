@@ -1,7 +1,7 @@
-"""Compiled engines by what they were compiled from, where, and how.
+"""Cache of compiled engines by graph, machine and options.
 
-An engine is two files: `KEY.plan`, what TensorRT loads, and `KEY.json`, its record. The record is written
-last and holds the plan's sha256, so that neither a crash nor a full disk leaves anything that loads.
+An engine is two files: `KEY.plan`, which TensorRT loads, and `KEY.json`, its record. The record is written
+last and holds the plan's sha256, so that a plan cut off by a crash or a full disk is never loaded.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ RECORD_VERSION = 1
 
 
 class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that an engine depends on. TensorRT's engines are locked to its version and to the GPU.
+    """Everything that an engine depends on. An engine runs on one TensorRT version and one GPU.
 
     Attributes:
         provider: `tensorrt` or `tensorrt_rtx`.
-        version: Of it.
+        version: Version of the provider.
         gpu: Name of the GPU.
-        compute_capability: Of the GPU, e.g. "8.7".
+        compute_capability: Compute capability of the GPU, e.g. "8.7".
         l4t: Jetson Linux release, "" elsewhere.
-        graph_sha256: Of the .onnx.
-        options: How it was compiled.
+        graph_sha256: Hex sha256 of the .onnx.
+        options: Options of the compilation.
         inputs, outputs: Tensors of the engine.
     """
 
@@ -54,20 +54,20 @@ class EngineKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def digest(self) -> str:
-        """Hex sha256 over all of it."""
+        """Hex sha256 of all attributes."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
 class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What lies beside a plan.
+    """Record beside a plan.
 
     Attributes:
-        key: What it was compiled from.
-        plan_sha256, plan_bytes: Of the plan.
-        report: Layers by precision, if TensorRT told.
-        notes: What a person should know, in sentences.
-        seconds: The compilation took.
-        edgessd: Version that compiled it.
+        key: Key of the engine.
+        plan_sha256, plan_bytes: Hex sha256 and length of the plan.
+        report: Layers by precision; None if TensorRT gave none.
+        notes: Sentences for a person.
+        seconds: Duration of the compilation.
+        edgessd: Version of edgessd that compiled it.
     """
 
     key: EngineKey
@@ -82,12 +82,12 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachedEngine:
-    """An engine on disk.
+    """Engine on disk.
 
     Attributes:
-        plan: Its file.
-        record: What it is.
-        cached: It was there already.
+        plan: File of the plan.
+        record: Record of the plan.
+        cached: True if the cache had the engine before the call.
     """
 
     plan: Path
@@ -96,20 +96,20 @@ class CachedEngine:
 
 
 def default_cache() -> Path:
-    """$EDGESSD_CACHE/engines, else $XDG_CACHE_HOME/edgessd/engines, else ~/.cache/edgessd/engines."""
+    """Return $EDGESSD_CACHE/engines, else $XDG_CACHE_HOME/edgessd/engines, else ~/.cache/edgessd/engines."""
     return cache_directory() / "engines"
 
 
 def record_path(plan: Path) -> Path:
-    """Where a plan's record lies."""
+    """Return the path of a plan's record."""
     return plan.with_suffix(".json")
 
 
 def read_record(plan: Path) -> EngineRecord:
-    """The record of a plan, once the plan is what the record says.
+    """Read the record of a plan, and verify the plan against it.
 
     Raises:
-        BackendError: No record, one of another edgessd, or a plan that was changed or cut off.
+        BackendError: The record is missing or of another edgessd, or the plan was changed or cut off.
     """
     path = record_path(plan)
     fix = "Compile it again: edgessd build --finish BUNDLE --rebuild"
@@ -117,11 +117,14 @@ def read_record(plan: Path) -> EngineRecord:
         record = msgspec.json.decode(path.read_bytes(), type=EngineRecord)
     except (OSError, msgspec.DecodeError, EdgessdError) as error:
         raise BackendError(
-            f"TensorRT refuses {plan}: it has no record of what it is", found=str(error), fix=fix
+            f"The engine {plan} has no readable record",
+            expected=f"{path.name} beside it",
+            found=str(error),
+            fix=fix,
         ) from error
     if record.record_version != RECORD_VERSION or not plan.is_file():
         raise BackendError(
-            f"TensorRT refuses {plan}: this edgessd didn't compile it",
+            f"The engine {plan} is from another version of edgessd",
             expected=f"record version {RECORD_VERSION} and its plan",
             found=f"version {record.record_version}"
             if plan.is_file()
@@ -130,7 +133,7 @@ def read_record(plan: Path) -> EngineRecord:
         )
     if plan.stat().st_size != record.plan_bytes or sha256_of(plan) != record.plan_sha256:
         raise BackendError(
-            f"TensorRT refuses {plan}: it was changed or cut off since it was compiled",
+            f"The engine {plan} was changed or cut off since it was compiled",
             expected=f"{record.plan_bytes} bytes, sha256 {record.plan_sha256[:16]}…",
             found=f"{plan.stat().st_size} bytes, sha256 {sha256_of(plan)[:16]}…",
             fix=fix,
@@ -139,10 +142,10 @@ def read_record(plan: Path) -> EngineRecord:
 
 
 class EngineCache:
-    """A folder of engines. Several processes may use it at once: one compiles, the others wait for it.
+    """Folder of engines for several processes at once: one compiles an engine, the others wait for it.
 
     Args:
-        folder: Made if it isn't there.
+        folder: Folder of the cache; made if it is missing.
 
     Raises:
         BackendError: The folder can't be written.
@@ -156,23 +159,23 @@ class EngineCache:
             raise _unwritable(folder, error) from error
 
     def plan_path(self, key: EngineKey) -> Path:
-        """Where the engine of a key lies, or would."""
+        """Return the path of a key's plan, whether it exists or not."""
         return self.folder / f"{key.digest}.plan"
 
     def log_path(self, key: EngineKey) -> Path:
-        """Where the compilation's log lies, or would."""
+        """Return the path of a key's build log, whether it exists or not."""
         return self.folder / f"{key.digest}.log"
 
     def timing_cache(self, key: EngineKey) -> Path:
-        """Kernel timings, shared by all graphs of a provider's version and a GPU."""
+        """Return the path of the kernel timings, shared by all graphs of one TensorRT version and GPU."""
         name = "-".join((key.provider, key.version, key.gpu, key.compute_capability, key.l4t))
         return self.folder / f"timing-{hashlib.sha256(name.encode()).hexdigest()[:16]}.cache"
 
     def find(self, key: EngineKey) -> EngineRecord | None:
-        """The record of a key's engine, None where there is none that may be loaded."""
+        """Return the record of a key's engine; None if there is none that can be loaded."""
         try:
             record = read_record(self.plan_path(key))
-        except BackendError:  # compiled anew, whatever is wrong with it
+        except BackendError:  # whatever is wrong, the engine is compiled again
             return None
         return record if record.key == key else None
 
@@ -184,16 +187,16 @@ class EngineCache:
         rebuild: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> CachedEngine:
-        """The engine of a key, compiled if it isn't there.
+        """Return the engine of a key, and compile it if it is missing.
 
         Args:
-            key: What it depends on.
-            compile_it: Makes it; called at most once, while no other process makes the same.
+            key: Key of the engine.
+            compile_it: Compiles it; called at most once, and in one process at a time.
             rebuild: Compile it in any case.
-            progress: Gets sentences for a person who waits.
+            progress: Receives sentences for a person who waits.
 
         Raises:
-            BackendError: The cache can't be written; and whatever `compile_it` raises.
+            BackendError: The cache can't be written. Errors of `compile_it` pass through.
         """
         plan = self.plan_path(key)
         say = progress or (lambda sentence: None)
@@ -202,7 +205,7 @@ class EngineCache:
             if record is not None:
                 return CachedEngine(plan=plan, record=record, cached=True)
             if record_path(plan).exists():
-                say("What the engine cache holds isn't what was compiled: compiling again")
+                say("The engine in the cache is damaged or out of date: compiling again")
             self._remove(key)
             engine = compile_it()
             record = EngineRecord(
@@ -223,14 +226,14 @@ class EngineCache:
         return CachedEngine(plan=plan, record=record, cached=False)
 
     def _remove(self, key: EngineKey) -> None:
-        """The record first: a plan alone never loads. Also what a killed process left half-written."""
+        """Remove a key's files and temporary files of killed processes; a plan without record never loads."""
         plan = self.plan_path(key)
         for path in (record_path(plan), plan, *self.folder.glob(f".{key.digest}-*")):
             path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, key: EngineKey, say: Callable[[str], None]) -> Iterator[None]:
-        """Hold the key's lock, which the system releases however the process ends."""
+        """Hold the key's lock during the block. The system releases it if the process is killed."""
         path = self.folder / f"{key.digest}.lock"
         try:
             file = path.open("w")
@@ -240,13 +243,13 @@ class EngineCache:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say("Another process compiles this very engine: waiting for it")
+                say("Another process is compiling this engine: waiting for it")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
 def _write_durably(path: Path, content: bytes, prefix: str) -> None:
-    """Write under a temporary name, reach the disk, rename, and have the name reach the disk, too."""
+    """Write under a temporary name, flush to disk, rename, and flush the name to disk, too."""
     handle, name = mkstemp(dir=path.parent, prefix=f".{prefix}-", suffix=path.suffix)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -269,5 +272,5 @@ def _unwritable(folder: Path, error: OSError) -> BackendError:
     return BackendError(
         f"The engine cache {folder} can't be written",
         found=error.strerror or str(error),
-        fix="Free some space, or name another folder: export EDGESSD_CACHE=/path/to/folder",
+        fix="Free some disk space, or choose another folder: export EDGESSD_CACHE=/path/to/folder",
     )

@@ -1,4 +1,4 @@
-"""A graph → an engine, through TensorRT's own parser and builder."""
+"""Compile a graph to an engine with TensorRT's parser and builder."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def compile_engine(
     timing_cache: Path | None = None,
     log: Path | None = None,
 ) -> CompiledEngine:
-    """Compile whichever of the two graphs the provider wants.
+    """Compile the graph in the form that the provider needs.
 
     Args:
-        weak: The .onnx with float32 parameters, for a TensorRT that chooses types by itself.
-        strong: The .onnx with float16 written into it, for one that takes types from the graph.
+        weak: The .onnx with float32 parameters, for a TensorRT that chooses types itself.
+        strong: The .onnx with float16 types, for a TensorRT that takes types from the graph.
         options: Precision, DLA, memory, search.
         provider: From `find_provider`.
-        tensors: Inputs and outputs that the engine shall have, in the graph's order. A weakly typed
-            network is told their types; a strongly typed one must have them.
-        timing_cache: Kernel timings, read if it is there and written back; they make the next build of
-            a like graph many times faster.
-        log: Gets what TensorRT says, INFO and above.
+        tensors: Expected inputs and outputs of the engine, in the graph's order. Their types are set in
+            a weakly typed network and checked in a strongly typed one.
+        timing_cache: File of kernel timings, read if it exists and written back. They make the next build
+            of a similar graph many times faster.
+        log: File for TensorRT's messages, INFO and above.
 
     Raises:
-        LoweringError: The parser refuses the graph; with the parser's own words.
+        LoweringError: The parser refuses the graph; its message is part of the error.
         BackendError: The GPU, its memory or an option doesn't allow the build.
     """
     if provider.module is None:
@@ -85,7 +85,7 @@ def compile_engine(
 
 
 def _make(create: Any, what: str, provider: Provider, heard: EngineLog, log: Path | None) -> Any:
-    """Call a constructor of the binding's, which reports a failure as a TypeError without a reason."""
+    """Call a constructor of the binding and add the logged reason to the TypeError of a failure."""
     try:
         return create()
     except (TypeError, RuntimeError) as error:
@@ -93,7 +93,7 @@ def _make(create: Any, what: str, provider: Provider, heard: EngineLog, log: Pat
         raise BackendError(
             f"{provider.title} can't start its {what}",
             found=found,
-            fix="It needs this machine's GPU and driver: `edgessd doctor` tells what is missing",
+            fix="It needs this machine's GPU and driver: `edgessd doctor` lists what is missing",
         ) from error
 
 
@@ -109,12 +109,12 @@ def _parse(
     if parser.parse(graph.read_bytes()):
         if network.num_outputs:
             return
-        # It takes a damaged file for an empty graph.
+        # The parser reads a damaged file as an empty graph.
         raise LoweringError(
             f"{provider.title} refuses {graph.name}",
             expected="a graph with outputs",
             found="none",
-            fix="Copy the bundle anew from where it was built",
+            fix="Copy the bundle again from where it was built",
         )
     refusals = []
     for index in range(parser.num_errors):
@@ -128,29 +128,29 @@ def _parse(
     raise LoweringError(
         f"{provider.title} refuses {graph.name}",
         found="; ".join(refusals) or heard.last_errors(),
-        fix="Build the bundle again with the newest edgessd; if it stays, report the sentence above",
+        fix="Build the bundle again with the newest edgessd; report this message if the error remains",
     )
 
 
 def _about_graph(line: str) -> bool:
-    """A parser without a GPU adds that it found no driver, which says nothing about the graph."""
+    """Leave out a line on a missing driver, which a parser without a GPU adds."""
     return not NO_GPU.search(line)
 
 
 def _type_tensors(
     trt: ModuleType, network: Any, tensors: Sequence[TensorSpec], dialect: Dialect, graph: Path
 ) -> None:
-    """Give the network's inputs and outputs their types and a plain memory layout.
+    """Set types and a plain memory layout of the network's inputs and outputs.
 
-    A weakly typed network may keep another type inside than the graph says; int8 and float16 at its
-    borders must be asked for. Without `LINEAR` the builder may choose a layout with padded channels.
+    A weakly typed network has float32 inputs and outputs unless int8 or float16 is set here. Without
+    `LINEAR` the builder may choose a layout with padded channels.
     """
     borders = [network.get_input(index) for index in range(network.num_inputs)]
     borders += [network.get_output(index) for index in range(network.num_outputs)]
     wanted = {spec.name: spec for spec in tensors}
     if tensors and {tensor.name for tensor in borders} != set(wanted):
         raise LoweringError(
-            f"{graph.name} has other inputs and outputs than its bundle states",
+            f"The inputs and outputs of {graph.name} differ from those that its bundle states",
             expected=", ".join(sorted(wanted)),
             found=", ".join(sorted(tensor.name for tensor in borders)),
             fix="Build the bundle again with `edgessd build`",
@@ -163,7 +163,7 @@ def _type_tensors(
                 tensor.dtype = data_type
             if tensor.dtype != data_type or tuple(tensor.shape) != spec.shape:
                 raise LoweringError(
-                    f"The tensor {tensor.name} of {graph.name} isn't what its bundle states",
+                    f"The tensor {tensor.name} of {graph.name} differs from what its bundle states",
                     expected=f"{spec.dtype} {spec.shape}",
                     found=f"{tensor.dtype} {tuple(tensor.shape)}",
                     fix="Build the bundle again with `edgessd build`",
@@ -203,8 +203,8 @@ def _set_capabilities(
 ) -> None:
     if not provider.dialect.ahead_of_time:
         raise BackendError(
-            f"{provider.title} compiles for the GPU of its own machine only",
-            found=f"compute capability {', '.join(capabilities)} asked for",
+            f"{provider.title} compiles only for the GPU of its own machine",
+            found=f"a request for compute capability {', '.join(capabilities)}",
             fix="Finish the bundle on the device: edgessd build --finish BUNDLE",
         )
     known = {
@@ -218,7 +218,7 @@ def _set_capabilities(
             f"{provider.title} doesn't compile for this GPU",
             expected=f"a compute capability among {', '.join(known)}",
             found=", ".join(unknown),
-            fix="Use TensorRT itself on that device: edgessd build --finish BUNDLE",
+            fix="Use TensorRT on that device: edgessd build --finish BUNDLE",
         )
     config.num_compute_capabilities = len(capabilities)
     for index, text in enumerate(capabilities):
@@ -226,13 +226,13 @@ def _set_capabilities(
 
 
 def _load_timings(config: Any, path: Path | None) -> Any:
-    """Attach the timings of former builds. Ones of another GPU or version count for nothing."""
+    """Attach the timings of earlier builds; TensorRT ignores timings of another GPU or version."""
     if path is None:
         return None
     for content in ([path.read_bytes()] if path.is_file() else []) + [b""]:
         try:
             timings = config.create_timing_cache(content)
-        except (TypeError, RuntimeError):  # how the bindings refuse a damaged file
+        except (TypeError, RuntimeError):  # the bindings refuse a damaged file in this way
             continue
         if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
             return timings
@@ -242,7 +242,7 @@ def _load_timings(config: Any, path: Path | None) -> Any:
 def _inspect(
     trt: ModuleType, content: bytes, options: EngineOptions, provider: Provider
 ) -> LayerReport | None:
-    """Load the engine on the GPU it was made for and read its layers."""
+    """Load the engine on its GPU and read its layers."""
     with collecting(trt) as heard:
         runtime = _make(lambda: trt.Runtime(logger_of(trt)), "runtime", provider, heard, None)
         if options.dla_core is not None:

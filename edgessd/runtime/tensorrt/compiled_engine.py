@@ -1,4 +1,4 @@
-"""A compiled engine before it is written, and what every way to compile says about a result."""
+"""A compiled engine before it is written, with the notes and errors that all compilers share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgessd.runtime.tensorrt.layer_report import LayerReport
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider
 
-# numpy's names of what `DataType` calls otherwise.
+# numpy's name → name in TensorRT's `DataType`.
 DATA_TYPES = {
     "float32": "FLOAT",
     "float16": "HALF",
@@ -31,14 +31,14 @@ NO_GPU = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompiledEngine:
-    """An engine before it is written.
+    """Engine before it is written.
 
     Attributes:
         content: The serialized engine ("plan").
-        typed: Which of the two graphs it was made of.
-        report: Layers by precision; None where the engine is for a GPU that isn't here.
-        seconds: The whole compilation took.
-        notes: What a person should know, in sentences.
+        typed: Form of the graph that it was compiled from.
+        report: Layers by precision; None if the engine is for another machine's GPU.
+        seconds: Duration of the whole compilation.
+        notes: Sentences for a person.
     """
 
     content: bytes
@@ -51,27 +51,27 @@ class CompiledEngine:
 def build_failure(
     provider: Provider, found: str, log: Path | None, options: EngineOptions
 ) -> BackendError:
-    """The refusal for a failed build, with the way out that fits what TensorRT said."""
+    """Make the error for a failed build, with a way out that fits TensorRT's message."""
     if _OUT_OF_MEMORY.search(found):
         fix = (
             f"The build may use {options.workspace_mb} MiB of scratch memory. Close what else runs "
-            "(on a Jetson the desktop, too), add swap, or lower workspace_mb of the target"
+            "(on a Jetson also the desktop), add swap, or lower workspace_mb of the target"
         )
     elif NO_GPU.search(found):
-        fix = "Compile on the device itself; `edgessd doctor` tells what it lacks"
+        fix = "Compile on the device itself; `edgessd doctor` lists what it lacks"
     else:
-        fix = f"The whole log is in {log}" if log else "Run it again with a log file"
+        fix = f"Read the log {log}" if log else "Run it again with a log file"
     return BackendError(f"{provider.title} couldn't compile the engine", found=found, fix=fix)
 
 
 def dla_notes(report: LayerReport | None, options: EngineOptions) -> tuple[str, ...]:
-    """A sentence where the DLA that was asked for does nothing."""
+    """Explain why the requested DLA runs no layer, if so."""
     if options.dla_core is None or (report is not None and report.counts.get("DLA")):
         return ()
     if options.precision == "int8":
         # https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-with-dla.html
         return (
-            "The DLA takes no layers that Q/DQ quantizes: the GPU runs them. An FP16 bundle uses the "
+            "The DLA runs no layers that Q/DQ quantizes: the GPU runs them. An FP16 bundle uses the "
             "DLA: edgessd build --precision fp16",
         )
     return () if report is None else ("No layer fits the DLA: the GPU runs them all",)

@@ -1,8 +1,8 @@
-"""CUDA through pycuda, as people on a Jetson have it.
+"""CUDA through pycuda, which is common on a Jetson.
 
-Its calls need a current context. TensorRT works in the device's primary context, so this does too, and
-makes it current for the length of each call alone: a thread that ends with a context still current would
-bring the process down.
+Its calls need a current context. TensorRT works in the device's primary context, so this module does, too.
+The context is current only during each call, since the process crashes if a thread ends while a context is
+current.
 
 pycuda has no CUDA graphs. The six driver calls for them are made through ctypes, on the streams' handles.
 """
@@ -19,18 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.errors import BackendError
-from edgessd.runtime.tensorrt.cuda_errors import OUT_OF_MEMORY, cuda_error
+from edgessd.runtime.tensorrt.cuda_errors import OUT_OF_MEMORY, cuda_error, no_cuda
 from edgessd.runtime.tensorrt.gpu import GpuIdentity
 
 _CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
 
 class PyCuda:
-    """See `cuda_memory.Cuda`.
+    """`cuda_memory.Cuda` with pycuda.
 
     Raises:
-        BackendError: No driver or no GPU.
+        BackendError: There is no driver or no GPU.
     """
 
     def __init__(self, driver: ModuleType) -> None:
@@ -118,7 +117,7 @@ class PyCuda:
             graph.launch(stream.handle)
 
     def destroy(self, *handles: Any) -> None:
-        """Graphs; pycuda's own objects free themselves when nothing refers to them any more."""
+        """Free graphs; pycuda frees its own objects when nothing refers to them."""
         with self._current("free the engine's resources"):
             for handle in handles:
                 if isinstance(handle, _DriverGraph):
@@ -126,7 +125,7 @@ class PyCuda:
 
     @contextmanager
     def _current(self, doing: str, *, size: int = 0) -> Iterator[None]:
-        """Make the primary context current, and turn pycuda's errors into refusals."""
+        """Make the primary context current during the block; turn pycuda's errors into BackendErrors."""
         cuda = self._cuda
         self._context.push()
         try:
@@ -143,7 +142,7 @@ class PyCuda:
 
 
 class _DriverGraphs:
-    """cuStreamBeginCapture and its kin (CUDA driver API, "Stream Management" and "Graph Management")."""
+    """Driver calls for graphs (CUDA driver API, "Stream Management" and "Graph Management")."""
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL("libcuda.so.1")
@@ -181,6 +180,8 @@ class _DriverGraphs:
 
 
 class _DriverGraph:
+    """Executable graph of the driver."""
+
     def __init__(self, driver: _DriverGraphs, handle: ctypes.c_void_p) -> None:
         self._driver = driver
         self._handle = handle
@@ -193,16 +194,15 @@ class _DriverGraph:
 
 
 def open_library() -> tuple[PyCuda | None, str]:
-    """(library, "") or (None, why it can't be imported); raises if CUDA itself doesn't run."""
+    """Open pycuda: (library, "") or (None, reason why it can't be imported).
+
+    Raises:
+        BackendError: CUDA doesn't run on this machine.
+    """
     try:
         driver = import_module("pycuda.driver")
     except ImportError as error:
         if "libcuda" in str(error):
-            raise BackendError(
-                "CUDA doesn't run on this machine",
-                expected="an NVIDIA GPU with its driver",
-                found=str(error),
-                fix="`edgessd doctor` tells what is missing",
-            ) from error
+            raise no_cuda(str(error)) from error
         return None, str(error)
     return PyCuda(driver), ""

@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.errors import BackendError
-from edgessd.runtime.tensorrt.cuda_errors import NO_DRIVER, cuda_error, driver_too_old
+from edgessd.runtime.tensorrt.cuda_errors import NO_DRIVER, cuda_error, driver_too_old, no_cuda
 from edgessd.runtime.tensorrt.gpu import GpuIdentity
 
 _MODULES = ("cuda.bindings.runtime", "cuda.cudart")
 
 
 class CudaPython:
-    """See `cuda_memory.Cuda`.
+    """`cuda_memory.Cuda` with cuda-python.
 
     Raises:
-        BackendError: No driver, one that is too old for the library, or no GPU.
+        BackendError: There is no driver or no GPU, or the driver is too old for the library.
     """
 
     def __init__(self, runtime: ModuleType) -> None:
@@ -56,7 +55,7 @@ class CudaPython:
             cuda.cudaHostAlloc(size, flags), "allocate page-locked memory", size=size
         )
         block: Any = (ctypes.c_uint8 * size).from_address(int(pointer))
-        # The array and all its views keep the block, and the block keeps the memory.
+        # The array and all its views keep the block alive, and the block keeps the memory.
         block._owner = _Owner(cuda.cudaFreeHost, pointer)
         address = 0
         if mapped:
@@ -109,7 +108,7 @@ class CudaPython:
         cuda = self._cuda
         (graph,) = self._check(cuda.cudaStreamEndCapture(stream), "end a graph")
         try:
-            # Of the two ways to instantiate, this one has the same arguments since CUDA 11.4.
+            # This one of two functions has had the same arguments since CUDA 11.4.
             (ready,) = self._check(cuda.cudaGraphInstantiateWithFlags(graph, 0), "make a graph")
         finally:
             self._check(cuda.cudaGraphDestroy(graph), "free a graph")
@@ -130,11 +129,11 @@ class CudaPython:
                 self._check(frees[type(handle).__name__](handle), "free the engine's resources")
 
     def _check(self, result: tuple[Any, ...], doing: str, *, size: int = 0) -> tuple[Any, ...]:
-        """The values of a call, whose first is always its error code."""
+        """Return the values of a call after its first, the error code; raise BackendError for an error."""
         code, values = int(result[0]), result[1:]
         if code == 0:
             return values
-        # Else TensorRT, which asks for it after its own calls, takes this error for one of its own.
+        # Clear the error, or TensorRT reads it after a call of its own and takes it for its own.
         self._cuda.cudaGetLastError()
         if code == NO_DRIVER:
             _, needs = self._cuda.cudaRuntimeGetVersion()
@@ -150,10 +149,10 @@ class CudaPython:
 
 
 class _Owner:
-    """Frees memory when nothing refers to it any more.
+    """Frees memory when nothing refers to it.
 
-    What the free returns isn't looked at: it runs in the garbage collector, where an exception reaches
-    nobody. What is left when the process ends goes with the process.
+    The result of the free is ignored: it runs in the garbage collector, where an exception has no receiver.
+    Memory that is left at exit is freed with the process.
     """
 
     def __init__(self, free: Any, pointer: Any) -> None:
@@ -161,7 +160,11 @@ class _Owner:
 
 
 def open_library() -> tuple[CudaPython | None, str]:
-    """(library, "") or (None, why it can't be imported); raises if CUDA itself doesn't run."""
+    """Open cuda-python: (library, "") or (None, reason why it can't be imported).
+
+    Raises:
+        BackendError: CUDA doesn't run on this machine.
+    """
     problem = ""
     for name in _MODULES:
         try:
@@ -171,18 +174,13 @@ def open_library() -> tuple[CudaPython | None, str]:
             continue
         try:
             return CudaPython(module), ""
-        except RuntimeError as error:  # how its loader says that the driver's library isn't there
-            raise BackendError(
-                "CUDA doesn't run on this machine",
-                expected="an NVIDIA GPU with its driver",
-                found=str(error),
-                fix="`edgessd doctor` tells what is missing",
-            ) from error
+        except RuntimeError as error:  # its loader raises this if the driver's library is missing
+            raise no_cuda(str(error)) from error
     return None, problem
 
 
 def _installed_version() -> str:
     try:
         return metadata.version("cuda-bindings")
-    except metadata.PackageNotFoundError:  # there was none before 12.6.1
+    except metadata.PackageNotFoundError:  # the package exists since 12.6.1
         return metadata.version("cuda-python")

@@ -1,9 +1,9 @@
-"""What each family of TensorRT versions understands, as one table.
+"""Table of differences between the families of TensorRT versions.
 
-Read from NVIDIA's own Python bindings of 8.6.1, 10.3, 10.13, 10.16, 11.4 and TensorRT-RTX 1.7
-(tests/golden/tensorrt_api.json) and from its pages on migration:
+The facts are from NVIDIA's Python bindings of 8.6.1, 10.3, 10.13, 10.16, 11.4 and TensorRT-RTX 1.7
+(tests/golden/tensorrt_api.json) and from NVIDIA's migration guide:
 https://docs.nvidia.com/deeplearning/tensorrt/latest/api/migration/tensorrt-10x-to-11x.html
-For 8.5 there is no binding outside a JetPack; its row follows the published API of 8.5.
+Outside a JetPack there is no binding of 8.5, so its row follows the published API.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
-    """Differences between the families that edgessd has to know.
+    """Features of a family of TensorRT versions.
 
     Attributes:
-        strongly_typed: Networks take every type from the graph; the INT8 and FP16 flags are gone.
-        network_flags: Of `NetworkDefinitionCreationFlag`, set where a network is made.
+        strongly_typed: Networks take every type from the graph; there are no INT8 and FP16 flags.
+        network_flags: Names in `NetworkDefinitionCreationFlag` to set in a new network.
         optimization_level: `builder_optimization_level` exists.
         node_names: The parser's errors name their node.
-        timing_cache: Kernels are timed while building, and the timings can be kept. TensorRT-RTX
-            compiles without timing; the calls are there and do nothing.
-        ahead_of_time: The build can be for GPUs that aren't here.
+        timing_cache: Kernels are timed during a build, and the timings can be kept. TensorRT-RTX
+            compiles without timing; its calls exist and do nothing.
+        ahead_of_time: A build can be for GPUs of other machines.
         runtime_cache: Kernels are compiled at run time, and the results can be kept.
-        tells_capturable: A context says beforehand whether a CUDA graph can be made of it.
+        tells_capturable: A context tells beforehand if a CUDA graph can be captured.
     """
 
     strongly_typed: bool
@@ -79,10 +79,10 @@ PROVIDERS = tuple(_DIALECTS)
 
 
 def dialect_of(provider: str, version: Version) -> Dialect:
-    """The dialect that a version speaks.
+    """Find the features of a version.
 
     Raises:
-        BackendError: Older than anything edgessd builds with.
+        BackendError: The version is too old for edgessd.
     """
     for first, dialect in _DIALECTS[provider]:
         if version >= first:
@@ -93,8 +93,8 @@ def dialect_of(provider: str, version: Version) -> Dialect:
         f"This {provider} is too old",
         expected=f"{oldest} or newer",
         found=".".join(map(str, version)),
-        fix="Update JetPack: 6.x brings 8.6 to 10.3. A Nano or TX2 has no newer one than 4.6: run the "
-        "bundle's graph there with --backend onnxruntime"
+        fix="Update JetPack: 6.x brings 8.6 to 10.3. JetPack 4.6 is the newest for a Nano or TX2: "
+        "run the bundle's graph there with --backend onnxruntime"
         if jetpack
         else "python -m pip install --upgrade tensorrt-rtx",
     )

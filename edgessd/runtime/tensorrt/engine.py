@@ -1,4 +1,4 @@
-"""A plan, loaded: TensorRT's engine with one execution context, checked against what it should be."""
+"""Load a plan: TensorRT's engine with one execution context, verified against the plan's description."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _RECOMPILE = "Compile it again: edgessd build --finish BUNDLE --rebuild"
 
 
 class LoadedEngine:
-    """Deserialized on the current device, ready to be enqueued.
+    """Engine on the current device, ready to be enqueued.
 
     Args:
-        plan: From `read_plan`.
-        provider: From `matching_provider`.
+        plan: Plan from `read_plan`.
+        provider: Provider from `matching_provider`.
 
     Attributes:
-        kernels_kept: Where TensorRT-RTX compiles kernels at run time: whether they are on disk; else why
-            not. "" for TensorRT itself.
+        kernels_kept: Path of the kernels that TensorRT-RTX compiled at run time, or the reason why they
+            weren't kept; "" for TensorRT.
 
     Raises:
-        BackendError: TensorRT refuses it, or its tensors aren't the stated ones.
+        BackendError: TensorRT refuses the plan, or its tensors differ from the stated ones.
     """
 
     def __init__(self, plan: Plan, provider: Provider) -> None:
@@ -56,14 +56,14 @@ class LoadedEngine:
                 )
 
     def bind(self, name: str, address: int) -> None:
-        """Say where a tensor lies on the device, from the next enqueue on."""
+        """Set the device address of a tensor, for the next enqueue and later ones."""
         if not self._context.set_tensor_address(name, address):
             raise BackendError(
-                f"TensorRT doesn't take the buffer of {name}", found=hex(address), fix=_RECOMPILE
+                f"TensorRT refuses the buffer of {name}", found=hex(address), fix=_RECOMPILE
             )
 
     def enqueue(self, stream: int) -> None:
-        """Begin a run on a stream, given by its address."""
+        """Begin a run on the stream with this address."""
         with collecting(self._trt) as heard:
             if not self._context.execute_async_v3(stream):
                 raise BackendError(
@@ -73,7 +73,7 @@ class LoadedEngine:
                 )
 
     def can_be_captured(self, stream: int) -> bool:
-        """Whether a CUDA graph may be made of a run. TensorRT itself finds out by trying."""
+        """Tell if a CUDA graph of a run may be captured; TensorRT itself finds out by trying."""
         if self._plan.dla_core is not None:
             return False
         if self._dialect.tells_capturable:
@@ -81,7 +81,7 @@ class LoadedEngine:
         return True
 
     def keep_kernels(self) -> None:
-        """Write what TensorRT-RTX has compiled for this GPU, so that the next start doesn't wait for it."""
+        """Write the kernels that TensorRT-RTX compiled for this GPU, so that the next start is fast."""
         if self._kernels is None:
             return
         try:
@@ -98,7 +98,7 @@ class LoadedEngine:
         kernels = config.create_runtime_cache()
         path = self._plan.kernels
         if path.is_file():
-            # False for kernels of another GPU or driver: they are compiled anew and replace these.
+            # This returns False for kernels of another GPU or driver: new ones are compiled and replace them.
             kernels.deserialize(path.read_bytes())
         config.set_runtime_cache(kernels)
         self._kernels = kernels
@@ -132,14 +132,14 @@ class LoadedEngine:
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """Input, then outputs."""
+        """The input, then the outputs."""
         return (self._plan.image, *self._plan.outputs)
 
 
 def _runtime(trt: ModuleType, plan: Plan, provider: Provider, heard: EngineLog) -> Any:
     try:
         runtime = trt.Runtime(logger_of(trt))
-    except (TypeError, RuntimeError) as error:  # how the binding reports a null pointer
+    except (TypeError, RuntimeError) as error:  # the binding reports a null pointer in this way
         raise _refused(plan, provider, heard) from error
     if plan.dla_core is not None:
         runtime.DLA_core = plan.dla_core
@@ -154,5 +154,8 @@ def _refused(plan: Plan, provider: Provider, heard: EngineLog) -> BackendError:
 
 def _mismatch(plan: Plan, expected: str, found: str) -> BackendError:
     return BackendError(
-        f"{plan.path} has other tensors than stated", expected=expected, found=found, fix=_RECOMPILE
+        f"The tensors of {plan.path} differ from the stated ones",
+        expected=expected,
+        found=found,
+        fix=_RECOMPILE,
     )

@@ -1,4 +1,4 @@
-"""Finish a bundle: compile its graph with the TensorRT and for the GPU of this very machine."""
+"""Finish a bundle: compile its graph with the TensorRT and for the GPU of this machine."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ def finish_bundle(
     """Compile a bundle's graph, or take the engine from the cache.
 
     Args:
-        bundle: With `finish` in its manifest.
-        spec: The target it was built for.
+        bundle: Bundle with `finish` in its manifest.
+        spec: Target that it was built for.
         cache: Folder of the engine cache; None takes the user's.
         rebuild: Compile even if the cache has the engine.
-        dla_core: Run what can run there on this DLA core.
-        progress: Gets sentences for a person who waits.
+        dla_core: DLA core for the layers that can run there; None for the GPU alone.
+        progress: Receives sentences for a person who waits.
 
     Raises:
-        BundleError: There is nothing to finish.
-        TargetError: The target isn't one of TensorRT, or hasn't what is asked of it.
-        BackendError: No TensorRT, no GPU, no memory, or a GPU without INT8.
+        BundleError: The bundle's engine is complete.
+        TargetError: TensorRT doesn't run on the target, or the target lacks INT8 or the DLA core.
+        BackendError: TensorRT, the GPU, memory, or the GPU's INT8 is missing.
         LoweringError: TensorRT refuses the graph.
     """
     started = time.perf_counter()
@@ -89,7 +89,9 @@ def finish_bundle(
 
     def compile_it() -> CompiledEngine:
         if progress is not None:
-            progress(f"{provider.title} compiles for {gpu.name}: minutes on a small board")
+            progress(
+                f"{provider.title} compiles for {gpu.name}; this takes minutes on a small board"
+            )
         return compile_engine(
             bundle.directory / finish.weakly_typed.file,
             bundle.directory / finish.strongly_typed.file,
@@ -115,18 +117,18 @@ def finish_bundle(
 
 
 def _agreed(bundle: Bundle, spec: TargetSpec, dla_core: int | None) -> tuple[Finish, TensorRtSpec]:
-    """What is to be compiled, once bundle and target agree on it."""
+    """Check that bundle and target fit; return the graphs and the target's TensorRT settings."""
     finish, tensorrt = bundle.manifest.finish, spec.tensorrt
     if tensorrt is None:
         raise TargetError(
-            f"{bundle.directory} is for {spec.name}, which TensorRT doesn't run",
+            f"{bundle.directory} is for {spec.name}, on which TensorRT doesn't run",
             expected="a bundle of a Jetson or of rtx",
             found=f"a {spec.engine.format} target",
             fix="Build one for this device: edgessd build --target jetson",
         )
     if finish is None:
         raise BundleError(
-            f"There is nothing to finish in {bundle.directory}",
+            f"{bundle.directory} needs no finishing",
             expected="a bundle whose engine is compiled on its device",
             found=f"{bundle.manifest.engine.file}, complete as it is",
             fix=f"Run it: edgessd run --model {bundle.directory}",
@@ -148,7 +150,7 @@ def _agreed(bundle: Bundle, spec: TargetSpec, dla_core: int | None) -> tuple[Fin
 
 
 def _require_precision(finish: Finish, spec: TargetSpec, gpu: GpuIdentity) -> None:
-    """A bundle may have been carried to another device than the one it was built for."""
+    """Check the GPU's INT8: the bundle may be on another device than the one it was built for."""
     if finish.precision == "int8" and not gpu.has_int8:
         raise BackendError(
             "This GPU can't run an INT8 engine: it has no instructions for 8-bit integers",
@@ -159,7 +161,7 @@ def _require_precision(finish: Finish, spec: TargetSpec, gpu: GpuIdentity) -> No
 
 
 def _other_gpu(spec: TargetSpec, tensorrt: TensorRtSpec, gpu: GpuIdentity) -> tuple[str, ...]:
-    """The graph runs on any GPU; only what was tuned for the target may fit less."""
+    """Note a GPU that isn't the target's; the graph runs there, too, but was tuned for the target."""
     if gpu.compute_capability in tensorrt.compute_capabilities:
         return ()
     return (

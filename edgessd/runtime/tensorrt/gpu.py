@@ -1,4 +1,4 @@
-"""Which GPU this is: part of an engine's identity."""
+"""Identity of a GPU, which an engine depends on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuIdentity:
-    """The GPU that engines are compiled for and run on.
+    """GPU that engines are compiled for and run on.
 
     Attributes:
-        name: As the driver calls it, e.g. "Orin".
-        capability: Compute capability, (major, minor).
-        total_memory: Bytes.
-        unified: CPU and GPU share their RAM.
+        name: Name from the driver, e.g. "Orin".
+        capability: Compute capability as (major, minor).
+        total_memory: Memory in bytes.
+        unified: True if CPU and GPU share their RAM.
     """
 
     name: str
@@ -23,14 +23,14 @@ class GpuIdentity:
 
     @property
     def compute_capability(self) -> str:
-        """E.g. "8.7"."""
+        """Compute capability as text, e.g. "8.7"."""
         return f"{self.capability[0]}.{self.capability[1]}"
 
     @property
     def has_int8(self) -> bool:
-        """Whether the GPU multiplies 8-bit integers (DP4A or tensor cores).
+        """True if the GPU multiplies 8-bit integers (DP4A or tensor cores).
 
-        https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html: all
-        since 7.0, and 6.1 of the generations before; not 5.3 (Nano) and 6.2 (TX2).
+        All since 7.0 do, and 6.1 of the older ones; 5.3 (Nano) and 6.2 (TX2) don't:
+        https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html
         """
         return self.capability >= (7, 0) or self.capability == (6, 1)

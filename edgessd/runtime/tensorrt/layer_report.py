@@ -1,4 +1,4 @@
-"""Which layers of an engine run in which precision, as TensorRT's engine inspector tells it."""
+"""Read the layers of an engine and their precisions from TensorRT's engine inspector."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-# In the order in which a data type's description is searched; "Half" and "Float" are TensorRT-RTX's
-# and TensorRT 11's words for what TensorRT 8 and 10 call FP16 and FP32.
+# A data type's description is searched in this order. TensorRT-RTX and TensorRT 11 write "Half" and "Float"
+# for FP16 and FP32 of TensorRT 8 and 10.
 _PRECISIONS = (
     ("INT8", re.compile(r"\bint8\b", re.IGNORECASE)),
     ("FP16", re.compile(r"\b(fp16|half|float16)\b", re.IGNORECASE)),
@@ -20,19 +20,19 @@ _TYPE_KEYS = ("DataType", "Datatype", "Format/Datatype", "Format/DataType")
 
 
 class LayerReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Layers of a compiled engine.
+    """Layers of a compiled engine by precision.
 
     Attributes:
-        layers: `INT8`, `FP16`, `FP32`, `DLA` or `other` → names, in the engine's order. A layer's
-            precision is that of its weights, else of its first input, else of its first output, as
-            NVIDIA's engine explorer takes it; index arithmetic and the like is `other`.
+        layers: `INT8`, `FP16`, `FP32`, `DLA` or `other` → names in the engine's order. A layer's
+            precision is that of its weights, else of its first input, else of its first output, as in
+            NVIDIA's engine explorer. Layers such as index arithmetic are `other`.
     """
 
     layers: dict[str, tuple[str, ...]]
 
     @property
     def counts(self) -> dict[str, int]:
-        """Layers by precision."""
+        """Number of layers by precision."""
         return {kind: len(names) for kind, names in self.layers.items()}
 
 
@@ -40,7 +40,7 @@ def read_layer_report(text: str) -> LayerReport | None:
     """Parse `EngineInspector.get_engine_information(JSON)` or trtexec's --exportLayerInfo.
 
     Returns:
-        None where the engine was built without details, so that there are only names.
+        The report; None if the engine was built without details and has only names.
     """
     layers = json.loads(text).get("Layers", [])
     if not all(isinstance(layer, dict) for layer in layers):

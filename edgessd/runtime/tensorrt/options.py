@@ -1,4 +1,4 @@
-"""What a person or a target asks of an engine's compilation."""
+"""Options of an engine's compilation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from edgessd.core.errors import ConfigError
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Part of an engine's identity: another option makes another engine.
+    """Options of a compilation; they are part of the engine's key.
 
     Attributes:
-        precision: Of the layers that do the work. Layers that can't run in it take FP16.
-        dla_core: Deep learning accelerator that runs what it can, the GPU runs the rest; None for the
-            GPU alone.
-        workspace_mb: Upper limit of scratch memory, MiB.
-        optimization_level: 0 to 5, how long to search for fast kernels (TensorRT 8.6 and later).
-        compute_capabilities: GPUs to compile for, e.g. ("8.6", "12.0"), which need not be here; only
-            TensorRT-RTX can do that. Empty compiles for this machine's GPU.
+        precision: Precision of the convolutions. Layers that can't run in it take FP16.
+        dla_core: Core of the deep learning accelerator for the layers that it supports; the GPU runs the
+            others. None for the GPU alone.
+        workspace_mb: Upper limit of scratch memory in MiB.
+        optimization_level: Effort of the search for fast kernels, 0 to 5 (TensorRT 8.6 and later).
+        compute_capabilities: GPUs to compile for, e.g. ("8.6", "12.0"), with TensorRT-RTX only. Empty
+            compiles for this machine's GPU.
     """
 
     precision: Literal["int8", "fp16"]

@@ -1,4 +1,4 @@
-"""What a plan file is: an engine itself carries neither its version nor its scales."""
+"""Describe a plan file, which itself holds neither its TensorRT version nor its scales."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _FINISH = "Compile it for this machine: edgessd build --finish BUNDLE"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A compiled engine and what is known of it.
+    """Description of a compiled engine.
 
     Attributes:
-        path: The file.
-        provider, version: What compiled it.
-        image: Its input.
-        outputs: In the engine's order.
-        gpu, compute_capability: What it was compiled for; "" for a family of GPUs.
-        dla_core: The DLA core that runs a part of it.
-        kernels: Where TensorRT-RTX keeps the kernels that it compiles for this GPU.
+        path: File of the plan.
+        provider, version: Provider that compiled it, and its version.
+        image: Input tensor.
+        outputs: Output tensors, in the engine's order.
+        gpu, compute_capability: GPU that it was compiled for; "" for a family of GPUs.
+        dla_core: DLA core that runs some of its layers; None for the GPU alone.
+        kernels: File for the kernels that TensorRT-RTX compiles for this GPU.
     """
 
     path: Path
@@ -46,8 +46,8 @@ def read_plan(path: Path) -> Plan:
     """Read the record beside a plan of the engine cache, or the manifest of a bundle that holds one.
 
     Raises:
-        BackendError: Neither says what the plan is, or the plan isn't what they say.
-        BundleError: The bundle doesn't hold.
+        BackendError: Neither describes the plan, or the plan differs from the description.
+        BundleError: The verification of the bundle fails.
     """
     if not record_path(path).exists() and (path.parent / MANIFEST_NAME).is_file():
         return _of_bundle(path)
@@ -72,7 +72,7 @@ def _of_bundle(path: Path) -> Plan:
     provider = next((name for name in PROVIDERS if name in tools), None)
     if manifest.engine.file != path.name or provider is None:
         raise BackendError(
-            f"{path.parent} doesn't say what compiled {path.name}",
+            f"The manifest of {path.parent} doesn't name the compiler of {path.name}",
             expected=f"{' or '.join(PROVIDERS)} among its tools",
             found=", ".join(tools) or "no tools",
             fix=_FINISH,
@@ -87,16 +87,16 @@ def _of_bundle(path: Path) -> Plan:
         gpu="",
         compute_capability="",
         dla_core=None,
-        # A bundle is only read here: it may lie where this user can't write.
+        # The bundle may be in a folder that this user can't write.
         kernels=default_cache() / f"{engine.sha256}.kernels",
     )
 
 
 def matching_provider(plan: Plan) -> Provider:
-    """The library that compiled a plan, in the very version that did.
+    """Find the library that compiled a plan, in the same version.
 
     Raises:
-        BackendError: It is absent, or of another version.
+        BackendError: The library is missing or of another version.
     """
     provider = find_provider(plan.provider)
     compiled_by = parse_version(plan.version)
@@ -113,10 +113,10 @@ def matching_provider(plan: Plan) -> Provider:
 
 
 def require_gpu(plan: Plan, gpu: GpuIdentity) -> None:
-    """Refuse a plan that was compiled for another GPU than this machine's.
+    """Check that a plan was compiled for this machine's GPU.
 
     Raises:
-        BackendError: With both.
+        BackendError: It was compiled for another GPU.
     """
     if plan.gpu and (plan.gpu, plan.compute_capability) != (gpu.name, gpu.compute_capability):
         raise BackendError(

@@ -1,4 +1,4 @@
-"""Which TensorRT there is: the Python binding, TensorRT-RTX, or only the program trtexec."""
+"""Find the installed TensorRT: a Python binding, TensorRT-RTX, or only the program trtexec."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _OLDEST_PYTHON = (3, 10)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provider:
-    """Something that compiles engines.
+    """Installed TensorRT that compiles engines.
 
     Attributes:
         name: `tensorrt` or `tensorrt_rtx`.
-        version: As the library states it.
-        module: The Python binding; None where only the program is there, which can't run engines.
-        trtexec: The program; None where the binding is used.
+        version: Version that the library states.
+        module: Python binding; None if there is only the program, which can't run engines.
+        trtexec: The program; None if there is a binding.
     """
 
     name: str
@@ -39,27 +39,29 @@ class Provider:
 
     @property
     def dialect(self) -> Dialect:
+        """Features of this version."""
         return dialect_of(self.name, self.version)
 
     @property
     def version_text(self) -> str:
+        """Version as text, e.g. "10.3.0"."""
         return ".".join(map(str, self.version))
 
     @property
     def title(self) -> str:
-        """E.g. "TensorRT 10.3.0", for people."""
+        """Name and version for people, e.g. "TensorRT 10.3.0"."""
         return f"{_TITLES[self.name]} {self.version_text}"
 
 
 def find_provider(name: str | None = None, *, root: Path = Path("/")) -> Provider:
-    """The TensorRT of this machine.
+    """Find the TensorRT of this machine.
 
     Args:
-        name: `tensorrt` or `tensorrt_rtx`; None takes whichever is there, TensorRT first.
-        root: Where the system's files lie, to look for a binding that this Python can't see.
+        name: `tensorrt` or `tensorrt_rtx`; None takes the first that is installed, TensorRT first.
+        root: Root folder of the system's files, to look for a binding of another Python.
 
     Raises:
-        BackendError: None of them is usable, with what was found and what to do on this machine.
+        BackendError: None of them is usable.
     """
     if name is not None and name not in PROVIDERS:
         raise BackendError(
@@ -80,7 +82,7 @@ def find_provider(name: str | None = None, *, root: Path = Path("/")) -> Provide
 
 
 def require_binding(provider: Provider, *, root: Path = Path("/")) -> ModuleType:
-    """The Python binding, without which an engine can be compiled but not run.
+    """Return the Python binding, without which an engine can be compiled but not run.
 
     Raises:
         BackendError: There is only trtexec.
@@ -91,7 +93,7 @@ def require_binding(provider: Provider, *, root: Path = Path("/")) -> ModuleType
 
 
 def absent(name: str, problems: list[str], *, root: Path = Path("/")) -> BackendError:
-    """The refusal where a binding is missing, with the way to it on this machine."""
+    """Make the error for a missing binding, with the way to install it on this machine."""
     python = ".".join(map(str, sys.version_info[:3]))
     return BackendError(
         f"{_TITLES[name]} isn't usable from this Python",
@@ -102,7 +104,7 @@ def absent(name: str, problems: list[str], *, root: Path = Path("/")) -> Backend
 
 
 def find_trtexec() -> Path | None:
-    """TensorRT's own program, from PATH or from where a JetPack puts it."""
+    """Find TensorRT's program in PATH or in JetPack's folder."""
     found = shutil.which("trtexec")
     if found:
         return Path(found)
@@ -110,13 +112,13 @@ def find_trtexec() -> Path | None:
 
 
 def trtexec_version(program: Path) -> Version:
-    """Version of the TensorRT that a trtexec belongs to, from the first line it always prints.
+    """Read the TensorRT version of a trtexec from the first line that it prints.
 
-    It reads `&&&& RUNNING TensorRT.trtexec [TensorRT v8601]`: major, one digit of minor, two of patch;
+    The line is `&&&& RUNNING TensorRT.trtexec [TensorRT v8601]`: major, one digit of minor, two of patch;
     from version 10 on two digits of each, `v100300`.
 
     Raises:
-        BackendError: It doesn't run, or prints something else.
+        BackendError: The program doesn't run, or prints something else.
     """
     try:
         run = subprocess.run(
@@ -128,7 +130,7 @@ def trtexec_version(program: Path) -> Version:
     match = re.search(r"\[TensorRT v(\d+)\]", text)
     if match is None:
         raise BackendError(
-            f"{program} doesn't say which TensorRT it belongs to",
+            f"The TensorRT version of {program} is unknown",
             expected='a line with "[TensorRT v8601]" or the like',
             found=text.strip()[-300:] or "nothing",
             fix="Install TensorRT's Python binding instead: sudo apt install python3-libnvinfer",
@@ -137,7 +139,7 @@ def trtexec_version(program: Path) -> Version:
 
 
 def system_bindings(root: Path = Path("/")) -> tuple[tuple[int, int], ...]:
-    """Pythons for which the system (a JetPack, say) holds TensorRT's binding, oldest first."""
+    """List the Python versions for which the system has TensorRT's binding, oldest first."""
     found = set()
     for folder in (root / "usr/lib").glob("python3*/dist-packages/tensorrt"):
         named = folder.parent.parent.name.removeprefix("python")
@@ -155,7 +157,7 @@ def system_bindings(root: Path = Path("/")) -> tuple[tuple[int, int], ...]:
 
 
 def _bound(name: str) -> tuple[Provider | None, str]:
-    """The binding, or why it can't be imported (its own libraries may be what is missing)."""
+    """Import a binding: (provider, "") or (None, reason why it can't be imported)."""
     try:
         module = import_module(name)
     except (ImportError, OSError) as error:
@@ -166,7 +168,7 @@ def _bound(name: str) -> tuple[Provider | None, str]:
 
 
 def parse_version(text: str) -> Version:
-    """`10.3.0.post1` → (10, 3, 0)."""
+    """Parse a version: `10.3.0.post1` → (10, 3, 0)."""
     numbers = re.match(r"\d+(?:\.\d+)*", text)
     return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()
 

@@ -1,4 +1,4 @@
-"""Runs of one engine that overlap: memory of each, their order, and the CUDA graphs that start them."""
+"""Overlapping runs of one engine: their memory, their order, and the CUDA graphs that start them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from edgessd.runtime.backend import Tensor
 from edgessd.runtime.tensorrt.cuda_memory import Cuda, Handle, TensorBuffer
 
 IN_FLIGHT = 2
-# The runs in flight, and the one whose outputs the caller still reads.
+# Runs in flight, and one whose outputs the caller still reads.
 _SLOTS = IN_FLIGHT + 1
 
 
 class Enqueued(Protocol):
-    """What can be run on a stream: a `LoadedEngine`."""
+    """Part of `LoadedEngine` that runs it on a stream."""
 
     def bind(self, name: str, address: int) -> None:
-        """Say where a tensor lies on the device, from the next enqueue on."""
+        """Set the device address of a tensor, for the next enqueue and later ones."""
         ...
 
     def enqueue(self, stream: int) -> None:
-        """Begin a run on a stream, given by its address."""
+        """Begin a run on the stream with this address."""
         ...
 
     def can_be_captured(self, stream: int) -> bool:
-        """Whether a CUDA graph may be made of a run."""
+        """Tell if a CUDA graph of a run may be captured."""
         ...
 
 
 @dataclass(kw_only=True, slots=True)
 class _Slot:
-    """Memory of one run, and the graph that runs on it."""
+    """Memory of one run, and the CUDA graph that uses it."""
 
     image: TensorBuffer
     outputs: dict[str, TensorBuffer]
@@ -47,19 +47,19 @@ class _Slot:
 class Runs:
     """Runs an engine on one stream, in the order in which runs are submitted.
 
-    While the GPU works at one run, the CPU prepares the next and decodes the last.
+    While the GPU runs one frame, the CPU preprocesses the next and postprocesses the last.
 
     Args:
-        engine: Enqueued once for each run, or once for each slot where graphs can be captured.
-        cuda: Memory and streams.
-        image, outputs: The engine's tensors.
-        mapped: Whether CPU and GPU use the same pages.
+        engine: Engine; it is enqueued for each run, or once for each slot if graphs can be captured.
+        cuda: CUDA library.
+        image, outputs: Tensors of the engine.
+        mapped: True if CPU and GPU use the same pages.
 
     Attributes:
-        without_graph: Why no CUDA graph was captured, "" if each slot has one.
+        without_graph: Reason why no CUDA graph was captured; "" if each slot has one.
 
     Raises:
-        BackendError: No memory, or the engine doesn't run.
+        BackendError: Memory is full, or the engine doesn't run.
     """
 
     def __init__(
@@ -83,19 +83,19 @@ class Runs:
 
     @property
     def pending(self) -> int:
-        """Runs that were submitted and not yet collected."""
+        """Number of runs that were submitted and not yet collected."""
         return len(self._pending)
 
     def submit(self, tensor: Tensor) -> None:
-        """Begin a run; the tensor may be written again once this has returned.
+        """Begin a run. The tensor may be overwritten after the call.
 
         Raises:
-            BackendError: `IN_FLIGHT` runs wait to be collected, or CUDA fails.
+            BackendError: `IN_FLIGHT` runs aren't collected yet, or CUDA fails.
         """
         if self.pending == IN_FLIGHT:
             raise BackendError(
-                "No more runs fit in",
-                expected=f"at most {IN_FLIGHT} that wait to be collected",
+                "Too many runs are submitted at once",
+                expected=f"at most {IN_FLIGHT} runs before collect()",
                 fix="Call collect() first",
             )
         slot = self._slots[self._next]
@@ -106,25 +106,25 @@ class Runs:
         self._next = (self._next + 1) % _SLOTS
 
     def collect(self) -> dict[str, Tensor]:
-        """Outputs of the oldest submitted run, valid until the second submit after this one.
+        """Return the outputs of the oldest submitted run, valid until the second submit after the call.
 
         Raises:
-            BackendError: There is none, or it failed on the device.
+            BackendError: No run was submitted, or it failed on the device.
         """
         if not self._pending:
-            raise BackendError("Nothing was submitted", fix="Call submit() before collect()")
+            raise BackendError("No run was submitted", fix="Call submit() before collect()")
         slot = self._pending.popleft()
         self._cuda.wait(slot.done)
         return {name: buffer.host for name, buffer in slot.outputs.items()}
 
     def gpu_milliseconds(self, runs: int) -> float:
-        """Mean of one run by the GPU's own clock, enqueued back to back: what no program can beat.
+        """Measure the mean of runs enqueued back to back, in milliseconds of the GPU's clock.
 
         Raises:
-            BackendError: Runs wait to be collected, or CUDA fails.
+            BackendError: Submitted runs aren't collected yet, or CUDA fails.
         """
         if self._pending:
-            raise BackendError("A submitted run waits to be collected", fix="Call collect() first")
+            raise BackendError("Submitted runs must be collected first", fix="Call collect() first")
         cuda, slot = self._cuda, self._slots[self._next]
         start, end = cuda.make_event(timed=True), cuda.make_event(timed=True)
         try:
@@ -138,7 +138,7 @@ class Runs:
             cuda.destroy(start, end)
 
     def close(self) -> None:
-        """Wait for the GPU, then free everything but the outputs that a caller still holds."""
+        """Wait for the GPU, then free everything except outputs that a caller still holds."""
         slots, self._slots = self._slots, []
         self._pending.clear()
         try:
@@ -162,7 +162,7 @@ class Runs:
             self._enqueue(slot)
 
     def _enqueue(self, slot: _Slot) -> None:
-        """Bring the image over, run, bring the outputs back: all of it only begun."""
+        """Begin to upload the image, run the engine, and download the outputs."""
         slot.image.upload(self._stream)
         self._engine.bind(self._image.name, slot.image.address)
         for name, buffer in slot.outputs.items():
@@ -172,9 +172,9 @@ class Runs:
             buffer.download(self._stream)
 
     def _warm_up(self) -> str:
-        """Run each slot once, then make a graph of it; "" or why there is none.
+        """Run each slot once, then capture a graph of it; return "" or the reason why there is none.
 
-        The first run allocates and, in TensorRT-RTX, compiles: neither may happen within a capture.
+        The first run allocates and, in TensorRT-RTX, compiles, which isn't allowed during a capture.
         """
         for slot in self._slots:
             slot.image.host.fill(0)
@@ -186,7 +186,7 @@ class Runs:
             for slot in self._slots:
                 slot.graph = self._capture(slot)
         except BackendError as error:
-            # It runs without graphs, too, with more work for the CPU; a benchmark states it.
+            # The engine runs without graphs, too, with more work for the CPU; `details` states it.
             self._cuda.destroy(*(slot.graph for slot in self._slots))
             for slot in self._slots:
                 slot.graph = None
@@ -198,7 +198,7 @@ class Runs:
         try:
             self._enqueue(slot)
         except BackendError:
-            # A stream stays in capture until it is ended, whatever became of what was captured.
+            # A stream remains in capture mode until the capture is ended, also after an error.
             self._cuda.destroy(self._abandoned_capture())
             raise
         return self._cuda.end_capture(self._stream)
@@ -206,5 +206,5 @@ class Runs:
     def _abandoned_capture(self) -> Handle:
         try:
             return self._cuda.end_capture(self._stream)
-        except BackendError:  # the capture is invalid, as expected, and has ended
+        except BackendError:  # the invalid capture has ended, as expected
             return None

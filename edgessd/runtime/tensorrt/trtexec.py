@@ -1,4 +1,4 @@
-"""Compile with NVIDIA's program trtexec, where TensorRT has no Python binding."""
+"""Compile with NVIDIA's program trtexec, if TensorRT has no Python binding."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def compile_with_trtexec(
     timing_cache: Path | None = None,
     log: Path | None = None,
 ) -> CompiledEngine:
-    """What `compile_engine` does, through the program.
+    """Compile a graph like `compile_engine`, with trtexec.
 
     Raises:
         LoweringError: Its parser refuses the graph.
-        BackendError: It fails otherwise, is killed, or leaves no whole engine.
+        BackendError: It fails for another reason, is killed, or writes no complete engine.
     """
     started = time.perf_counter()
     graph = strong if provider.dialect.strongly_typed else weak
@@ -73,27 +73,33 @@ def command_line(
     *,
     timing_cache: Path | None = None,
 ) -> list[str]:
-    """The program's arguments, by the dialect of its version.
+    """Make the program's arguments for its version.
 
     Args:
+        provider: Provider with the program.
+        graph: The .onnx.
+        plan: File for the engine.
+        layers: File for the layer report.
+        options: Precision, DLA, memory, search.
         tensors: Inputs, then outputs, each in the graph's order. Without a stated format trtexec makes
             every int8 input and output of a weakly typed network float32.
+        timing_cache: File of kernel timings.
 
     Raises:
-        BackendError: Something that the program can't do.
+        BackendError: The program lacks an option.
     """
     dialect = provider.dialect
     if options.compute_capabilities:
         raise BackendError(
-            f"{provider.title} compiles for the GPU of its own machine only",
-            found=f"compute capability {', '.join(options.compute_capabilities)} asked for",
+            f"{provider.title} compiles only for the GPU of its own machine",
+            found=f"a request for compute capability {', '.join(options.compute_capabilities)}",
             fix="Finish the bundle on the device: edgessd build --finish BUNDLE",
         )
     command = [
         str(provider.trtexec),
         f"--onnx={graph}",
         f"--saveEngine={plan}",
-        # 8.6 renamed it; the engine alone is wanted, not the program's own benchmark.
+        # The engine alone is needed, not the program's benchmark. TensorRT 8.6 renamed the option.
         "--skipInference" if provider.version >= (8, 6) else "--buildOnly",
         "--profilingVerbosity=detailed",
         f"--exportLayerInfo={layers}",
@@ -117,7 +123,7 @@ def command_line(
 
 
 def _run(command: list[str]) -> tuple[str, int]:
-    """Output and exit status; the program is killed with this one."""
+    """Run the program; return its output and exit status."""
     try:
         run = subprocess.run(
             command,
@@ -154,7 +160,7 @@ def _failure(
             found="; ".join(parsing[:4]),
             fix="Build the bundle again with the newest edgessd",
         )
-    # The kernel's out-of-memory killer sends SIGKILL, and nothing says so but the signal.
+    # The kernel's out-of-memory killer sends SIGKILL and leaves no message.
     found = "; ".join(errors[-3:]) + (" (out of memory, most likely)" if code == -9 else "")
     return build_failure(provider, found, log, options)
 

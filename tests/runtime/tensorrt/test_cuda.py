@@ -113,7 +113,7 @@ def test_out_of_memory_says_what_was_asked_and_what_is_free() -> None:
         2, "cudaErrorMemoryAllocation", "out of memory", "allocate", size=300 * MIB, free=12 * MIB
     )
     text = str(error)
-    assert "300.0 MiB asked for, 12 MiB free" in text
+    assert "300.0 MiB requested, 12 MiB free" in text
     assert "cudaErrorMemoryAllocation (2): out of memory" in text
     assert "swap" in text
     assert "workspace_mb" in text
@@ -223,5 +223,5 @@ def test_outputs_outlive_everything_else(cuda: Cuda) -> None:
 
 
 def test_more_memory_than_there_is_is_refused_with_numbers(cuda: Cuda) -> None:
-    with pytest.raises(BackendError, match=r"memory is used up.*MiB asked for, \d+ MiB free"):
+    with pytest.raises(BackendError, match=r"memory is used up.*MiB requested, \d+ MiB free"):
         cuda.allocate(cuda.gpu().total_memory * 4)

@@ -249,7 +249,7 @@ def test_a_third_run_is_refused_until_one_is_collected(engine: OrtEngine) -> Non
 
 
 def test_collecting_what_was_not_submitted_is_refused(engine: OrtEngine) -> None:
-    with pytest.raises(BackendError, match="Nothing was submitted"):
+    with pytest.raises(BackendError, match="No run was submitted"):
         runs_of(engine, mapped=True).collect()
 
 
