@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgessd.pipeline.annotate import annotate
+from edgessd.pipeline.jpeg import encode_jpeg
 from edgessd.pipeline.records import json_record
 
 if TYPE_CHECKING:
@@ -193,18 +194,11 @@ def _resolve(future: asyncio.Future[Picture], picture: Picture | None) -> None:
 
 
 def _picture(result: Result, sequence: int) -> Picture:
-    import cv2
-
-    image, detections, regions = _shrunk(result)
-    canvas = annotate(image, detections, regions)
-    done, jpeg = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise RuntimeError(f"no JPEG could be made of a picture of {canvas.shape}")
     return Picture(
         stream=result.frame.stream,
         sequence=sequence,
         record=json_record(result),
-        jpeg=jpeg.tobytes(),
+        jpeg=encode_jpeg(annotate(*_shrunk(result)), _JPEG_QUALITY),
     )
 
 

@@ -1,4 +1,4 @@
-"""One row a detection, for spreadsheets and data frames."""
+"""CSV output: one row per detection, for spreadsheets and data frames."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ COLUMNS = (
 
 
 class CsvSink:
-    """Writes RFC 4180 rows under a header of `COLUMNS`; a frame in which nothing is found has no row.
+    """Writes RFC 4180 rows under a header of `COLUMNS`. A frame without detections has no row.
 
     Args:
-        path: A file, replaced if it exists; `-` is stdout.
-        on_closed: Called when whoever reads stdout has gone.
+        path: Path of a file, which is replaced if it exists; `-` for stdout.
+        on_closed: Called when the reader of stdout has gone.
 
     Raises:
         SinkError: The file can't be written.
@@ -53,8 +53,8 @@ class CsvSink:
         frame = result.frame
         rows = io.StringIO()
         writer = csv.writer(rows)
-        found = zip(result.detections.named(), track_ids_of(result.detections), strict=True)
-        for (label, score, box), track_id in found:
+        named = zip(result.detections.named(), track_ids_of(result.detections), strict=True)
+        for (label, score, box), track_id in named:
             writer.writerow(
                 (
                     frame.source,

@@ -1,4 +1,4 @@
-"""Home Assistant finds the camera by itself: the messages of its MQTT discovery.
+"""Messages of Home Assistant's MQTT discovery, by which it finds the camera.
 
 Specification: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
 """
@@ -15,20 +15,20 @@ from edgessd.version import __version__
 
 
 class Discovery:
-    """Makes discovery messages, each once.
+    """Makes discovery messages as (topic, retained payload), each once.
 
     Args:
-        topic: That everything is published under.
+        topic: Topic under which everything is published.
         prefix: Home Assistant's discovery prefix.
     """
 
     def __init__(self, topic: str, prefix: str = "homeassistant") -> None:
         self._topic, self._prefix = topic, prefix
         self._node = slug(topic.replace("/", "_"))
-        self._told: set[str] = set()
+        self._announced: set[str] = set()
 
     def connectivity(self) -> Iterator[tuple[str, str]]:
-        """Whether the camera is there. Yields (topic, retained payload), as the others do."""
+        """Yield the message of the sensor for the connection."""
         yield from self._once(
             "binary_sensor",
             "connectivity",
@@ -44,7 +44,7 @@ class Discovery:
         )
 
     def label(self, stream: int, label: str) -> Iterator[tuple[str, str]]:
-        """How many of a class are seen by a stream."""
+        """Yield the message of the sensor for the number of objects of a class in a stream."""
         yield from self._once(
             "sensor",
             f"{stream}_{slug(label)}",
@@ -58,7 +58,7 @@ class Discovery:
         )
 
     def region(self, stream: int, region: RegionState) -> Iterator[tuple[str, str]]:
-        """The counts of a line or zone, all classes together."""
+        """Yield the messages of the sensors for the counts of a line or zone, summed over the classes."""
         kinds = {"entered": "in", "left": "out"}
         if region.kind == "zone":
             kinds = {"inside": "inside", "entered": "entered", "left": "left"}
@@ -79,9 +79,9 @@ class Discovery:
     def _once(
         self, component: str, name: str, config: dict[str, Any], *, available: bool = True
     ) -> Iterator[tuple[str, str]]:
-        if name in self._told:
+        if name in self._announced:
             return
-        self._told.add(name)
+        self._announced.add(name)
         full = {
             **config,
             "unique_id": f"{self._node}_{name}",

@@ -1,4 +1,4 @@
-"""One JSON object a frame, for other programs."""
+"""JSON Lines output: one JSON object per frame, for other programs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class JsonLinesSink:
-    """Writes JSON lines as they come; `pipeline/record.schema.json` says what is in one.
+    """Writes one line per frame. `pipeline/record.schema.json` is the schema of a line.
 
     Args:
-        path: A file, replaced if it exists; `-` is stdout.
-        on_closed: Called when whoever reads stdout has gone.
+        path: Path of a file, which is replaced if it exists; `-` for stdout.
+        on_closed: Called when the reader of stdout has gone.
 
     Raises:
         SinkError: The file can't be written.

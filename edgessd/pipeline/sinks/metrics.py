@@ -1,4 +1,4 @@
-"""Figures for Prometheus: how the pipeline is doing, and what it has seen."""
+"""Metrics for Prometheus: status of the pipeline, and counts of detections and events."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PERCENTILES = ("p50", "p95", "p99")
 
 
 class Metrics:
-    """Collects what `/metrics` shows. Nothing is computed until somebody asks.
+    """Collects the metrics of `/metrics`. They are computed at each scrape.
 
     Args:
-        status: Of the pipeline, asked at each scrape.
-        labels: Classes that are counted from 0; others appear once they are seen.
+        status: Returns the status of the pipeline.
+        labels: Classes listed from the start, with 0; others are listed once they are detected.
 
     Raises:
         SinkError: prometheus-client isn't installed.
@@ -51,7 +51,7 @@ class Metrics:
         self.registry.register(self)
 
     def add(self, result: Result) -> None:
-        """Count what a result holds. One thread may add while others ask."""
+        """Count the contents of a result. One thread may add while others scrape."""
         stream = result.frame.stream
         for label, _, _ in result.detections.named():
             self._detections[stream, label] += 1
@@ -62,17 +62,17 @@ class Metrics:
             self._regions[stream, region.name] = region
 
     def text(self) -> bytes:
-        """The page, in Prometheus' text format (`content_type`)."""
+        """Return the page in Prometheus' text format (`content_type`)."""
         from prometheus_client import generate_latest
 
         return generate_latest(self.registry)
 
     def describe(self) -> list[Any]:
-        """Asked by prometheus-client instead of a first scrape, which needs a running pipeline."""
+        """Return no description, so that prometheus-client registers this collector without a scrape."""
         return []
 
     def collect(self) -> Iterator[Any]:
-        """Metric families, as prometheus-client wants them of a collector."""
+        """Yield the metric families: the interface of a collector of prometheus-client."""
         from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
         status = self._status()
@@ -80,7 +80,7 @@ class Metrics:
         info.add_metric([], {"version": __version__})
         yield info
         yield GaugeMetricFamily(
-            "edgessd_uptime_seconds", "Since the pipeline was made", value=status.uptime_seconds
+            "edgessd_uptime_seconds", "Time since the pipeline started", value=status.uptime_seconds
         )
         yield from self._stages(status)
         yield from _streams(status)
@@ -92,7 +92,7 @@ class Metrics:
 
         family = GaugeMetricFamily(
             "edgessd_stage_seconds",
-            "Time in a stage over the last frames; delay is from capture to result",
+            "Duration of a stage over the last frames; delay is from capture to result",
             labels=["stage", "percentile"],
         )
         for stage, latency in status.stages.items():
@@ -111,14 +111,16 @@ class Metrics:
         yield family
         family = CounterMetricFamily(
             "edgessd_events",
-            "What tracked objects did",
+            "Events of tracked objects",
             labels=["stream", "kind", "region", "direction", "label"],
         )
         for (stream, *names), count in sorted(dict(self._events).items()):
             family.add_metric([str(stream), *names], count)
         yield family
         inside = GaugeMetricFamily(
-            "edgessd_zone_objects", "Objects in a zone now", labels=["stream", "region", "label"]
+            "edgessd_zone_objects",
+            "Objects in a zone at present",
+            labels=["stream", "region", "label"],
         )
         for (stream, name), region in sorted(dict(self._regions).items()):
             for label in sorted({*region.entered, *region.inside}):
@@ -132,23 +134,29 @@ def _streams(status: PipelineStatus) -> Iterator[Any]:
     names = ["stream", "source"]
     counters = {
         "frames": ("frames", "Results"),
-        "dropped": ("dropped_frames", "Frames of a live source that the engine was too busy for"),
+        "dropped": (
+            "dropped_frames",
+            "Frames of a live source dropped because the engine was busy",
+        ),
         "skipped": ("skipped_frames", "Pictures that could not be decoded"),
-        "reconnects": ("reconnects", "Times that the connection was made anew"),
+        "reconnects": ("reconnects", "Times that the source was opened again"),
     }
     for key, (name, text) in counters.items():
         family = CounterMetricFamily(f"edgessd_stream_{name}", text, labels=names)
         for number, stream in enumerate(status.streams):
             family.add_metric([str(number), stream.name], getattr(stream, key))
         yield family
-    gauges = {"fps": "Results a second, lately", "connected": "1, or 0 while it is away"}
+    gauges = {
+        "fps": "Results per second over the last frames",
+        "connected": "1, or 0 during an outage",
+    }
     for key, text in gauges.items():
         gauge = GaugeMetricFamily(f"edgessd_stream_{key}", text, labels=names)
         for number, stream in enumerate(status.streams):
             gauge.add_metric([str(number), stream.name], float(getattr(stream, key)))
         yield gauge
     delay = GaugeMetricFamily(
-        "edgessd_stream_delay_seconds", "From capture to result", labels=[*names, "percentile"]
+        "edgessd_stream_delay_seconds", "Time from capture to result", labels=[*names, "percentile"]
     )
     for number, stream in enumerate(status.streams):
         _add_percentiles(delay, [str(number), stream.name], stream.delay)
@@ -159,14 +167,16 @@ def _sinks(status: PipelineStatus) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     for key, text in (
-        ("written", "Results that an output took"),
-        ("lost", "Results that came while an output was busy"),
+        ("written", "Results written by an output"),
+        ("lost", "Results dropped because an output was busy"),
     ):
         family = CounterMetricFamily(f"edgessd_sink_{key}", text, labels=["sink"])
         for sink in status.sinks:
             family.add_metric([sink.name], getattr(sink, key))
         yield family
-    failed = GaugeMetricFamily("edgessd_sink_failed", "1 once an output ended", labels=["sink"])
+    failed = GaugeMetricFamily(
+        "edgessd_sink_failed", "1 once an output has failed", labels=["sink"]
+    )
     for sink in status.sinks:
         failed.add_metric([sink.name], float(sink.failed is not None))
     yield failed
@@ -181,15 +191,15 @@ class MetricsSink:
     """Serves `http://host:port/metrics`.
 
     Args:
-        metrics: What is served.
-        host: Address to listen on; 127.0.0.1 is seen from this machine only, 0.0.0.0 from everywhere.
-        port: 0 takes any that is free.
+        metrics: Metrics to serve.
+        host: Address to listen on: 127.0.0.1 for this machine only, 0.0.0.0 for all networks.
+        port: Port to listen on; 0 for any free port.
 
     Attributes:
-        url: Where it is.
+        url: URL of the page.
 
     Raises:
-        SinkError: The port is taken, or isn't this machine's.
+        SinkError: The port is taken, or the address isn't one of this machine.
     """
 
     lossless = True
@@ -223,15 +233,15 @@ class MetricsSink:
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """`PORT` or `HOST:PORT` as (host, port); a port alone is served to this machine only.
+    """Split `PORT` or `HOST:PORT` into (host, port). A port alone is served to this machine only.
 
     Raises:
-        SinkError: It is neither.
+        SinkError: The text has another form.
     """
     host, _, port = text.rpartition(":")
     if not port.isdigit() or not 0 <= int(port) < 65536 or (":" in text and not host):
         raise SinkError(
-            "That isn't where metrics can be served",
+            "Metrics can't be served there",
             expected="PORT or HOST:PORT, such as 9464 or 0.0.0.0:9464",
             found=text,
         )

@@ -1,11 +1,11 @@
-"""Results to an MQTT broker, and the camera into Home Assistant.
+"""MQTT output: results to a broker, and the camera to Home Assistant.
 
-Under the topic:
-    status                  `online` or `offline`, retained; the broker itself says offline if we vanish
-    <stream>/detections     the record of `--jsonl`, of each frame in which something is or just was found
-    <stream>/counts         {"person": 2}, retained, when it changes, at most once a second
-    <stream>/events         one message an event (with tracking)
-    <stream>/regions/<name> counts of a line or zone, retained, when they change
+Topics below the main topic:
+    status                  `online` or `offline`, retained; the broker itself publishes offline if we vanish
+    <stream>/detections     the record of `--jsonl`, for each frame with detections and the first one without
+    <stream>/counts         {"person": 2}, retained, published on a change, at most once per second
+    <stream>/events         one message per event (with tracking)
+    <stream>/regions/<name> counts of a line or zone, retained, published on a change
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# What waits while the broker is away: events are few and each counts, of frames the newest do.
+# Messages that wait while the broker is unreachable. Events are few, and each counts; of frames the newest.
 _WAITING_EVENTS, _WAITING_FRAMES = 1000, 200
-# Handed to the client and not yet on their way: a slow network must not fill the memory.
+# Messages given to the client that it hasn't sent. A slow network must not fill the memory.
 _MOST_UNDERWAY = 100
 _COUNTS_EVERY = 1.0
 _CLOSE_SECONDS = 3.0
@@ -50,12 +50,12 @@ class _Message:
 
 
 class MqttSink:
-    """Publishes results. A broker that isn't there, now or later, is tried again for ever.
+    """Publishes results. A broker that can't be reached is tried again without end.
 
     Args:
-        address: The broker.
-        discovery: Home Assistant's discovery prefix, None not to be discovered.
-        labels: Classes that Home Assistant gets a sensor of at once; others once they are seen.
+        address: Address of the broker.
+        discovery: Home Assistant's discovery prefix; None for no discovery.
+        labels: Classes that get a sensor in Home Assistant at once; others get it when first detected.
 
     Raises:
         SinkError: paho-mqtt isn't installed, or a certificate can't be used.
@@ -77,7 +77,7 @@ class MqttSink:
         self._labels = tuple(labels)
         self._events: BoundedQueue[_Message] = BoundedQueue(_WAITING_EVENTS, drop_oldest=True)
         self._frames: BoundedQueue[_Message] = BoundedQueue(_WAITING_FRAMES, drop_oldest=True)
-        # The newest word on each retained topic, told again to a broker that comes back.
+        # Last message of each retained topic, published again when the broker comes back.
         self._states: dict[str, _Message] = {}
         self._counts: dict[int, dict[str, int]] = {}
         self._counts_due: dict[int, float] = {}
@@ -92,12 +92,12 @@ class MqttSink:
 
     @property
     def lost(self) -> int:
-        """Messages that had to make room while the broker was away."""
+        """Number of messages dropped while the broker was unreachable."""
         return self._events.dropped + self._frames.dropped
 
     @property
     def connected(self) -> bool:
-        """Whether the broker listens."""
+        """True while connected to the broker."""
         return self._connected
 
     def write(self, result: Result) -> None:
@@ -129,8 +129,8 @@ class MqttSink:
             self._closing = True
             if self._connected:
                 status = f"{self._address.topic}/status"
-                said = self._client.publish(status, "offline", qos=1, retain=True)
-        while self._connected and not said.is_published() and time.monotonic() < deadline + 1:
+                goodbye = self._client.publish(status, "offline", qos=1, retain=True)
+        while self._connected and not goodbye.is_published() and time.monotonic() < deadline + 1:
             time.sleep(0.01)
         self._client.disconnect()
         self._client.loop_stop()
@@ -138,11 +138,11 @@ class MqttSink:
         if missing:
             raise SinkError(
                 f"{missing} messages never reached the broker {self._address.host}",
-                found=self._outage.reason or "a broker that is slower than the camera",
+                found=self._outage.reason or "a broker slower than the camera",
             )
 
     def _left(self) -> int:
-        """Messages that aren't safely on their way."""
+        """Return the number of messages that the broker hasn't confirmed."""
         return len(self._events) + len(self._frames) + len(self._underway)
 
     def _make_client(self) -> Any:
@@ -157,7 +157,7 @@ class MqttSink:
             ) from error
         address = self._address
         context = address.context()
-        # Two clients of one id would throw each other out for ever.
+        # Two clients with the same id would disconnect each other again and again.
         client_id = f"edgessd-{slug(socket.gethostname())[:20]}-{uuid.uuid4().hex[:8]}"
         client = Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         client.reconnect_delay_set(min_delay=1, max_delay=30)
@@ -176,7 +176,7 @@ class MqttSink:
         return _Message(f"{self._address.topic}/{name}", payload, retain)
 
     def _state(self, name: str, record: dict[str, Any]) -> bool:
-        """Publish what a retained topic says now, unless it says so already."""
+        """Publish the state of a retained topic if it has changed; return True if it has."""
         message = self._message(name, record, retain=True)
         known = self._states.get(message.topic)
         if known is not None and known.payload == message.payload:
@@ -200,20 +200,20 @@ class MqttSink:
         if self._discovery is None:
             return
         stream = result.frame.stream
-        told = list(self._discovery.connectivity())
+        messages = list(self._discovery.connectivity())
         seen = dict.fromkeys(label for label, _, _ in result.detections.named())
         for label in (*self._labels, *seen):
-            told += self._discovery.label(stream, label)
+            messages += self._discovery.label(stream, label)
         for region in result.regions:
-            told += self._discovery.region(stream, region)
+            messages += self._discovery.region(stream, region)
         with self._lock:
-            for topic, payload in told:
+            for topic, payload in messages:
                 message = self._states[topic] = _Message(topic, payload, retain=True)
                 if self._connected:
                     self._publish(message)
 
     def _flush(self) -> None:
-        """Send what waits, events first, as long as the client keeps up."""
+        """Send waiting messages, events first, while the client keeps up."""
         with self._lock:
             while self._underway and self._underway[0][1].is_published():
                 self._underway.popleft()
@@ -229,7 +229,7 @@ class MqttSink:
     def _publish(self, message: _Message) -> bool:
         qos = self._address.qos
         info = self._client.publish(message.topic, message.payload, qos=qos, retain=message.retain)
-        # With QoS 1 and 2 the client keeps the message and sends it again after a break by itself.
+        # With QoS 1 and 2 the client keeps the message and sends it again after a reconnect.
         if qos == 0 and info.rc != 0:
             return False
         self._underway.append((message, info))
@@ -248,7 +248,7 @@ class MqttSink:
         self._flush()
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
-        # paho calls this where it handles the error, and doesn't tell it otherwise.
+        # paho calls this while it handles the error, and passes it on in no other way.
         self._outage.begin(str(sys.exc_info()[1] or "no answer"))
 
     def _on_disconnect(
@@ -261,6 +261,8 @@ class MqttSink:
                 self._frames.put_back([message for message in unsent if not message.retain])
             self._underway.clear()
         if not self._closing:
-            # With TLS 1.3 a client without the certificate that is wanted learns it only now.
-            known = "the connection broke" if was_connected else "it closes the connection at once"
-            self._outage.begin(f"{known}: {reason}")
+            # With TLS 1.3, a missing client certificate is refused only now.
+            problem = (
+                "the connection broke" if was_connected else "it closes the connection at once"
+            )
+            self._outage.begin(f"{problem}: {reason}")

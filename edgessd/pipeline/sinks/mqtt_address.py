@@ -1,4 +1,4 @@
-"""Where an MQTT broker is, and how edgessd proves who it is."""
+"""Address of an MQTT broker, with the credentials for it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MqttAddress:
-    """A broker, and how to talk to it.
+    """Address of a broker.
 
     Attributes:
-        host, port: Of the broker.
-        tls: Whether the connection is encrypted and the broker must show a certificate.
-        topic: Everything is published under it.
-        username, password: None where the broker wants none.
-        ca: File with the certificates to trust; None takes the system's.
-        certificate, key: Files of the client's own certificate, where the broker wants one.
-        qos: 0 at most once, 1 at least once, 2 exactly once.
+        host, port: Host and port of the broker.
+        tls: True to encrypt the connection and verify the broker's certificate.
+        topic: Topic under which everything is published.
+        username, password: Credentials; None if the broker requires none.
+        ca: File with the trusted certificates; None for the system's.
+        certificate, key: Files of the client's certificate and key, if the broker requires them.
+        qos: Quality of service: 0 at most once, 1 at least once, 2 exactly once.
     """
 
     host: str
@@ -48,27 +48,27 @@ class MqttAddress:
             or self.topic[-1] == "/"
         ):
             raise SinkError(
-                "That can't be an MQTT topic to publish under",
+                "Messages can't be published under this MQTT topic",
                 expected="names with slashes between them, such as home/camera",
                 found=self.topic,
             )
         if self.qos not in (0, 1, 2):
             raise SinkError(
-                "MQTT has no such quality of service", expected="0, 1 or 2", found=str(self.qos)
+                "This isn't a quality of service of MQTT", expected="0, 1 or 2", found=str(self.qos)
             )
         if not self.tls and (self.ca or self.certificate or self.key):
             raise SinkError(
-                "Certificates are for mqtts://, and the broker's address says mqtt://",
+                "Certificates require mqtts://, but the broker's address has mqtt://",
                 fix=f"Use mqtts://{self.host}, usually port 8883.",
             )
         if self.key and not self.certificate:
-            raise SinkError("A client's key is of no use without its certificate")
+            raise SinkError("A client's key requires its certificate")
 
     def context(self) -> ssl.SSLContext | None:
-        """What verifies the broker, None without TLS.
+        """Make the context of a TLS connection; None without TLS.
 
         Raises:
-            SinkError: A file isn't there or isn't what it should be.
+            SinkError: A file is missing or invalid.
         """
         if not self.tls:
             return None
@@ -96,17 +96,17 @@ def mqtt_address(
     key: Path | None = None,
     qos: int = 1,
 ) -> MqttAddress:
-    """The address that a user means.
+    """Read the address of a broker.
 
     Args:
         url: `mqtt://host[:port][/topic]` or `mqtts://…`.
-        environment: `EDGESSD_MQTT_USERNAME` and `EDGESSD_MQTT_PASSWORD` are read.
-        topic: Instead of the URL's; without either it is `edgessd/` and the machine's name.
-        ca, certificate, key: PEM files.
-        qos: Quality of service.
+        environment: Environment with `EDGESSD_MQTT_USERNAME` and `EDGESSD_MQTT_PASSWORD`.
+        topic: Topic in place of the URL's. Without either it is `edgessd/` and the machine's name.
+        ca, certificate, key: PEM files, see `MqttAddress`.
+        qos: Quality of service: 0, 1 or 2.
 
     Raises:
-        SinkError: The URL isn't one, or holds a password.
+        SinkError: The URL is invalid or contains a password.
     """
     try:
         parts = urlsplit(url)
@@ -115,13 +115,13 @@ def mqtt_address(
         parts, port = urlsplit(""), None
     if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
         raise SinkError(
-            "That isn't the address of an MQTT broker",
+            "This isn't the address of an MQTT broker",
             expected="mqtt://host, mqtts://host:8883 or mqtts://host/topic",
             found=re.sub(r"//[^/]*@", "//", url),
         )
     if parts.username or parts.password:
         raise SinkError(
-            "A password in the broker's address would be seen in the list of processes",
+            "A password in the broker's address would show in the list of processes",
             expected="an address without user and password",
             fix="Set EDGESSD_MQTT_USERNAME and EDGESSD_MQTT_PASSWORD in the environment.",
         )
@@ -140,5 +140,5 @@ def mqtt_address(
 
 
 def slug(name: str) -> str:
-    """A name as topics and Home Assistant's object ids may have it."""
+    """Replace the characters that topics and Home Assistant's object ids can't have."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "unnamed"

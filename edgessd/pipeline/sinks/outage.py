@@ -1,4 +1,4 @@
-"""Log messages about a server that can't be reached: one when it goes, one when it is back."""
+"""Log the outage of a server: once when it begins, once when it ends."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import threading
 
 
 class Outage:
-    """Says once that something is out of reach, and once that it is back.
+    """Outage of one server, which is logged when it begins and when it ends.
 
     Args:
-        log: Of the sink's module.
-        name: What is out of reach, for people.
-        kind: For machines: events are `{kind}_unreachable` and `{kind}_back`.
+        log: Logger of the sink's module.
+        name: Name of the server for messages.
+        kind: Prefix of the log events: `{kind}_unreachable` and `{kind}_back`.
+
+    Attributes:
+        reason: Reason of the present outage; None without one.
     """
 
     def __init__(self, log: logging.Logger, name: str, kind: str) -> None:
@@ -21,13 +24,13 @@ class Outage:
         self.reason: str | None = None
 
     def begin(self, reason: str) -> None:
-        """It is out of reach."""
+        """Log that the server can't be reached, unless that was logged before."""
         with self._lock:
             if self.reason is not None:
                 return
             self.reason = reason
         self._log.warning(
-            "%s can't be reached (%s); what is to be sent waits, and the rest goes on.",
+            "%s can't be reached (%s). Its messages wait, and the other outputs continue.",
             self._name,
             reason,
             extra={
@@ -40,7 +43,7 @@ class Outage:
         )
 
     def end(self) -> None:
-        """It answers."""
+        """Log that the server can be reached again, if there was an outage."""
         with self._lock:
             if self.reason is None:
                 return

@@ -1,4 +1,4 @@
-"""A video file with the detections drawn into it."""
+"""Recording: a video file with the detections drawn into it."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How fast a recording of a folder of photos plays: slow enough to look at each.
+# Rate of a recording of photos: slow enough to look at each.
 _IMAGES_PER_SECOND = 2.0
-# What a camera that doesn't say it is taken for.
+# Rate assumed for a camera that states none.
 _USUAL_FPS = 30.0
-# A camera that was away leaves a still picture of one second behind, not of an hour.
+# An outage of an hour becomes a still picture of one second.
 _LONGEST_PAUSE, _SHORTENED_PAUSE = 10.0, 1.0
-# A system with no room at all can't even log why.
+# Space left free on the disk, so that the system can still write its logs.
 _RESERVED_BYTES = 16 << 20
 _LOOK_AT_DISK_EVERY = 1.0
 
 
 class Recorder:
-    """Writes annotated videos, one a source.
+    """Writes annotated videos, one per source.
 
-    While a video is being written its name has `.part` before the suffix; it gets its own name when it is
-    complete. A camera's film runs at the pace of the camera, frames that were dropped or not.
+    The name of an unfinished video has `.part` before the suffix. It gets its final name when it is complete.
+    The video of a camera plays in real time, even if frames were dropped.
 
     Args:
-        path: `.mp4`, `.mkv` or `.avi`. With several sources they are numbered: `out-1.mp4`.
-        sources: What the results come from, in the pipeline's order.
-        minutes: Begin a new file after so long, each with its time in the name.
+        path: Path with the suffix `.mp4`, `.mkv` or `.avi`. The files of several sources are numbered:
+            `out-1.mp4`.
+        sources: Sources in the pipeline's order.
+        minutes: Duration of a file, after which a new one begins; each has its time in the name. None for a
+            single file.
 
     Attributes:
-        files: What is complete so far.
+        files: Paths of the complete files.
 
     Raises:
-        SinkError: The suffix isn't known or the folder can't be written. From `write`: no codec opens, or
-            the disk is full; what was recorded until then is complete and plays.
+        SinkError: The suffix isn't known, or the folder can't be written. From `write`: no codec can be
+            opened, or the disk is full; the recording up to then is complete and can be played.
     """
 
     lossless = True
@@ -60,7 +62,7 @@ class Recorder:
     ) -> None:
         if path.suffix.lower() not in CODECS:
             raise SinkError(
-                f"A recording can't be named {path.name}",
+                f"{path.name} can't be the name of a recording",
                 expected="a name that ends in " + ", ".join(CODECS),
                 found=path.suffix or "no suffix",
                 fix="For example --record out.mp4.",
@@ -91,7 +93,7 @@ class Recorder:
 
 
 class _Take:
-    """The film of one source, in one file or several."""
+    """Recording of one source, in one file or several."""
 
     def __init__(
         self, path: Path, source: Source, segment_seconds: float | None, files: list[Path]
@@ -102,8 +104,8 @@ class _Take:
         self._target = self._part = path
         self._size = (0, 0)
         self._frames = 0
-        self._time = 0.0  # of the film
-        self._begin = 0.0  # of this file
+        self._time = 0.0  # of the present frame in the whole recording, in seconds
+        self._begin = 0.0  # of the present file in the whole recording, in seconds
         self._clock: float | None = None
         self._looked_at_disk = -_LOOK_AT_DISK_EVERY
 
@@ -119,15 +121,15 @@ class _Take:
                 self._writer = self._open((canvas.shape[1], canvas.shape[0]))
             self._writer.write(_fitted(canvas, self._size), self._time - self._begin)
         except OSError as error:
-            self.finish()  # the reason is this one, whatever else goes wrong now
+            self.finish()  # an error of finishing is a consequence of this one
             raise SinkError(
                 f"The recording stopped: {self._part.parent} takes no more",
                 found=error.strerror or str(error),
-                fix=f"Make room. {self._target} holds what was recorded before.",
+                fix=f"Make room. {self._target} holds the recording up to now.",
             ) from error
 
     def finish(self) -> SinkError | None:
-        """Complete the file; what went wrong, if anything."""
+        """Complete the file; return the error, or None."""
         writer, self._writer = self._writer, None
         if writer is None:
             return None
@@ -138,14 +140,14 @@ class _Take:
             failed = SinkError(
                 f"The end of the recording {self._target} could not be written",
                 found=error.strerror or str(error),
-                fix="Make room. What is there plays.",
+                fix="Make room. The rest of the recording can be played.",
             )
         self._part.replace(self._target)
         self._files.append(self._target)
         return failed
 
     def _advance(self, frame: Frame) -> None:
-        """Set the film's time: a camera's own pace, a file's positions, or two photos a second."""
+        """Advance the time: real time of a camera, positions of a video, or half a second per photo."""
         if self._live:
             clock, usual = frame.captured_at, 1 / _USUAL_FPS
         elif self._fps:
@@ -154,7 +156,7 @@ class _Take:
             clock, usual = self._frames / _IMAGES_PER_SECOND, 1 / _IMAGES_PER_SECOND
         if self._clock is not None:
             step = clock - self._clock
-            if step <= 0:  # a film that starts anew
+            if step <= 0:  # a video that restarts
                 step = usual
             self._time += step if step <= _LONGEST_PAUSE else _SHORTENED_PAUSE
         self._clock = clock
@@ -167,7 +169,7 @@ class _Take:
         disk = os.statvfs(self._path.parent)
         if disk.f_bavail * disk.f_frsize < _RESERVED_BYTES:
             raise OSError(
-                f"less than {_RESERVED_BYTES >> 20} MiB of the disk are left, which the system needs"
+                f"less than {_RESERVED_BYTES >> 20} MiB of the disk are free, which the system needs"
             )
 
     def _open(self, size: tuple[int, int]) -> VideoWriter:
@@ -181,13 +183,13 @@ class _Take:
         if writer is None:
             self._part.unlink(missing_ok=True)
             raise SinkError(
-                f"No codec here can write {self._path.name}",
+                f"This machine has no codec for {self._path.name}",
                 expected="H.264 or MPEG-4",
                 fix="`pip install 'edgessd[video]'`, or record to a .avi file, which needs only MJPEG.",
             )
         if not self._files and writer.codec == "MPEG-4 part 2":
             _log.warning(
-                "%s is MPEG-4 part 2, which browsers and phones don't play; for H.264: "
+                "%s is MPEG-4 part 2, which browsers and phones can't play; for H.264: "
                 "pip install 'edgessd[video]'.",
                 self._target,
                 extra={"edgessd": {"event": "recording_codec", "codec": writer.codec}},
@@ -196,7 +198,7 @@ class _Take:
 
 
 def _require_writable(path: Path) -> None:
-    """Refuse before the first frame, not after the detector was loaded and the camera opened."""
+    """Refuse a folder that can't be written, before the detector and the camera are opened."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.with_stem(path.stem + ".part")
@@ -206,12 +208,12 @@ def _require_writable(path: Path) -> None:
         raise SinkError(
             f"The recording can't be written to {path}",
             found=error.strerror or str(error),
-            fix="Name a file in a folder that you may write to.",
+            fix="Give a file in a folder that you may write to.",
         ) from error
 
 
 def _unused(path: Path, files: Sequence[Path]) -> Path:
-    """The path, numbered if this run has written it already: clocks are set back, segments are short."""
+    """Number the path if this run has written it already, because a clock was set back or a file is short."""
     number, unused = 2, path
     while unused in files:
         unused = path.with_stem(f"{path.stem}-{number}")
@@ -220,7 +222,7 @@ def _unused(path: Path, files: Sequence[Path]) -> Path:
 
 
 def _fitted(canvas: Image, size: tuple[int, int]) -> Image:
-    """A picture in the film's size: the first one's, made even. Others are fitted in, on black."""
+    """Fit a picture into the size of the video, on black. An odd picture loses its last row or column."""
     import cv2
 
     height, width = canvas.shape[:2]

@@ -1,4 +1,4 @@
-"""What every sink promises."""
+"""Protocols of the sinks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes results one after the other. Opening happens in the constructor, which raises SinkError.
+    """Output of a pipeline. The constructor opens it and raises SinkError.
 
-    A SinkError of `write` or `close` ends this sink alone: it is said once, and the pipeline goes on.
+    A SinkError of `write` or `close` ends only this sink: it is logged once, and the pipeline continues.
 
     Attributes:
-        name: For people, as in `recording out.mp4`.
-        lossless: Whether a file's frames wait for it. Otherwise, and always behind a live source, what
-            waits longest is lost and counted.
-        own_thread: Whether it is written on a thread of its own; False for what belongs to the thread
-            that iterates, as windows do.
+        name: Name for messages, such as `recording out.mp4`.
+        lossless: True: the pipeline of a file waits for this sink. If False, and always with a live source,
+            the oldest waiting result is dropped and counted.
+        own_thread: True to write on a thread of its own; False to write on the thread that iterates over the
+            pipeline, as a window requires.
     """
 
     name: str
@@ -28,20 +28,20 @@ class Sink(Protocol):
     own_thread: bool
 
     def write(self, result: Result) -> None:
-        """Take one result."""
+        """Write one result."""
         ...
 
     def close(self) -> None:
-        """Finish the output. Calling it twice is fine."""
+        """Complete the output. May be called twice."""
         ...
 
 
 @runtime_checkable
 class LeavesFiles(Protocol):
-    """A sink with something to look at afterwards.
+    """A sink that writes files.
 
     Attributes:
-        files: What is there so far.
+        files: Paths of the complete files.
     """
 
     files: Sequence[Path]

@@ -1,4 +1,4 @@
-"""Pictures of the moments that matter: when a class appears, or when something happens at a region."""
+"""Snapshots: pictures of the moments when a class appears or an event happens at a region."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgessd.core.errors import SinkError
 from edgessd.core.files import write_atomically
 from edgessd.pipeline.annotate import annotate
+from edgessd.pipeline.jpeg import encode_jpeg
 from edgessd.pipeline.records import json_record
 
 if TYPE_CHECKING:
-    from edgessd.pipeline.frames import Image
     from edgessd.pipeline.result import Result
 
 SnapshotsOn = Literal["appearance", "events"]
 
-# A class that isn't seen for so long appears anew.
+# Seconds without a detection after which a class appears again.
 _ABSENT_SECONDS = 3.0
 _JPEG_QUALITY = 92
 
 
 class SnapshotSink:
-    """Writes an annotated picture, a clean one, and a JSON file that says why and what.
+    """Writes an annotated picture, a clean one, and a JSON file with the reason and the record.
 
-    The files of a snapshot share a name: `20261121-143000-250-0-person.jpg`, `….clean.jpg`, `….json`: local
-    time to the millisecond, the number of the source, and what it is of. Each appears whole, the JSON last:
-    once that is there, the pictures are.
+    The files of a snapshot share a name: `20261121-143000-250-0-person.jpg`, `….clean.jpg`, `….json`. It has
+    the local time in milliseconds, the number of the source and the first reason. Each file appears whole.
+    The JSON file comes last: once it exists, the pictures do too.
 
     Args:
-        directory: Made if it isn't there.
-        on: `appearance`: a class is in the picture that wasn't for three seconds; with tracking, an object
+        directory: Folder, which is made if it is missing.
+        on: `appearance`: a class is detected for the first time in three seconds; with tracking, an object
             gets its number. `events`: a line is crossed, a zone entered or left.
-        every: Seconds between two snapshots of a source for the same reason, at least.
+        every: Minimum seconds between two snapshots of a source for the same reason.
 
     Attributes:
-        taken: Snapshots so far.
-        held_back: Reasons that came again sooner than `every` allows.
+        taken: Number of snapshots.
+        held_back: Number of reasons that came again sooner than `every` allows.
 
     Raises:
         SinkError: The folder can't be written, or the disk is full.
@@ -65,23 +65,23 @@ class SnapshotSink:
             raise SinkError(
                 f"Snapshots can't be written to {directory}",
                 found=error.strerror or str(error),
-                fix="Name a folder that you may write to.",
+                fix="Give a folder that you may write to.",
             ) from error
 
     def write(self, result: Result) -> None:
-        found = self._events(result) if self._on == "events" else self._appearances(result)
-        reasons = [reason for reason in dict.fromkeys(found) if self._due(result, reason)]
+        candidates = self._events(result) if self._on == "events" else self._appearances(result)
+        reasons = [reason for reason in dict.fromkeys(candidates) if self._due(result, reason)]
         if reasons:
             self._take(result, reasons)
             self.taken += 1
 
     def close(self) -> None:
-        """Nothing is held open between snapshots."""
+        """Do nothing, because no file is open between snapshots."""
 
     def _due(self, result: Result, reason: str) -> bool:
-        """Whether the last snapshot for that reason is long enough ago, by the clock of the frames.
+        """Check that the last snapshot for a reason is long enough ago, by the timestamps of the frames.
 
-        A film that is read ten times as fast isn't photographed less.
+        So a video that is read faster than it plays gives the same snapshots.
         """
         key, now = (result.frame.stream, reason), result.frame.timestamp
         last = self._last_taken.get(key)
@@ -125,22 +125,15 @@ class SnapshotSink:
         }
         try:
             drawn = annotate(image, result.detections, result.regions)
-            write_atomically(self._directory / f"{base}.jpg", _jpeg(drawn))
-            write_atomically(self._directory / f"{base}.clean.jpg", _jpeg(image))
+            write_atomically(self._directory / f"{base}.jpg", encode_jpeg(drawn, _JPEG_QUALITY))
+            write_atomically(
+                self._directory / f"{base}.clean.jpg", encode_jpeg(image, _JPEG_QUALITY)
+            )
             text = json.dumps(record, indent=2) + "\n"
             write_atomically(self._directory / f"{base}.json", text)
         except OSError as error:
             raise SinkError(
                 f"No further snapshot can be written to {self._directory}",
                 found=error.strerror or str(error),
-                fix="Make room. Those that were taken are complete.",
+                fix="Make room. Earlier snapshots are complete.",
             ) from error
-
-
-def _jpeg(image: Image) -> bytes:
-    import cv2
-
-    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise OSError(f"no JPEG can hold a picture of {image.shape[1]}x{image.shape[0]} pixels")
-    return bytes(jpeg)

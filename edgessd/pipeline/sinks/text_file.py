@@ -1,4 +1,4 @@
-"""A text file that grows by lines, or stdout: what JSON lines and CSV are written to."""
+"""A text file or stdout, written by lines: the output of JSON lines and CSV."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from edgessd.core.errors import SinkError
 
 
 class TextFile:
-    """Lines that a reader can follow with `tail -f`.
+    """A file or stdout. Each write is flushed, so that a reader can follow with `tail -f`.
 
     Args:
-        path: A file, replaced if it exists; `-` is stdout.
-        what: For people, as in `JSON lines`.
-        on_closed: Called once when whoever reads stdout has gone, as `head` does; without it that is an
-            error.
+        path: Path of a file, which is replaced if it exists; `-` for stdout.
+        what: Contents for messages, such as `JSON lines`.
+        on_closed: Called once when the reader of stdout has gone, as `head` does; None makes that an error.
 
     Raises:
         SinkError: The file can't be written.
@@ -40,34 +39,34 @@ class TextFile:
             raise SinkError(
                 f"The {what} can't be written to {path}",
                 found=error.strerror or str(error),
-                fix="Name a file in a folder that you may write to, or - for stdout.",
+                fix="Give a file in a folder that you may write to, or - for stdout.",
             ) from error
 
     def write(self, text: str) -> None:
         """Write whole lines.
 
         Raises:
-            SinkError: The disk is full, or nobody reads stdout any more.
+            SinkError: The disk is full, or stdout was closed by its reader.
         """
         try:
             self._file.write(text)
             self._file.flush()
         except BrokenPipeError as error:
-            # What is still buffered can't be written at exit either, and Python would say so.
+            # Python would fail again at exit, where it writes the rest of the buffer.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
             if self._on_closed is None:
-                raise SinkError("Nobody reads stdout any more") from error
+                raise SinkError("The reader of stdout has gone") from error
             on_closed, self._on_closed = self._on_closed, _nothing
             on_closed()
         except OSError as error:
             raise SinkError(
                 f"The {self._what} can't be written to {self._path} any more",
                 found=error.strerror or str(error),
-                fix="What was written before is there. Make room, or name a file on another disk.",
+                fix="Earlier lines are complete. Make room, or give a file on another disk.",
             ) from error
 
     def close(self) -> None:
-        """Close the file. Calling it twice is fine."""
+        """Close the file. May be called twice."""
         if self._path == "-" or self._file.closed:
             return
         try:
@@ -80,4 +79,4 @@ class TextFile:
 
 
 def _nothing() -> None:
-    """What is left to do after `on_closed`."""
+    """Do nothing, in place of an `on_closed` that was called."""

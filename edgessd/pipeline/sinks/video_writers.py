@@ -1,4 +1,4 @@
-"""Writers of video files: H.264 through PyAV at the frames' own times, or OpenCV at a constant rate."""
+"""Writers of video files: PyAV with H.264 and a time per frame, or OpenCV with a constant rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from edgessd.pipeline.frames import Image
 
-# H.264 plays everywhere, but the OpenCV of many systems can't write it; MPEG-4 part 2 always can.
+# H.264 plays everywhere, but many builds of OpenCV can't write it. All can write MPEG-4 part 2.
 CODECS = {".mp4": ("avc1", "mp4v"), ".mkv": ("avc1", "mp4v"), ".avi": ("MJPG",)}
 CODEC_NAMES = {"avc1": "H.264", "mp4v": "MPEG-4 part 2", "MJPG": "Motion JPEG"}
 
@@ -22,13 +22,13 @@ class VideoWriter(Protocol):
     """An open video file.
 
     Attributes:
-        codec: For people.
+        codec: Name of the codec for messages.
     """
 
     codec: str
 
     def write(self, image: Image, seconds: float) -> None:
-        """Add a picture of the file's size, `seconds` after the first.
+        """Add a picture of the file's size, `seconds` after the beginning.
 
         Raises:
             OSError: The file can't be written any more.
@@ -36,24 +36,24 @@ class VideoWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish the file.
+        """Complete the file.
 
         Raises:
-            OSError: Its end could not be written; what is there plays nonetheless.
+            OSError: The end of the file could not be written; the rest can still be played.
         """
         ...
 
 
 class PyAvWriter:
-    """H.264 with each frame at its own time.
+    """Writes H.264 with the time of each frame.
 
-    An MP4 is written in fragments of two seconds and made a plain one at the end (FFmpeg's
-    `hybrid_fragmented`), so that it plays even if the power fails or the disk is full.
+    An MP4 is written in fragments of two seconds and becomes a plain one at the end (FFmpeg's
+    `hybrid_fragmented`). So it can be played even if the power fails or the disk is full.
 
     Args:
-        path: `.mp4` or `.mkv`.
-        size: Width and height, even.
-        fps: About how many frames there will be a second.
+        path: Path with the suffix `.mp4` or `.mkv`.
+        size: Width and height in pixels, both even.
+        fps: Approximate number of frames per second.
     """
 
     codec = "H.264"
@@ -95,14 +95,12 @@ class PyAvWriter:
 
 
 class OpenCvWriter:
-    """A constant frame rate: a picture is repeated until the next one's time, or left out.
+    """Writes a constant frame rate: a picture is repeated until the time of the next one, or left out.
 
     Args:
-        path: Any suffix of `CODECS`.
-        size: Width and height.
-        fps: Frames a second of the file.
         writer: An open `cv2.VideoWriter`.
-        codec: Its four letters.
+        codec: Code of its codec: four characters.
+        fps: Frames per second of the file.
     """
 
     def __init__(self, writer: Any, codec: str, fps: float) -> None:
@@ -113,7 +111,7 @@ class OpenCvWriter:
 
     def write(self, image: Image, seconds: float) -> None:
         due = round(seconds * self._fps)
-        # Of several pictures for one place in the film the newest is shown.
+        # Of several pictures for the same frame of the video, the newest is written.
         while self._waiting is not None and self._written < due:
             self._writer.write(self._waiting)
             self._written += 1
@@ -127,12 +125,12 @@ class OpenCvWriter:
 
 
 def open_video_writer(path: Path, size: tuple[int, int], fps: float) -> VideoWriter | None:
-    """The first way to write that file which works here, None if there is none.
+    """Open the first writer that works on this machine; None if there is none.
 
     Args:
-        path: Its suffix is one of `CODECS`.
-        size: Width and height, even.
-        fps: Frames a second.
+        path: Path with a suffix of `CODECS`.
+        size: Width and height in pixels, both even.
+        fps: Frames per second.
 
     Raises:
         OSError: The file can't be made.
@@ -152,7 +150,7 @@ def open_video_writer(path: Path, size: tuple[int, int], fps: float) -> VideoWri
 
 
 def _pyav(path: Path, size: tuple[int, int], fps: float) -> VideoWriter | None:
-    """None where PyAV isn't installed, or was built without x264."""
+    """Open a writer of PyAV; None if PyAV isn't installed or has no x264."""
     try:
         import av
     except ImportError:
@@ -163,7 +161,7 @@ def _pyav(path: Path, size: tuple[int, int], fps: float) -> VideoWriter | None:
 
 
 def _opencv(path: Path, codec: str, size: tuple[int, int], fps: float) -> VideoWriter | None:
-    """An open writer, or None: a codec that isn't there is no news, so nothing is said of it."""
+    """Open a writer of OpenCV; None if it lacks the codec, without OpenCV's messages about that."""
     import cv2
 
     level = cv2.utils.logging.getLogLevel()

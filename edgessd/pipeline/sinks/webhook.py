@@ -1,7 +1,8 @@
-"""JSON posted to a URL, signed as the Standard Webhooks specification says (standardwebhooks.com, v1).
+"""Webhook: JSON posted to a URL, signed by the Standard Webhooks specification (standardwebhooks.com, v1).
 
-Each message has a `webhook-id` that stays the same when it is sent again, a `webhook-timestamp`, and, where
-there is a secret, a `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
+Each message has a `webhook-id`, which stays the same when the message is sent again, and a
+`webhook-timestamp`. With a secret it also has a `webhook-signature`: `v1,` and the base64 of HMAC-SHA256 over
+`id.timestamp.body`.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ WebhookOn = Literal["events", "detections"]
 _WAITING = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 _DRAIN_SECONDS = 5.0
-# Answers after which it is worth trying again: timeouts, limits, and the server's own trouble.
-_TRY_AGAIN = {408, 425, 429}
+# Status codes, besides 5xx, after which a message is sent again: timeouts and limits.
+_RETRIED = {408, 425, 429}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -50,24 +51,25 @@ class _Message:
 
 
 class WebhookSink:
-    """Posts one JSON object per event, or per frame in which something is found.
+    """Posts one JSON object per event, or per frame with detections.
 
-    It posts from a thread of its own, one message after the other and in order. An answer of 2xx is
-    success. No answer, 408, 425, 429 and 5xx are tried again with a growing pause (`Retry-After` is obeyed),
-    other answers give the message up. A thousand messages may wait, then the oldest are lost.
+    A thread posts the messages one by one and in order. An answer of 2xx is success. After no answer, 408,
+    425, 429 or 5xx the message is posted again, with growing pauses (`Retry-After` is respected). After any
+    other answer it is given up. A thousand messages may wait, then the oldest are dropped.
 
     Args:
-        url: `http://` or `https://`.
-        on: `events` needs tracking; `detections` posts the records of `--jsonl`.
-        secret: Signs the messages: `whsec_` and base64 as the specification has it, or any text.
+        url: URL with `http://` or `https://`.
+        on: `events` requires tracking; `detections` posts the records of `--jsonl`.
+        secret: Secret for the signatures: `whsec_` and base64 as in the specification, or any text. None for
+            no signatures.
         timeout: Seconds to wait for an answer.
 
     Attributes:
-        sent: Messages that were taken.
-        refused: Messages that were given up.
+        sent: Number of messages accepted by the server.
+        refused: Number of messages given up.
 
     Raises:
-        SinkError: No such URL, or a secret that isn't base64.
+        SinkError: The URL is invalid, or the secret isn't base64.
     """
 
     lossless = True
@@ -87,7 +89,7 @@ class WebhookSink:
         self.sent = self.refused = 0
         self._messages: BoundedQueue[_Message] = BoundedQueue(_WAITING, drop_oldest=True)
         self._outage = Outage(_log, f"The {self.name}", "webhook")
-        self._refusals_said: set[str] = set()
+        self._logged_refusals: set[str] = set()
         self._give_up_at: float | None = None
         self._hurry = threading.Event()
         # A redirected POST would arrive as a GET without a body.
@@ -97,7 +99,7 @@ class WebhookSink:
 
     @property
     def lost(self) -> int:
-        """Messages that had to make room for newer ones."""
+        """Number of messages dropped for newer ones."""
         return self._messages.dropped
 
     def write(self, result: Result) -> None:
@@ -143,7 +145,7 @@ class WebhookSink:
                 self._messages.remove(message)
                 continue
             self._outage.begin(why)
-            # Jitter: a hundred cameras that lost one server don't come back in the same moment.
+            # Jitter, so that a hundred cameras don't all try the same server at the same moment.
             wait = max(again, pause * random.uniform(0.75, 1.25))
             pause = min(_LONGEST_PAUSE, pause * 2)
             if self._give_up_at is not None:
@@ -154,7 +156,11 @@ class WebhookSink:
                 pause = _FIRST_PAUSE
 
     def _post(self, message: _Message) -> tuple[float | None, str]:
-        """Send once: None if the message is done with, else the least pause and why."""
+        """Post a message once.
+
+        Returns:
+            None and "" if the message is done, otherwise the minimum pause in seconds and the reason.
+        """
         request = urllib.request.Request(
             self._url, data=message.body, headers=self._headers(message), method="POST"
         )
@@ -185,15 +191,15 @@ class WebhookSink:
 
     def _refused(self, code: int, retry_after: str | None) -> tuple[float | None, str]:
         answer = f"{code} {http.client.responses.get(code, '')}".strip()
-        if code >= 500 or code in _TRY_AGAIN:
+        if code >= 500 or code in _RETRIED:
             seconds = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
             return min(seconds, _LONGEST_PAUSE), f"it answers {answer}"
         self._outage.end()
         self.refused += 1
-        if answer not in self._refusals_said:
-            self._refusals_said.add(answer)
+        if answer not in self._logged_refusals:
+            self._logged_refusals.add(answer)
             _log.warning(
-                "The %s answers %s; what it refuses is not sent again.",
+                "The %s answers %s; refused messages are not sent again.",
                 self.name,
                 answer,
                 extra={"edgessd": {"event": "webhook_refused", "name": self.name, "status": code}},
@@ -202,7 +208,7 @@ class WebhookSink:
 
 
 def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
-    """The value of `webhook-signature`."""
+    """Return the value of the header `webhook-signature`."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     digest = hmac.new(key, signed, hashlib.sha256).digest()
     return "v1," + base64.b64encode(digest).decode()
@@ -227,9 +233,9 @@ def _checked(url: str) -> str:
         )
     if parts.username or parts.password:
         raise SinkError(
-            "A password in the webhook's URL would be seen in the list of processes",
+            "A password in the webhook's URL would show in the list of processes",
             expected="a URL without user and password",
-            fix="Let the receiver check the signature instead: EDGESSD_WEBHOOK_SECRET.",
+            fix="Set EDGESSD_WEBHOOK_SECRET, and let the receiver check the signature.",
         )
     return url
 
@@ -248,10 +254,10 @@ def _key(secret: str) -> bytes:
 
 
 def _shown(url: str) -> str:
-    """Where it goes, without what may be secret: many services have their token in the path."""
+    """Return the URL without its path and query, which may contain a secret token."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "an address that isn't one"
+        return "an invalid URL"
     return f"{parts.scheme}://{parts.hostname or ''}{port}"

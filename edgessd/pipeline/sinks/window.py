@@ -1,4 +1,4 @@
-"""A window on the desktop."""
+"""Window on the desktop."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class WindowSink:
-    """Shows each annotated frame; `q` or Esc ends the run.
+    """Shows each annotated frame; the key `q` or Esc ends the run.
 
     Args:
-        on_quit: Called when the user closes the window or presses a quit key.
+        on_quit: Called when the user presses one of these keys.
 
     Raises:
-        SinkError: There is no display, or this OpenCV was built without windows.
+        SinkError: There is no display, or OpenCV was built without windows.
     """
 
     name = "window"

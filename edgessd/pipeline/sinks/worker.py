@@ -1,4 +1,4 @@
-"""A sink behind a bounded hand-over, so that a slow one holds up neither the engine nor the others."""
+"""Run a sink behind a bounded queue, so that a slow sink holds up neither the engine nor other sinks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A few frames even out a hiccup; at 1080p they hold 50 MB.
+# Enough for a short pause of the sink; at 1080p the frames hold 50 MB.
 _CAPACITY = 8
 _DRAIN_SECONDS = 10.0
 
@@ -25,8 +25,8 @@ class SinkWorker:
     """Runs one sink.
 
     Args:
-        sink: Closed by `close`.
-        live: Whether results come at their own pace, so that even a lossless sink must not hold them up.
+        sink: The sink; `close` closes it.
+        live: True for a live source, which must not wait for any sink.
     """
 
     def __init__(self, sink: Sink, *, live: bool) -> None:
@@ -45,7 +45,7 @@ class SinkWorker:
 
     @property
     def status(self) -> SinkStatus:
-        """Counts so far."""
+        """Present status of the sink."""
         return SinkStatus(
             name=self._sink.name,
             written=self._written,
@@ -54,10 +54,13 @@ class SinkWorker:
         )
 
     def put(self, result: Result) -> None:
-        """Hand a result over; whoever is late loses the oldest that waits, or makes the caller wait.
+        """Queue a result for the sink.
+
+        If the queue is full, the call waits for a lossless sink of a file; otherwise the oldest result is
+        dropped.
 
         Raises:
-            Exception: A bug of the sink: anything but the SinkError that it may end with.
+            Exception: The sink raised another error than SinkError, which is a bug.
         """
         if self._bug is not None:
             raise self._bug
@@ -67,10 +70,10 @@ class SinkWorker:
         self._results.put(result)
 
     def close(self) -> None:
-        """Write what waits, then close the sink. One that hangs is given up after a while.
+        """Write the waiting results, then close the sink. A sink that hangs is given up after 10 seconds.
 
         Raises:
-            Exception: A bug of the sink that nobody has been told of.
+            Exception: The sink raised another error than SinkError, and `put` hasn't raised it yet.
         """
         if self._thread is None:
             self._close()
@@ -78,7 +81,7 @@ class SinkWorker:
             self._results.end()
             self._thread.join(_DRAIN_SECONDS)
             if self._thread.is_alive() and self._failed is None:
-                self._fail(f"It still wasn't done {_DRAIN_SECONDS:.0f} s after the end.")
+                self._fail(f"It didn't end within {_DRAIN_SECONDS:.0f} s.")
         bug, self._bug = self._bug, None
         if bug is not None:
             raise bug
@@ -114,7 +117,7 @@ class SinkWorker:
     def _fail(self, reason: str) -> None:
         self._failed = reason
         _log.warning(
-            "%s stopped, the rest goes on. %s",
+            "%s stopped, the other outputs continue. %s",
             self._sink.name,
             reason,
             extra={"edgessd": {"event": "sink_failed", "sink": self._sink.name, "reason": reason}},

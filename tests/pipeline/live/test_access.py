@@ -18,6 +18,8 @@ from websockets.exceptions import InvalidStatus
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.live.access import choose_token, is_loopback
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.mark.parametrize(
     ("headers", "status"),

@@ -26,6 +26,8 @@ from edgessd.pipeline.pipeline import Pipeline
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.starter import starter_bundle
 
+pytestmark = pytest.mark.realtime
+
 
 def test_status_tells_of_streams_stages_outputs_and_temperature(run: Running) -> None:
     until(lambda: ask(run, "/api/status").json["sample"])

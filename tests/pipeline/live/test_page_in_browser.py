@@ -26,6 +26,8 @@ from edgessd.pipeline.pipeline import Pipeline  # noqa: E402
 from edgessd.runtime.detector import Detector  # noqa: E402
 from edgessd.runtime.starter import starter_bundle  # noqa: E402
 
+pytestmark = [pytest.mark.process, pytest.mark.realtime]
+
 TOKEN = "a-token-that-nobody-guesses"
 FLAGS = (
     "--headless",

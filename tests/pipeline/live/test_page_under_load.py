@@ -24,6 +24,8 @@ from live_wire import (
 )
 from websockets.exceptions import ConnectionClosed
 
+pytestmark = pytest.mark.realtime
+
 
 def test_a_viewer_that_draws_nothing_gets_two_pictures_and_no_more(run: Running) -> None:
     with connect(run) as viewer:

@@ -1,4 +1,4 @@
-"""Results as a pipeline makes them, for sinks."""
+"""Results for sinks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MakeResult = Callable[..., Result]
 
 
 class FrameTimes:
-    """What a recorder asks of a source."""
+    """The attributes of a source that a recorder reads."""
 
     def __init__(self, *, live: bool, fps: float | None) -> None:
         self.live, self.fps = live, fps
@@ -33,7 +33,7 @@ def frame_times() -> type[FrameTimes]:
 
 @pytest.fixture
 def make_result() -> MakeResult:
-    """A result with the named objects, of a frame that shows its number as a grey value."""
+    """Make a result with the named objects. The frame has its number as gray value."""
 
     def make(
         index: int = 0,

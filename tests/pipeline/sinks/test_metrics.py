@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus' own parser reads there, over a real connection."""
+"""/metrics over a real connection, read by Prometheus' own parser."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_scrape_has_the_pipelines_status(sink: MetricsSink) -> None:
     assert found["process_resident_memory_bytes", frozenset()] > 1e6
 
 
-def test_a_scrape_counts_what_was_seen(
+def test_a_scrape_counts_detections_and_events(
     sink: MetricsSink, make_result: Make, make_event: Callable[..., Event]
 ) -> None:
     before = scrape(sink)
@@ -105,14 +105,14 @@ def test_a_scrape_counts_what_was_seen(
     assert found["edgessd_zone_objects", labels(stream="0", region="bench", label="car")] == 0
 
 
-def test_the_text_alone_serves_another_server(make_result: Make) -> None:
+def test_another_server_can_serve_the_text(make_result: Make) -> None:
     metrics = Metrics(status)
     metrics.add(make_result(0, "person"))
     names = {family.name for family in text_string_to_metric_families(metrics.text().decode())}
     assert {"edgessd_detections", "edgessd_stream_fps", "edgessd_uptime_seconds"} <= names
 
 
-def test_a_port_that_is_taken_or_elsewhere_is_refused(sink: MetricsSink) -> None:
+def test_a_taken_port_and_a_foreign_address_are_refused(sink: MetricsSink) -> None:
     port = int(sink.url.split(":")[2].split("/")[0])
     with pytest.raises(SinkError, match="Address already in use"):
         MetricsSink(Metrics(status), port=port)
@@ -136,17 +136,17 @@ def test_closing_frees_the_port() -> None:
         ("pi.local:9000", ("pi.local", 9000)),
     ],
 )
-def test_where_it_listens(text: str, place: tuple[str, int]) -> None:
+def test_an_address_is_split_into_host_and_port(text: str, place: tuple[str, int]) -> None:
     assert parse_listen(text) == place
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", ":80", "80:x", "99999"])
-def test_what_is_no_place_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(SinkError, match="PORT or HOST:PORT"):
         parse_listen(text)
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "prometheus_client", None)
     with pytest.raises(SinkError, match=r"edgessd\[metrics\]"):
         Metrics(status)

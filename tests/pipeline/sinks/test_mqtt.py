@@ -1,4 +1,4 @@
-"""A real broker with TLS, a password and client certificates; it is late, it dies, it comes back."""
+"""A real broker with TLS, a password and client certificates, which starts late, dies and comes back."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from edgessd.pipeline.result import Result
 from edgessd.pipeline.sinks.mqtt import MqttSink
 from edgessd.pipeline.sinks.mqtt_address import MqttAddress, mqtt_address
 
+pytestmark = [pytest.mark.process, pytest.mark.realtime]
+
 Make = Callable[..., Result]
 USER, PASSWORD = "camera", "s3cret words"
 
@@ -39,7 +41,7 @@ def openssl(*words: object, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ca.pem, other.pem (an authority that nobody should trust), and a pair each of server and client."""
+    """Make ca.pem, other.pem (an untrusted authority), and certificates of a server and a client."""
     if not shutil.which("openssl"):
         pytest.skip("openssl isn't installed (Debian: openssl)")
     folder = tmp_path_factory.mktemp("certificates")
@@ -57,7 +59,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Broker:
-    """mosquitto on a port that stays the same when it is started again."""
+    """mosquitto on a port that stays the same after a restart."""
 
     def __init__(self, folder: Path, certificates: Path, *, client_certificates: bool) -> None:
         with socket.socket() as free:
@@ -94,7 +96,7 @@ class Broker:
 
 
 class Subscriber:
-    """A client of its own that keeps everything it is told."""
+    """A client that keeps every message it gets."""
 
     def __init__(self, broker: Broker, certificates: Path) -> None:
         from paho.mqtt.client import Client
@@ -176,7 +178,7 @@ def address_of(broker: Broker, certificates: Path, **changes: Any) -> MqttAddres
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_a_subscriber_gets_records_counts_events_and_both_words_of_status(
+def test_a_subscriber_gets_records_counts_events_and_the_status(
     broker: Broker,
     certificates: Path,
     subscriber: Subscriber,
@@ -196,7 +198,7 @@ def test_a_subscriber_gets_records_counts_events_and_both_words_of_status(
     frames = subscriber.records("home/door/0/detections")
     assert [len(frame["detections"]) for frame in frames] == [3, 0]
     assert frames[0]["frame"] == 0
-    # Within one second two changes are one, and the last word is right.
+    # Two changes within a second are published as one, and the last count is right.
     assert subscriber.records("home/door/0/counts") == [{"car": 1, "person": 2}, {}]
     (event,) = subscriber.records("home/door/0/events")
     assert (event["kind"], event["track_id"]) == ("line_crossed", 3)
@@ -204,7 +206,7 @@ def test_a_subscriber_gets_records_counts_events_and_both_words_of_status(
     assert region["entered"] == {"person": 2}
 
 
-def test_a_broker_that_comes_later_gets_what_waited_and_is_spoken_of_once(
+def test_a_late_broker_gets_the_waiting_messages_and_is_logged_once(
     make_broker: Callable[..., Broker],
     certificates: Path,
     make_result: Make,
@@ -252,7 +254,7 @@ def test_a_broker_that_is_killed_loses_no_event(
     broker.start()
     watching = Subscriber(broker, certificates)
     until(lambda: len(watching.payloads("home/door/0/events")) == 5, 15)
-    # A broker that forgot everything is told the retained words again.
+    # A broker that has lost everything gets the retained messages again.
     assert watching.records("home/door/0/counts") == [{"person": 1}]
     until(lambda: watching.payloads("home/door/status")[-1:] == ["online"])
     sink.close()
@@ -260,12 +262,12 @@ def test_a_broker_that_is_killed_loses_no_event(
     assert len(caplog.messages) == 2, caplog.messages
 
 
-def test_whoever_vanishes_is_reported_offline_by_the_broker(
+def test_the_broker_reports_a_vanished_client_offline(
     address: MqttAddress, subscriber: Subscriber, make_result: Make
 ) -> None:
     sink = MqttSink(address)
     until(lambda: "online" in subscriber.payloads("home/door/status"))
-    # The cable is pulled: the socket ends without MQTT's goodbye, and no thread is left to come back.
+    # As if the cable were pulled: the socket ends without a DISCONNECT, and no thread reconnects.
     sink._closing = True
     client = sink._client
     client._thread_terminate = True
@@ -274,7 +276,7 @@ def test_whoever_vanishes_is_reported_offline_by_the_broker(
     client.loop_stop()
 
 
-def test_a_client_certificate_opens_the_door(
+def test_a_client_certificate_is_accepted(
     make_broker: Callable[..., Broker], certificates: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = make_broker(client_certificates=True)
@@ -290,26 +292,26 @@ def test_a_client_certificate_opens_the_door(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         ({"password": "wrong"}, "Not authorized"),
         ({"ca": "other.pem"}, "certificate verify failed"),
         ({"port": 1}, "refused"),
     ],
 )
-def test_whatever_keeps_it_out_is_said_with_its_reason_and_the_run_goes_on(
+def test_a_refused_connection_is_logged_with_its_reason(
     broker: Broker,
     certificates: Path,
     make_result: Make,
     caplog: pytest.LogCaptureFixture,
     changes: dict[str, Any],
-    said: str,
+    reason: str,
 ) -> None:
     if "ca" in changes:
         changes = {"ca": certificates / changes["ca"]}
     sink = MqttSink(address_of(broker, certificates, **changes))
     until(lambda: caplog.messages)
-    assert said.lower() in caplog.messages[0].lower()
+    assert reason.lower() in caplog.messages[0].lower()
     assert PASSWORD not in caplog.text
     sink.write(make_result(0, "person"))
     with pytest.raises(SinkError, match="never reached the broker localhost"):
@@ -317,7 +319,7 @@ def test_whatever_keeps_it_out_is_said_with_its_reason_and_the_run_goes_on(
     assert len(caplog.messages) == 1
 
 
-def test_memory_stays_flat_without_a_broker(certificates: Path, make_result: Make) -> None:
+def test_memory_stays_constant_without_a_broker(certificates: Path, make_result: Make) -> None:
     sink = MqttSink(MqttAddress(host="127.0.0.1", port=1, tls=False, topic="a"))
     for index in range(3000):
         sink.write(make_result(index, "person"))
@@ -354,7 +356,7 @@ def test_home_assistant_discovers_the_camera_its_classes_and_regions(
     assert person["availability_topic"] == "home/door/status"
     assert len({config["unique_id"] for config in found.values()}) == 5
     assert {config["device"]["identifiers"][0] for config in found.values()} == {"home_door"}
-    # Home Assistant's templates are Jinja: they must make a number of what is published.
+    # Home Assistant's templates are Jinja: they must turn a published message into a number.
     jinja2 = pytest.importorskip("jinja2")
     counts = subscriber.records("home/door/0/counts")[0]
     assert shown(jinja2, person, counts) == "0"
@@ -368,7 +370,7 @@ def shown(jinja2: Any, config: dict[str, Any], value: Any) -> str:
     return str(jinja2.Template(config["value_template"]).render(value_json=value))
 
 
-def test_retained_words_reach_who_comes_later(
+def test_retained_messages_reach_a_late_subscriber(
     address: MqttAddress, broker: Broker, certificates: Path, make_result: Make
 ) -> None:
     sink = MqttSink(address)
@@ -397,7 +399,7 @@ def test_a_url_becomes_an_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "options", "said"),
+    ("url", "options", "problem"),
     [
         ("broker.local", {}, "mqtt://host"),
         ("http://broker", {}, "mqtt://host"),
@@ -405,19 +407,19 @@ def test_a_url_becomes_an_address() -> None:
         ("mqtt://me:hunter2@broker", {}, "EDGESSD_MQTT_PASSWORD"),
         ("mqtt://broker", {"topic": "home/#"}, "topic"),
         ("mqtt://broker", {"ca": Path("ca.pem")}, "mqtts://"),
-        ("mqtts://broker", {"key": Path("k.pem")}, "without its certificate"),
+        ("mqtts://broker", {"key": Path("k.pem")}, "requires its certificate"),
     ],
 )
-def test_what_cannot_work_is_refused_and_no_password_repeated(
-    url: str, options: dict[str, Any], said: str
+def test_an_invalid_address_is_refused_without_its_password(
+    url: str, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(SinkError) as refused:
         mqtt_address(url, {}, **options)
-    assert said in refused.value.paragraph()
+    assert problem in refused.value.paragraph()
     assert "hunter2" not in refused.value.paragraph()
 
 
-def test_a_certificate_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     for ca in (tmp_path / "ca.pem", tmp_path / "absent.pem"):
         address = mqtt_address("mqtts://localhost", {}, ca=ca)
@@ -425,7 +427,7 @@ def test_a_certificate_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
             MqttSink(address)
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.client", None)
     with pytest.raises(SinkError, match=r"edgessd\[mqtt\]"):
         MqttSink(mqtt_address("mqtt://localhost", {}))

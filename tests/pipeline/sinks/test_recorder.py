@@ -1,4 +1,4 @@
-"""Recordings: H.264 at the camera's pace, complete whatever happens, playable on a full disk."""
+"""Recordings: H.264 in real time, complete after every failure, playable on a full disk."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from edgessd.core.errors import SinkError
 from edgessd.pipeline.result import Result
 from edgessd.pipeline.sinks.recorder import Recorder
 
+pytestmark = pytest.mark.process
+
 Make = Callable[..., Result]
 FRAMES = range(40)
 
 
 def times_of(path: Path) -> list[float]:
-    """When each frame is shown, in seconds."""
+    """Return the times of the frames in seconds."""
     import av
 
     with av.open(str(path)) as container:
@@ -34,7 +36,7 @@ def times_of(path: Path) -> list[float]:
 
 
 def frames_played(path: Path) -> int:
-    """Frames that a player shows of a file whose end is missing."""
+    """Count the frames that can be played of a file without its end."""
     film, count = cv2.VideoCapture(str(path)), 0
     while film.read()[0]:
         count += 1
@@ -48,7 +50,7 @@ def codec_of(path: Path) -> str:
 
 @pytest.fixture
 def without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a board where only OpenCV is installed."""
+    """Hide PyAV, as on a board with OpenCV alone."""
     monkeypatch.setitem(sys.modules, "av", None)
 
 
@@ -76,12 +78,12 @@ def test_a_film_is_recorded_frame_by_frame_in_h264(
     assert list(path.parent.iterdir()) == [path]
     assert codec_of(path) == "h264"
     np.testing.assert_allclose(times_of(path), np.array(FRAMES) / 10, atol=1e-3)
-    # It is a plain MP4, not fragments: every player can seek in it and knows its length.
+    # A plain MP4 without fragments: every player can seek in it and knows its length.
     assert int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)) == len(FRAMES)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_cameras_dropped_frames_do_not_speed_the_film_up(
+def test_dropped_frames_of_a_camera_do_not_speed_up_the_film(
     tmp_path: Path, make_result: Make, live: Any, suffix: str
 ) -> None:
     path = tmp_path / f"out{suffix}"
@@ -96,12 +98,12 @@ def test_a_cameras_dropped_frames_do_not_speed_the_film_up(
 
 
 @pytest.mark.usefixtures("without_pyav")
-def test_without_h264_frames_are_repeated_and_the_codec_is_said(
+def test_without_h264_frames_are_repeated_and_the_codec_is_logged(
     tmp_path: Path, make_result: Make, frame_times: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "out.mp4"
     recorder = Recorder(path, sources=[frame_times(live=True, fps=20.0)])
-    for index in (0, 1, 2, 30, 31):  # 20 a second, with a second and a half missing
+    for index in (0, 1, 2, 30, 31):  # 20 per second, of which 1.5 seconds are missing
         recorder.write(make_result(index, captured_at=index / 20))
     recorder.close()
     film = cv2.VideoCapture(str(path))
@@ -116,13 +118,11 @@ def test_without_h264_frames_are_repeated_and_the_codec_is_said(
     assert len(grey) == 32
     assert max(grey[2:30]) - min(grey[2:30]) <= 2
     if codec_of(path) in ("FMP4", "mp4v"):
-        (said,) = caplog.messages
-        assert "edgessd[video]" in said
+        (message,) = caplog.messages
+        assert "edgessd[video]" in message
 
 
-def test_a_camera_that_was_away_for_an_hour_leaves_no_hour_of_still_picture(
-    tmp_path: Path, make_result: Make, live: Any
-) -> None:
+def test_an_outage_of_an_hour_is_shortened(tmp_path: Path, make_result: Make, live: Any) -> None:
     recorder = Recorder(tmp_path / "out.mp4", sources=[live])
     for index, moment in enumerate((0.0, 0.1, 3600.0, 3600.1)):
         recorder.write(make_result(index, captured_at=moment))
@@ -142,7 +142,7 @@ def test_photos_are_shown_long_enough_and_none_is_distorted(
     film.read()
     _, upright = film.read()
     assert upright.shape == (74, 100, 3)
-    assert upright[40, 5].max() < 30  # black beside
+    assert upright[40, 5].max() < 30  # black beside the picture
     assert upright[60, 50].min() > 150
 
 
@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path, film: A
         Recorder(tmp_path / "file/out.mp4", sources=[film])
 
 
-# A process of its own: it is killed, or may write only so much.
+# A process of its own, which is killed or may write only a limited file.
 _PROGRAM = """
 import resource, sys, time
 from pathlib import Path
@@ -240,19 +240,19 @@ def record_apart(path: Path, *, limit: int = 0, count: int = 3000, how: str = "p
 
 def test_a_file_that_may_not_grow_stops_the_recording_and_plays(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    said = record_apart(path, limit=3_000_000)
-    assert "The recording stopped" in said
-    assert "File too large" in said
-    written = int(said.split()[0])
+    output = record_apart(path, limit=3_000_000)
+    assert "The recording stopped" in output
+    assert "File too large" in output
+    written = int(output.split()[0])
     played = frames_played(path)
-    # The fragment that was being written is lost: two seconds, of ten frames each.
+    # The unfinished fragment is lost: two seconds of ten frames each.
     assert written - 25 <= played <= written
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 20 MiB."""
+    """Mount a disk of 20 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if os.geteuid() != 0 or not shutil.which("mount"):
@@ -273,19 +273,19 @@ def test_a_full_disk_stops_the_recording_with_room_left_for_its_end(
     small_disk: Path, how: str
 ) -> None:
     path = small_disk / "out.mp4"
-    said = record_apart(path, how=how)
-    assert "The recording stopped" in said
-    assert "MiB of the disk are left" in said
-    written = int(said.split()[0])
+    output = record_apart(path, how=how)
+    assert "The recording stopped" in output
+    assert "MiB of the disk are free" in output
+    written = int(output.split()[0])
     film = cv2.VideoCapture(str(path))
     assert abs(int(film.get(cv2.CAP_PROP_FRAME_COUNT)) - written) <= 1
     assert film.read()[0]
 
 
-def test_a_disk_that_is_full_already_is_said_with_the_first_frame(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_with_the_first_frame(small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(b"x" * (10 << 20))
-    said = record_apart(small_disk / "out.mp4")
-    assert said.startswith("0 The recording stopped")
+    output = record_apart(small_disk / "out.mp4")
+    assert output.startswith("0 The recording stopped")
 
 
 def test_a_recording_whose_process_is_killed_plays(tmp_path: Path) -> None:

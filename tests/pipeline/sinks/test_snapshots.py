@@ -1,4 +1,4 @@
-"""Snapshots: of the right moments, not too many, whole, and with their reason beside them."""
+"""Snapshots: at the right moments, limited in number, complete, and with their reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
-def test_a_snapshot_is_two_pictures_and_why(tmp_path: Path, make_result: Make) -> None:
+def test_a_snapshot_is_two_pictures_and_a_record_with_the_reason(
+    tmp_path: Path, make_result: Make
+) -> None:
     sink = SnapshotSink(tmp_path / "deep/snaps")
     sink.write(make_result(40, "person"))
     sink.close()
@@ -41,7 +43,7 @@ def test_a_snapshot_is_two_pictures_and_why(tmp_path: Path, make_result: Make) -
     assert record["annotated"].endswith("-0-person.jpg")
 
 
-def test_a_class_appears_when_it_was_not_there_before(tmp_path: Path, make_result: Make) -> None:
+def test_a_class_appears_after_an_absence(tmp_path: Path, make_result: Make) -> None:
     sink = SnapshotSink(tmp_path)
     frames = [(0.0, "person"), (1.5, "person"), (2.0, "person", "car"), (4.0,), (6.5, "person")]
     for index, (moment, *labels) in enumerate(frames):
@@ -79,27 +81,29 @@ def test_events_at_regions_have_their_names(
     assert record["annotated"].endswith("-0-person-the_bench_left.jpg")
 
 
-def test_the_same_reason_is_photographed_at_most_so_often(
+def test_snapshots_for_the_same_reason_keep_their_interval(
     tmp_path: Path, make_result: Make, make_event: Callable[..., Event]
 ) -> None:
     sink = SnapshotSink(tmp_path, on="events", every=1.0)
     for index in range(25):
-        sink.write(make_result(index, events=(make_event(),)))  # ten a second
+        sink.write(make_result(index, events=(make_event(),)))  # ten per second
     assert (sink.taken, sink.held_back) == (3, 22)
-    # Another reason, and another camera, have their own limits.
+    # Another reason and another camera have their own interval.
     sink.write(make_result(25, events=(make_event(direction="out"),)))
     sink.write(make_result(25, events=(make_event(stream=1),), stream=1))
     assert sink.taken == 5
 
 
-def test_a_film_that_starts_anew_is_photographed_anew(tmp_path: Path, make_result: Make) -> None:
+def test_a_film_that_restarts_gives_the_same_snapshots_again(
+    tmp_path: Path, make_result: Make
+) -> None:
     sink = SnapshotSink(tmp_path)
     sink.write(make_result(0, "person", timestamp=60.0))
     sink.write(make_result(1, "person", timestamp=0.0))
     assert sink.taken == 2
 
 
-def test_the_json_comes_last_and_a_full_disk_leaves_nothing_half(
+def test_the_json_comes_last_and_a_full_disk_leaves_no_partial_file(
     tmp_path: Path, make_result: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, written = snapshots.write_atomically, []

@@ -1,4 +1,4 @@
-"""JSON lines as their schema has them, CSV as spreadsheets read it, and how they end."""
+"""JSON lines against their schema, CSV for spreadsheets, and full disks and closed readers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from edgessd.pipeline.result import Result
 from edgessd.pipeline.sinks.csv_rows import COLUMNS, CsvSink
 from edgessd.pipeline.sinks.json_lines import JsonLinesSink
 
+pytestmark = pytest.mark.process
+
 SCHEMA = Path(__file__).parents[3] / "edgessd/pipeline/record.schema.json"
 Make = Callable[..., Result]
 
@@ -31,7 +33,7 @@ def validator() -> Any:
     return Draft202012Validator(schema)
 
 
-def test_a_line_holds_what_the_schema_says(
+def test_a_line_follows_the_schema(
     tmp_path: Path, make_result: Make, crossed: Event, door: RegionState, validator: Any
 ) -> None:
     path = tmp_path / "deep/out.jsonl"
@@ -84,7 +86,7 @@ def test_a_line_holds_what_the_schema_says(
 
 
 @pytest.mark.parametrize("broken", ["frame", "detections", "delay_ms"])
-def test_the_schema_refuses_what_is_not_a_record(
+def test_the_schema_refuses_an_invalid_record(
     make_result: Make, validator: Any, broken: str
 ) -> None:
     from edgessd.pipeline.records import json_record
@@ -97,7 +99,7 @@ def test_the_schema_refuses_what_is_not_a_record(
     assert not validator.is_valid(record)
 
 
-def test_csv_has_a_row_a_detection(tmp_path: Path, make_result: Make) -> None:
+def test_csv_has_a_row_per_detection(tmp_path: Path, make_result: Make) -> None:
     path = tmp_path / "out.csv"
     sink = CsvSink(str(path))
     sink.write(make_result(0))
@@ -129,13 +131,13 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("on_closed", "said"),
+    ("on_closed", "message"),
     [
         ("lambda: closed.append(True)", "ended 1"),
-        ("None", "Nobody reads stdout any more 0"),
+        ("None", "The reader of stdout has gone 0"),
     ],
 )
-def test_a_reader_of_stdout_that_leaves_ends_the_run(on_closed: str, said: str) -> None:
+def test_a_reader_of_stdout_that_leaves_ends_the_run(on_closed: str, message: str) -> None:
     program = """
 import sys
 from edgessd.core.detections import Detections
@@ -165,4 +167,4 @@ except SinkError as error:
         timeout=60,
     )
     assert len(done.stdout.splitlines()) == 2
-    assert done.stderr.strip() == said
+    assert done.stderr.strip() == message

@@ -1,4 +1,4 @@
-"""A real receiver that fails, limits, refuses, redirects, hangs, goes away and comes back."""
+"""A real receiver that fails, limits, refuses, redirects, hangs, vanishes and comes back."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from edgessd.pipeline.result import Result
 from edgessd.pipeline.sinks import webhook
 from edgessd.pipeline.sinks.webhook import WebhookSink
 
+pytestmark = pytest.mark.realtime
+
 Make = Callable[..., Result]
 
 
@@ -34,7 +36,7 @@ def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
 
 
 class Receiver:
-    """An HTTP server that answers as it is told, and with 204 once nothing is left to be told."""
+    """An HTTP server with a list of answers; after the last one it answers 204."""
 
     def __init__(self, port: int = 0) -> None:
         self.posts: list[tuple[dict[str, str], bytes]] = []
@@ -107,7 +109,7 @@ def test_each_event_is_posted_once_in_order(
     assert (sink.sent, sink.lost, sink.refused) == (10, 0, 0)
 
 
-def test_frames_with_something_in_them_are_posted_if_that_is_wanted(
+def test_frames_with_detections_are_posted_on_request(
     receiver: Receiver, make_result: Make
 ) -> None:
     sink = WebhookSink(receiver.url, on="detections")
@@ -126,7 +128,7 @@ def test_frames_with_something_in_them_are_posted_if_that_is_wanted(
         ("whsec_" + base64.b64encode(b"\x01\xff key").decode(), b"\x01\xff key"),
     ],
 )
-def test_a_signature_proves_who_sent_it(
+def test_a_signature_can_be_verified(
     receiver: Receiver, make_result: Make, secret: str, key: bytes
 ) -> None:
     sink = WebhookSink(receiver.url, on="detections", secret=secret)
@@ -140,7 +142,7 @@ def test_a_signature_proves_who_sent_it(
     assert secret not in str(headers)
 
 
-def test_the_specifications_own_example_is_signed_as_it_says() -> None:
+def test_the_example_of_the_specification_gets_its_signature() -> None:
     """The test vector of the specification's reference libraries."""
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     signed = webhook.signature(
@@ -168,7 +170,7 @@ def test_a_receiver_that_fails_gets_the_same_message_again(
     assert "hidden" not in caplog.text
 
 
-def test_retry_after_is_obeyed(receiver: Receiver, make_result: Make) -> None:
+def test_retry_after_is_respected(receiver: Receiver, make_result: Make) -> None:
     receiver.answers = [(429, {"Retry-After": "1"})]
     sink = WebhookSink(receiver.url, on="detections")
     begun = time.monotonic()
@@ -179,7 +181,7 @@ def test_retry_after_is_obeyed(receiver: Receiver, make_result: Make) -> None:
 
 
 @pytest.mark.parametrize("code", [400, 404, 301])
-def test_what_is_refused_is_given_up_and_said_once(
+def test_a_refused_message_is_given_up_and_logged_once(
     receiver: Receiver, make_result: Make, caplog: pytest.LogCaptureFixture, code: int
 ) -> None:
     receiver.answers = [(code, {"Location": "/elsewhere"})] * 3
@@ -193,7 +195,7 @@ def test_what_is_refused_is_given_up_and_said_once(
     assert str(code) in caplog.messages[0]
 
 
-def test_a_receiver_that_goes_away_and_comes_back_misses_nothing(
+def test_a_receiver_that_comes_back_gets_every_message(
     make_result: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -213,7 +215,7 @@ def test_a_receiver_that_goes_away_and_comes_back_misses_nothing(
     second.close()
 
 
-def test_a_receiver_that_never_answers_is_left_after_the_timeout(
+def test_a_receiver_that_never_answers_is_given_up_after_the_timeout(
     receiver: Receiver, make_result: Make
 ) -> None:
     receiver.answers = [(0, {})]
@@ -224,7 +226,7 @@ def test_a_receiver_that_never_answers_is_left_after_the_timeout(
     sink.close()
 
 
-def test_writing_never_waits_and_the_oldest_make_room(make_result: Make) -> None:
+def test_writing_never_waits_and_drops_the_oldest_messages(make_result: Make) -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         sink = WebhookSink(f"http://127.0.0.1:{deaf.getsockname()[1]}", on="detections")
@@ -235,7 +237,7 @@ def test_writing_never_waits_and_the_oldest_make_room(make_result: Make) -> None
         assert sink.lost == 500
 
 
-def test_ending_while_nobody_answers_says_what_was_not_sent(
+def test_closing_without_an_answer_reports_the_unsent_messages(
     make_result: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook, "_DRAIN_SECONDS", 0.3)
@@ -249,7 +251,7 @@ def test_ending_while_nobody_answers_says_what_was_not_sent(
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "problem"),
     [
         ("example.org/hook", "https://"),
         ("ftp://example.org", "https://"),
@@ -258,10 +260,10 @@ def test_ending_while_nobody_answers_says_what_was_not_sent(
         ("https://me:hunter2@example.org/", "EDGESSD_WEBHOOK_SECRET"),
     ],
 )
-def test_what_is_no_url_is_refused_at_once(url: str, said: str) -> None:
+def test_an_invalid_url_is_refused_at_once(url: str, problem: str) -> None:
     with pytest.raises(SinkError) as refused:
         WebhookSink(url)
-    assert said in refused.value.paragraph()
+    assert problem in refused.value.paragraph()
     assert "hunter2" not in refused.value.paragraph()
 
 
@@ -271,7 +273,7 @@ def test_a_secret_that_is_not_base64_is_refused_and_not_repeated() -> None:
     assert "not base64!" not in refused.value.paragraph()
 
 
-def test_the_command_line_posts_what_it_finds_signed(
+def test_the_command_line_posts_signed_detections(
     receiver: Receiver,
     edgessd: Callable[..., Any],
     photos: Path,

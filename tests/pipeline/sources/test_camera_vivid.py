@@ -89,7 +89,7 @@ def test_a_metadata_node_is_not_a_camera(vivid: int) -> None:
     nodes = [int(path.name[5:]) for path in Path("/dev").glob("video*")]
     metadata = [number for number in nodes if not query(Path(f"/dev/video{number}")).captures]
     assert metadata
-    with pytest.raises(SourceError, match="no camera that gives pictures") as refusal:
+    with pytest.raises(SourceError, match="isn't a camera that gives pictures") as refusal:
         CameraSource(metadata[0])
     assert f"{vivid} (vivid" in str(refusal.value)
 
