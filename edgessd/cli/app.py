@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from edgessd.cli.value_names import name_command_values, name_values
 from edgessd.core.errors import EdgessdError
 from edgessd.version import __version__
 
@@ -39,7 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "build": Entry("build", "Build a quantized bundle for a device, or finish one on the device."),
     "run": Entry("run.command", "Run a detector over cameras, videos or images."),
     "service": Entry(
-        "service.command", "Run a camera as a service of systemd: install, status, uninstall."
+        "service.command", "Run a camera as a service of systemd: install, show, status, uninstall."
     ),
     "bench": Entry(
         "bench", "Measure latency, FPS, memory and, with --data, accuracy on this machine."
@@ -79,6 +80,11 @@ def _root(
 class _CommandsOnDemand(TyperGroup):
     """The root group: the help lists `COMMANDS`; only the command that runs is imported."""
 
+    def get_params(self, ctx: Any) -> Any:
+        params = super().get_params(ctx)
+        name_values(params, ctx)
+        return params
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
@@ -100,6 +106,7 @@ def load_command(name: str) -> Any:
         app.command(name)(module.command)
     command = typer.main.get_command(app)
     command.name = name
+    name_command_values(command)
     return command
 
 
@@ -108,7 +115,6 @@ def make_app() -> typer.Typer:
     app = typer.Typer(
         cls=_CommandsOnDemand,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )

@@ -14,7 +14,9 @@ from edgessd.cli.console import JsonFlag, people, print_json
 from edgessd.cli.sizes import parse_size
 from edgessd.core.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="Check, convert and generate datasets.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Check, convert and generate datasets."
+)
 
 
 class Format(str, Enum):

@@ -12,7 +12,9 @@ from edgessd.cli.console import JsonFlag, people, print_json
 if TYPE_CHECKING:
     from edgessd.model.checkpoint import Checkpoint
 
-app = typer.Typer(no_args_is_help=True, help="Import a detector from another project.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Import a detector from another project."
+)
 
 OutOption = Annotated[Path, typer.Option("--out", help="Checkpoint file to write.", metavar="FILE")]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from command_line import edgessd
@@ -31,6 +35,58 @@ def test_every_command_explains_itself_with_an_example(name: str) -> None:
     else:
         assert f"edgessd {name}" in " ".join(ended.out.split())
         assert "Example: edgessd" in ended.out
+
+
+def commands_of(command: Any, *names: str) -> Iterator[tuple[str, ...]]:
+    """Every command and subcommand, as the words that a user types."""
+    yield names
+    for name, subcommand in getattr(command, "commands", {}).items():
+        yield from commands_of(subcommand, *names, name)
+
+
+EVERY_COMMAND = [
+    (),
+    *(words for name in COMMANDS for words in commands_of(load_command(name), name)),
+]
+
+
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_help_names_values_in_words(words: tuple[str, ...]) -> None:
+    """No type in angle brackets; a switch has no value at all."""
+    shown = edgessd(*words, "--help").out
+    assert re.findall(r"<[a-z][^=]*>", shown) == []
+    assert "BOOLEAN" not in shown
+
+
+def test_completion_is_offered_at_the_root_alone() -> None:
+    for words in EVERY_COMMAND:
+        shown = edgessd(*words, "--help").out
+        assert ("--install-completion" in shown) == ("--show-completion" in shown) == (words == ())
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("edgessd se", ["service", "sensitivity"]),
+        ("edgessd service un", ["uninstall"]),
+        ("edgessd run --source a.mp4 --snapshots-o", ["--snapshots-on"]),
+        ("edgessd run --snapshots-on ap", ["appearance"]),
+    ],
+)
+def test_completion_knows_commands_options_and_values(line: str, completed: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgessd"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **os.environ,
+            "_EDGESSD_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - 1),
+        },
+    )
+    assert sorted(done.stdout.split()) == sorted(completed), done.stderr
 
 
 def test_the_help_lists_commands_in_the_order_of_use() -> None:
@@ -75,11 +131,12 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     """What `edgessd --help` waits for is Python, typer and rich."""
     program = (
         "import sys\n"
-        "from edgessd.cli.app import main\n"
+        "from edgessd.cli.app import COMMANDS, main\n"
         "sys.argv = ['edgessd', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'numpy', 'torch', 'onnx', 'cv2', 'msgspec'} & set(sys.modules)\n"
-        "commands = [m for m in sys.modules if m.startswith('edgessd.cli.') and m != 'edgessd.cli.app']\n"
+        "modules = {f'edgessd.cli.{entry.module}' for entry in COMMANDS.values()}\n"
+        "commands = modules & set(sys.modules)\n"
         "assert not heavy and not commands, (heavy, commands)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)

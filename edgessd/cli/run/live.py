@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgessd.cli.console import people
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgessd.pipeline.live.page import LivePage
+    from edgessd.pipeline.options.outputs import LiveOptions
     from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.sinks.metrics import Metrics
 
@@ -20,47 +21,31 @@ _log = logging.getLogger(__name__)
 _MOST_ADDRESSES = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveOptions:
-    """What the command line says of the live page.
-
-    Attributes:
-        host: Address to listen on, None for this machine alone.
-        port: None for 8080.
-        model: As the user named it.
-    """
-
-    host: str | None
-    port: int | None
-    model: str
-
-
-def open_live(options: LiveOptions, pipeline: Pipeline) -> LivePage:
+def open_live(options: LiveOptions, pipeline: Pipeline, *, model: Path | None) -> LivePage:
     """Serve the page and print its address, once.
 
     Raises:
         SinkError: See `LivePage`.
     """
     from edgessd.bench.sensors import read_sensors
-    from edgessd.pipeline.live.access import TOKEN_VARIABLE
     from edgessd.pipeline.live.hub import Extras
     from edgessd.pipeline.live.page import LivePage
 
-    given = os.environ.get(TOKEN_VARIABLE)
+    given = os.environ.get(options.token_env)
     page = LivePage(
         pipeline,
-        host=options.host or "127.0.0.1",
-        port=8080 if options.port is None else options.port,
+        host=options.host,
+        port=options.port,
         token=given,
         extras=Extras(
-            model=Path(options.model).name,
+            model=model.name if model else "",
             celsius=lambda: read_sensors().celsius,
             metrics=_metrics(pipeline),
         ),
     )
     # A token of the user's own is known to them, and stays out of terminals and journals.
     urls = page.urls(with_token=not given)[:_MOST_ADDRESSES]
-    hint = f" (with the token of {TOKEN_VARIABLE})" if given else ""
+    hint = f" (with the token of {options.token_env})" if given else ""
     console = people()
     if console.quiet:
         _log.info(

@@ -1,4 +1,8 @@
-"""The options of `edgessd run` that say where results go, and what is followed and counted."""
+"""The command-line options of `edgessd run`.
+
+None stands for an option that wasn't given, so that a file's value stays. The options are merged in
+`edgessd.cli.run.merge`.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +12,242 @@ from typing import Annotated
 
 import typer
 
-_TRACKING, _OUTPUTS, _MQTT = "Tracking", "Outputs", "MQTT"
+from edgessd.cli.logs import LogForm
+
+_SOURCES, _TRACKING, _OUTPUTS, _MQTT = "Cameras and sources", "Tracking", "Outputs", "MQTT"
+_LIVE, _CONFIG = "Live page", "Options file"
+
+
+class Transport(str, Enum):
+    """Transport protocol of RTSP."""
+
+    tcp = "tcp"
+    udp = "udp"
 
 
 class SnapshotReason(str, Enum):
-    """When a snapshot is taken."""
+    """Reason for a snapshot."""
 
     appearance = "appearance"
     events = "events"
 
 
-class WebhookReason(str, Enum):
-    """What is posted."""
+class WebhookContent(str, Enum):
+    """Content of the messages to a webhook."""
 
     events = "events"
     detections = "detections"
 
 
-Track = Annotated[
+# --- sources --------------------------------------------------------------------------------------------
+
+Cameras = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--camera",
+        help="Number of a Video4Linux camera. Repeatable.",
+        metavar="N",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        help="Video, image, folder, glob pattern or URL. csi:0 is the board's own camera, "
+        "gst:PIPELINE a GStreamer pipeline, pattern:640x480@30 a generated picture. Repeatable.",
+        metavar="ADDRESS",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        help="Requested width of the camera's picture; its nearest mode is used.",
+        metavar="PIXELS",
+        min=1,
+        rich_help_panel=_SOURCES,
+    ),
+]
+Height = Annotated[
+    int | None,
+    typer.Option(
+        help="Requested height of the camera's picture.",
+        metavar="PIXELS",
+        min=1,
+        rich_help_panel=_SOURCES,
+    ),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        help="Requested frame rate of the camera; with --pace the rate of images.",
+        metavar="FPS",
+        min=0.1,
+        max=1000,
+        rich_help_panel=_SOURCES,
+    ),
+]
+PixelFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Requested pixel format of the camera, such as MJPG or YUYV.",
+        metavar="FOURCC",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Pace = Annotated[
+    bool | None,
+    typer.Option(
+        "--pace",
+        help="Play files at their own speed, and drop frames as a camera does.",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Loop = Annotated[
+    bool | None,
+    typer.Option("--loop", help="Start files again at the end.", rich_help_panel=_SOURCES),
+]
+RtspTransport = Annotated[
+    Transport | None,
+    typer.Option(
+        help="Transport protocol of RTSP. Default: tcp.",
+        metavar="tcp|udp",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Reconnect = Annotated[
+    bool | None,
+    typer.Option(
+        " /--no-reconnect",
+        help="End when a camera or stream fails, instead of reopening it.",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Wait = Annotated[
+    bool | None,
+    typer.Option(
+        "--wait",
+        help="Wait for a camera or stream that is missing at the start.",
+        rich_help_panel=_SOURCES,
+    ),
+]
+StallSeconds = Annotated[
+    float | None,
+    typer.Option(
+        help="Time without a frame after which a camera or stream is reopened. Default: 10.",
+        metavar="SECONDS",
+        min=0.5,
+        rich_help_panel=_SOURCES,
+    ),
+]
+FreezeSeconds = Annotated[
+    float | None,
+    typer.Option(
+        help="Time with an identical picture after which it is reopened; 0 is never. Default: 60.",
+        metavar="SECONDS",
+        min=0,
+        rich_help_panel=_SOURCES,
+    ),
+]
+ListCameras = Annotated[
     bool,
+    typer.Option(
+        "--list",
+        help="List the cameras of this machine with their formats, and stop.",
+        rich_help_panel=_SOURCES,
+    ),
+]
+
+# --- the model and the run --------------------------------------------------------------------------------
+
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="Bundle, .tflite or .onnx. Default: the newest in dist/, else the starter.",
+        metavar="PATH",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Lowest score, from 0 to 1. Default: the model's.", metavar="SCORE", min=0, max=1
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(help="Look for these classes only, separated by commas.", metavar="LABELS"),
+]
+Latency = Annotated[
+    bool | None,
+    typer.Option("--latency", help="Print the time of each stage and the delay of results."),
+]
+MaxFrames = Annotated[
+    int | None, typer.Option(help="Stop after this many frames.", metavar="N", min=1)
+]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads of all engines.", metavar="N", min=1)
+]
+Engines = Annotated[
+    int | None,
+    typer.Option(
+        help="Engines that share the frames. Default: one for a camera, one a thread for a file.",
+        metavar="N",
+        min=1,
+    ),
+]
+BackendName = Annotated[
+    str | None, typer.Option("--backend", help="Run on this backend only.", metavar="NAME")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="Labels of a foreign .tflite, one a line.", metavar="FILE"),
+]
+Log = Annotated[
+    LogForm | None,
+    typer.Option(
+        help="Form of the messages: sentences, or one JSON object a line. Default: text.",
+        metavar="text|json",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Read options from a TOML file. Options of the command line override it, and --camera "
+        "and --source replace its sources.",
+        metavar="FILE",
+        rich_help_panel=_CONFIG,
+    ),
+]
+PrintConfig = Annotated[
+    bool,
+    typer.Option(
+        "--print-config",
+        help="Print all options as such a file on stdout, and stop.",
+        rich_help_panel=_CONFIG,
+    ),
+]
+
+# --- tracking -------------------------------------------------------------------------------------------
+
+Track = Annotated[
+    bool | None,
     typer.Option("--track", help="Number objects from frame to frame.", rich_help_panel=_TRACKING),
 ]
 RegionsFile = Annotated[
     Path | None,
     typer.Option(
         "--regions",
-        help="Lines and zones to count at, a TOML file; implies --track.",
+        help="TOML file with lines and zones at which objects are counted; implies --track.",
         metavar="FILE",
         rich_help_panel=_TRACKING,
     ),
 ]
+
+# --- outputs --------------------------------------------------------------------------------------------
+
 Record = Annotated[
     Path | None,
     typer.Option(
@@ -49,7 +259,8 @@ Record = Annotated[
 RecordMinutes = Annotated[
     float | None,
     typer.Option(
-        help="Begin a new video after so long, with the time in its name.",
+        help="Length after which a new video begins, with the time in its name.",
+        metavar="MINUTES",
         min=0.01,
         rich_help_panel=_OUTPUTS,
     ),
@@ -71,7 +282,7 @@ Csv = Annotated[
 Snapshots = Annotated[
     Path | None,
     typer.Option(
-        help="Write a picture, annotated and clean, of each moment that matters.",
+        help="Write an annotated and a clean picture when a class appears, or at events.",
         metavar="DIR",
         rich_help_panel=_OUTPUTS,
     ),
@@ -79,14 +290,17 @@ Snapshots = Annotated[
 SnapshotsOn = Annotated[
     SnapshotReason | None,
     typer.Option(
-        help="When a class or tracked object appears (the default), or at lines and zones.",
+        help="Reason for a snapshot: a class or tracked object appears, or an event at a line or "
+        "zone. Default: appearance.",
+        metavar="appearance|events",
         rich_help_panel=_OUTPUTS,
     ),
 ]
 SnapshotsEvery = Annotated[
     float | None,
     typer.Option(
-        help="Seconds between two snapshots for the same reason, at least. Default: 1.",
+        help="Shortest time between two snapshots for the same reason. Default: 1.",
+        metavar="SECONDS",
         min=0,
         rich_help_panel=_OUTPUTS,
     ),
@@ -100,9 +314,11 @@ Webhook = Annotated[
     ),
 ]
 WebhookOn = Annotated[
-    WebhookReason | None,
+    WebhookContent | None,
     typer.Option(
-        help="What is posted. Default: events with --track, else detections.",
+        help="Content of the messages. Default: events if all sources are tracked, else "
+        "detections.",
+        metavar="events|detections",
         rich_help_panel=_OUTPUTS,
     ),
 ]
@@ -110,14 +326,47 @@ MetricsAt = Annotated[
     str | None,
     typer.Option(
         "--metrics",
-        help="Serve figures for Prometheus; a port alone is seen from this machine only.",
+        help="Serve figures for Prometheus; a port alone is reachable from this machine only.",
         metavar="[HOST:]PORT",
         rich_help_panel=_OUTPUTS,
     ),
 ]
 Display = Annotated[
-    bool, typer.Option("--display", help="Show a window.", rich_help_panel=_OUTPUTS)
+    bool | None, typer.Option("--display", help="Show a window.", rich_help_panel=_OUTPUTS)
 ]
+
+# --- the live page --------------------------------------------------------------------------------------
+
+Live = Annotated[
+    bool,
+    typer.Option(
+        "--live",
+        help="Serve a page with the pictures, plots and controls.",
+        rich_help_panel=_LIVE,
+    ),
+]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of the live page. Default: this machine only. With another, such as 0.0.0.0, "
+        "viewers need a token.",
+        metavar="HOST",
+        rich_help_panel=_LIVE,
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        help="Port of the live page. Default: 8080.",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        rich_help_panel=_LIVE,
+    ),
+]
+
+# --- MQTT -----------------------------------------------------------------------------------------------
+
 Mqtt = Annotated[
     str | None,
     typer.Option(
@@ -131,6 +380,7 @@ MqttTopic = Annotated[
     str | None,
     typer.Option(
         help="Publish under this topic. Default: edgessd/ and this machine's name.",
+        metavar="TOPIC",
         rich_help_panel=_MQTT,
     ),
 ]
@@ -153,14 +403,18 @@ MqttKey = Annotated[
 MqttQos = Annotated[
     int | None,
     typer.Option(
-        help="Quality of service: 0, 1 or 2. Default: 1.", min=0, max=2, rich_help_panel=_MQTT
+        help="Quality of service. Default: 1.",
+        metavar="0|1|2",
+        min=0,
+        max=2,
+        rich_help_panel=_MQTT,
     ),
 ]
 HomeAssistant = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--home-assistant",
-        help="Let Home Assistant discover a sensor for each class, line and zone.",
+        help="Announce a sensor for each class, line and zone to Home Assistant.",
         rich_help_panel=_MQTT,
     ),
 ]

@@ -7,19 +7,17 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgessd.cli.console import people, print_json
 from edgessd.cli.logs import LogForm, seconds_between_lines
-from edgessd.cli.run.sinks import SinkOptions, open_sinks
-from edgessd.cli.run.sources import SourceOptions, open_sources
+from edgessd.cli.run.sinks import open_sinks
 from edgessd.cli.run.summary import print_summary, summary_of
 from edgessd.cli.run.tally import Tally
 from edgessd.core.errors import EdgessdError, SinkError, SourceError
 
 if TYPE_CHECKING:
+    from edgessd.pipeline.options.run import RunOptions
     from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.result import Result
     from edgessd.pipeline.sinks.sink import LeavesFiles
@@ -27,25 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """What the command line says, but for sources and outputs; the options of the same names explain it."""
-
-    model: Path
-    backend: str | None
-    labels: Path | None
-    threads: int | None
-    engines: int | None
-    threshold: float | None
-    classes: str | None
-    regions: Path | None
-    max_frames: int | None
-    latency: bool
-    log: LogForm
-    as_json: bool
-
-
-def run_session(options: RunOptions, sources: SourceOptions, sinks: SinkOptions) -> None:
+def run_session(options: RunOptions, *, as_json: bool) -> None:
     """Run until the sources end, somebody stops it, or `max_frames` are through.
 
     Raises:
@@ -58,65 +38,37 @@ def run_session(options: RunOptions, sources: SourceOptions, sinks: SinkOptions)
 
     from edgessd.pipeline.heartbeat import Heartbeat
     from edgessd.pipeline.notify import Notifier
+    from edgessd.pipeline.open_pipeline import open_pipeline
     from edgessd.pipeline.sinks.sink import LeavesFiles
+    from edgessd.pipeline.sources.native_stderr import quiet_opencv
 
     with ExitStack() as closing:
-        pipeline = _open_pipeline(options, sources, tracking=sinks.tracking, closing=closing)
+        pipeline = closing.enter_context(open_pipeline(options))
+        # From now on OpenCV would only write between the lines of the log, which say the same.
+        quiet_opencv()
         written: list[LeavesFiles] = []
-        for sink in open_sinks(sinks, pipeline):
+        for sink in open_sinks(options, pipeline):
             pipeline.add_sink(sink)
             if isinstance(sink, LeavesFiles):
                 written.append(sink)
         heartbeat = Heartbeat(
-            pipeline, Notifier.from_environment(), log_seconds=seconds_between_lines(options.log)
+            pipeline,
+            Notifier.from_environment(),
+            log_seconds=seconds_between_lines(LogForm(options.log)),
         )
         with _stopping_on_signals(pipeline), heartbeat:
             found, error = _show(pipeline, options)
-    summary = summary_of(pipeline, str(options.model), found)
-    if options.as_json:
+    summary = summary_of(pipeline, str(options.model.path), found)
+    if as_json:
         print_json(summary)
     print_summary(pipeline, summary, written, latency=options.latency)
     if people().quiet:
-        _log.info("%s ended", options.model, extra={"edgessd": {"event": "finished", **summary}})
+        _log.info(
+            "%s ended", options.model.path, extra={"edgessd": {"event": "finished", **summary}}
+        )
     error = error or _first_failed(pipeline)
     if error is not None:
         raise error
-
-
-def _open_pipeline(
-    options: RunOptions, sources: SourceOptions, *, tracking: bool, closing: ExitStack
-) -> Pipeline:
-    """Sources, engines and what is between them; nothing is read yet."""
-    from edgessd.pipeline.engines import open_detectors
-    from edgessd.pipeline.pipeline import Pipeline
-    from edgessd.pipeline.regions import read_regions
-    from edgessd.pipeline.tracking import Tracking
-    from edgessd.runtime.detector import Detector
-
-    regions = read_regions(options.regions) if options.regions else None
-    opened = open_sources(sources)
-    for source in opened:
-        closing.callback(source.close)
-    detectors = open_detectors(
-        lambda threads: Detector(
-            options.model, backend=options.backend, threads=threads, labels=options.labels
-        ),
-        live=any(source.live for source in opened),
-        threads=options.threads,
-        engines=options.engines,
-    )
-    for detector in detectors:
-        closing.callback(detector.close)
-    if regions is not None:
-        regions.require_labels(detectors[0].labels)
-    follow = (lambda: Tracking(regions)) if tracking else None
-    pipeline = closing.enter_context(Pipeline(opened, detectors, tracking=follow))
-    if options.threshold is not None:
-        pipeline.controls.score_threshold = options.threshold
-    if options.classes is not None:
-        names = options.classes.split(",")
-        pipeline.controls.classes = frozenset(name.strip() for name in names)
-    return pipeline
 
 
 @contextmanager
@@ -151,7 +103,8 @@ def _show(pipeline: Pipeline, options: RunOptions) -> tuple[Tally, EdgessdError 
     console = people()
     with Progress(*columns, console=console, transient=True, disable=console.quiet) as progress:
         expected = _expected(pipeline, options.max_frames)
-        task = progress.add_task(f"{options.model.name} on {names}", total=expected, status="")
+        name = options.model.path.name if options.model.path else ""
+        task = progress.add_task(f"{name} on {names}", total=expected, status="")
         try:
             for result in pipeline:
                 found.add(result)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from edgessd.cli.run.live import LiveOptions, open_live
+from edgessd.cli.run.live import open_live
 
 if TYPE_CHECKING:
+    from edgessd.pipeline.options.outputs import MqttOptions
+    from edgessd.pipeline.options.run import RunOptions
     from edgessd.pipeline.pipeline import Pipeline
     from edgessd.pipeline.sinks.mqtt import MqttSink
     from edgessd.pipeline.sinks.sink import Sink
@@ -24,70 +22,7 @@ _log = logging.getLogger(__name__)
 _MOST_SENSORS = 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MqttOptions:
-    """What the command line says of the broker."""
-
-    url: str | None
-    topic: str | None
-    ca: Path | None
-    cert: Path | None
-    key: Path | None
-    qos: int | None
-    home_assistant: bool
-
-    def __post_init__(self) -> None:
-        others = (self.topic, self.ca, self.cert, self.key, self.qos, self.home_assistant or None)
-        if self.url is None and any(value is not None for value in others):
-            raise typer.BadParameter("--mqtt-… and --home-assistant belong to --mqtt")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SinkOptions:
-    """What the command line says of outputs; the options of the same names explain them.
-
-    Attributes:
-        tracking: Whether objects are numbered, so that there are events.
-        regions: Whether there are lines or zones.
-    """
-
-    tracking: bool
-    regions: bool
-    record: Path | None
-    record_minutes: float | None
-    jsonl: str | None
-    csv: str | None
-    snapshots: Path | None
-    snapshots_on: str | None
-    snapshots_every: float | None
-    webhook: str | None
-    webhook_on: str | None
-    metrics: str | None
-    display: bool
-    mqtt: MqttOptions
-    live: LiveOptions | None
-
-    def __post_init__(self) -> None:
-        if self.record is None and self.record_minutes is not None:
-            raise typer.BadParameter("--record-minutes belongs to --record")
-        if self.snapshots is None and (self.snapshots_on or self.snapshots_every is not None):
-            raise typer.BadParameter("--snapshots-on and --snapshots-every belong to --snapshots")
-        if self.snapshots_on == "events" and not self.regions:
-            raise typer.BadParameter("--snapshots-on events needs --regions")
-        if self.webhook is None and self.webhook_on:
-            raise typer.BadParameter("--webhook-on belongs to --webhook")
-        if self.webhook_on == "events" and not self.tracking:
-            raise typer.BadParameter("--webhook-on events needs --track or --regions")
-        if self.jsonl == "-" and self.csv == "-":
-            raise typer.BadParameter("--jsonl - and --csv - both want stdout")
-
-    @property
-    def stdout(self) -> bool:
-        """Whether an output takes stdout."""
-        return "-" in (self.jsonl, self.csv)
-
-
-def open_sinks(options: SinkOptions, pipeline: Pipeline) -> Iterator[Sink]:
+def open_sinks(options: RunOptions, pipeline: Pipeline) -> Iterator[Sink]:
     """Open the sinks one by one, so that the pipeline closes those already open if one refuses.
 
     Raises:
@@ -96,7 +31,9 @@ def open_sinks(options: SinkOptions, pipeline: Pipeline) -> Iterator[Sink]:
     if options.record is not None:
         from edgessd.pipeline.sinks.recorder import Recorder
 
-        yield Recorder(options.record, sources=pipeline.sources, minutes=options.record_minutes)
+        yield Recorder(
+            options.record.path, sources=pipeline.sources, minutes=options.record.minutes
+        )
     if options.jsonl is not None:
         from edgessd.pipeline.sinks.json_lines import JsonLinesSink
 
@@ -109,20 +46,18 @@ def open_sinks(options: SinkOptions, pipeline: Pipeline) -> Iterator[Sink]:
         from edgessd.pipeline.sinks.snapshots import SnapshotSink
 
         yield SnapshotSink(
-            options.snapshots,
-            on="events" if options.snapshots_on == "events" else "appearance",
-            every=1.0 if options.snapshots_every is None else options.snapshots_every,
+            options.snapshots.path, on=options.snapshots.on, every=options.snapshots.every
         )
-    if options.mqtt.url is not None:
-        yield _open_mqtt(options.mqtt, options.mqtt.url, pipeline)
+    if options.mqtt is not None:
+        yield _open_mqtt(options.mqtt, pipeline)
     if options.webhook is not None:
         from edgessd.pipeline.sinks.webhook import WebhookSink
 
-        chosen = options.webhook_on or ("events" if options.tracking else "detections")
+        tracked = all(source.tracking for source in options.source)
         yield WebhookSink(
-            options.webhook,
-            on="events" if chosen == "events" else "detections",
-            secret=os.environ.get("EDGESSD_WEBHOOK_SECRET"),
+            options.webhook.located(os.environ),
+            on=options.webhook.on or ("events" if tracked else "detections"),
+            secret=os.environ.get(options.webhook.secret_env),
         )
     if options.metrics is not None:
         from edgessd.pipeline.sinks.metrics import Metrics, MetricsSink, parse_listen
@@ -139,24 +74,15 @@ def open_sinks(options: SinkOptions, pipeline: Pipeline) -> Iterator[Sink]:
 
         yield WindowSink(pipeline.stop)
     if options.live is not None:
-        yield open_live(options.live, pipeline)
+        yield open_live(options.live, pipeline, model=options.model.path)
 
 
-def _open_mqtt(options: MqttOptions, url: str, pipeline: Pipeline) -> MqttSink:
+def _open_mqtt(options: MqttOptions, pipeline: Pipeline) -> MqttSink:
     from edgessd.pipeline.sinks.mqtt import MqttSink
     from edgessd.pipeline.sinks.mqtt_address import mqtt_address
 
-    address = mqtt_address(
-        url,
-        os.environ,
-        topic=options.topic,
-        ca=options.ca,
-        certificate=options.cert,
-        key=options.key,
-        qos=1 if options.qos is None else options.qos,
-    )
     return MqttSink(
-        address,
+        mqtt_address(options, os.environ),
         discovery="homeassistant" if options.home_assistant else None,
         labels=_wanted_labels(pipeline),
     )

@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from edgessd.core.errors import ConfigError
-from edgessd.pipeline.sources.credentials import masked
+from edgessd.pipeline.options.outputs import LIVE_TOKEN_VARIABLE
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Service:
-    """What the unit says.
+_MARK = "# Written by `edgessd service install` for the service"
+
+
+class ServiceFiles(NamedTuple):
+    """The files of a service.
 
     Attributes:
-        name: Of the unit, without `.service`.
+        unit: Place where systemd looks for units of an administrator.
+        config: Options file; only root and the service's user may read it.
+        environment: Secrets; only root may read it. systemd reads it before it gives up its rights.
+    """
+
+    unit: Path
+    config: Path
+    environment: Path
+
+    @classmethod
+    def of(cls, name: str) -> ServiceFiles:
+        """Return the files of the service with that name."""
+        return cls(
+            unit=Path(f"/etc/systemd/system/{name}.service"),
+            config=Path(f"/etc/edgessd/{name}.toml"),
+            environment=Path(f"/etc/edgessd/{name}.env"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """Content of the unit, of the options file and of the environment file.
+
+    Attributes:
+        name: Name of the unit, without `.service`.
         description: One line for people.
-        command: The program and its arguments; `${NAME}` in `secrets` stays to be filled in.
-        secrets: Variables that stand in the environment file, not in the unit.
-        user: Who runs it; never root.
+        program: The program and its arguments, without `--config`.
+        config: Options of the run, as TOML.
+        secrets: Variables of the environment file, with their values.
+        variables: Further variables that the options name, which the user must add.
+        user: User who runs it; never root.
         groups: Further groups, for cameras and accelerators.
-        directory: Where relative paths begin.
-        readable: Files and folders that it needs.
+        directory: Working directory.
+        readable: Files and folders that it reads.
         writable: Folders that it may write to, beside its own cache.
-        watchdog_seconds: Without a frame for so long it is restarted.
-        shared_tmp: Whether it needs the machine's own /tmp: a Jetson's camera daemon listens there.
+        watchdog_seconds: Time without a frame after which it is restarted.
+        shared_tmp: True if it needs the machine's own /tmp: a Jetson's camera daemon listens there.
     """
 
     name: str
     description: str
-    command: tuple[str, ...]
+    program: tuple[str, ...]
+    config: str
     secrets: Mapping[str, str] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
     user: str
     groups: tuple[str, ...]
     directory: Path
@@ -56,23 +87,34 @@ class Service:
                 found=self.user,
                 fix="Give --user NAME; a user that isn't there yet is made.",
             )
-        for text in (*self.command, str(self.directory), *map(str, self.writable)):
+        for text in (*self.program, str(self.directory), *map(str, self.writable)):
             if "\n" in text:
                 raise ConfigError(f"A unit can't hold the line break in {text!r}")
 
     @property
-    def unit_path(self) -> Path:
-        """Where systemd looks for what an administrator installs."""
-        return Path(f"/etc/systemd/system/{self.name}.service")
+    def files(self) -> ServiceFiles:
+        """Places of the files."""
+        return ServiceFiles.of(self.name)
 
     @property
-    def environment_path(self) -> Path:
-        """Secrets, readable by root alone; systemd reads it before it gives up its rights."""
-        return Path(f"/etc/edgessd/{self.name}.env")
+    def mark(self) -> str:
+        """First line of the options file, by which another installation recognizes it."""
+        return f"{_MARK} {self.name}."
+
+    def config_file(self) -> str:
+        """Return the text of the options file."""
+        change = f"After a change: sudo systemctl restart {self.name}"
+        return f"{self.mark} {change}\n{self.config}"
+
+    def shown(self) -> str:
+        """Return the unit and the options file for people, each after its path."""
+        files = self.files
+        return f"# {files.unit}\n{self.unit()}\n# {files.config}\n{self.config_file()}"
 
     def unit(self) -> str:
-        """The unit file."""
-        command = " ".join(quoted(word, self.secrets) for word in self.command)
+        """Return the text of the unit."""
+        words = (*self.program, "--config", str(self.files.config))
+        command = " ".join(quoted(word) for word in words)
         writable = "".join(
             f"ReadWritePaths=-{quoted_path(folder)}\n" for folder in dict.fromkeys(self.writable)
         )
@@ -82,7 +124,7 @@ class Service:
             user=self.user,
             groups=groups,
             directory=str(self.directory).replace("%", "%%"),
-            environment=str(self.environment_path).replace("%", "%%"),
+            environment=str(self.files.environment).replace("%", "%%"),
             cache=self.name.replace("%", "%%"),
             command=command,
             watchdog=self.watchdog_seconds,
@@ -140,52 +182,43 @@ WantedBy=multi-user.target
 """
 
 
-def quoted(word: str, secrets: Mapping[str, str]) -> str:
-    """One word of ExecStart (systemd.service(5)); only the variables named are left to be filled in."""
+def quoted(word: str) -> str:
+    """Return one word of ExecStart as systemd reads it (systemd.service(5))."""
     word = word.replace("%", "%%").replace("$", "$$")
-    for name in secrets:
-        word = word.replace(f"$${{{name}}}", f"${{{name}}}")
-    if _PLAIN.fullmatch(word) or re.fullmatch(r"\$\{\w+\}", word):
+    if _PLAIN.fullmatch(word):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def quoted_path(path: Path) -> str:
-    """A path in a list of paths."""
-    return quoted(str(path).replace("$", "\0"), {}).replace("\0", "$")
-
-
-def hide_secrets(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Take addresses with a password in them, and those of webhooks, which often are a secret in
-    themselves, out of a command: anyone may read a unit.
-
-    Returns:
-        The command with `${EDGESSD_SECRET_1}` and so on in their places, and those variables.
-    """
-    secrets: dict[str, str] = {}
-    hidden = []
-    for before, word in zip(("", *words), words, strict=False):
-        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        if masked(value) != value or (value and "--webhook" in (before, option)):
-            name = f"EDGESSD_SECRET_{len(secrets) + 1}"
-            secrets[name] = value
-            word = f"{option}{equals}${{{name}}}"
-        hidden.append(word)
-    return tuple(hidden), secrets
+    """Return a path in a list of paths."""
+    return quoted(str(path).replace("$", "\0")).replace("\0", "$")
 
 
 def environment_file(secrets: Mapping[str, str], before: str = "") -> str:
-    """The environment file: what stands in it already is kept, what is new comes below (systemd.exec(5))."""
-    lines = before.splitlines() or list(_ENVIRONMENT_HEAD)
-    names = {line.split("=", 1)[0].strip() for line in lines if "=" in line}
+    """Return the text of the environment file (systemd.exec(5)).
+
+    Other lines of the file are kept. A token of the live page is kept too, since people have it in their
+    browsers. The variables of units that older versions wrote are dropped.
+
+    Args:
+        secrets: Variables with their values.
+        before: Text of the file as it is; empty if there is none.
+    """
+    old = before.splitlines() or list(_ENVIRONMENT_HEAD)
+    lines = {_name_of(line) or f"#{number}": line for number, line in enumerate(old)}
     for name, value in secrets.items():
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        line = f'{name}="{escaped}"'
-        if name in names and name.startswith("EDGESSD_SECRET_"):
-            lines = [line if old.split("=", 1)[0].strip() == name else old for old in lines]
-        elif name not in names:
-            lines.append(line)
-    return "\n".join(lines) + "\n"
+        if name != LIVE_TOKEN_VARIABLE or name not in lines:
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            lines[name] = f'{name}="{escaped}"'
+    kept = (line for name, line in lines.items() if not name.startswith("EDGESSD_SECRET_"))
+    return "\n".join(kept) + "\n"
+
+
+def _name_of(line: str) -> str:
+    """Return the name of the variable that a line sets, empty for other lines."""
+    name, equals, _ = line.partition("=")
+    return name.strip() if equals and not line.lstrip().startswith(("#", ";")) else ""
 
 
 _ENVIRONMENT_HEAD = (

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from edgessd.core.errors import SinkError
+from edgessd.pipeline.options.outputs import LIVE_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-TOKEN_VARIABLE = "EDGESSD_LIVE_TOKEN"
 _SHORTEST = 16
 _COOKIE_SECONDS = 30 * 24 * 3600
 # Nothing from elsewhere, nobody else's frame, and no address of this page (with its token) told to others.
@@ -59,7 +59,7 @@ def choose_token(host: str, given: str | None) -> str | None:
                 "The live page's token can't be used",
                 expected=f"at least {_SHORTEST} printable ASCII characters",
                 found=f"{len(given)} characters",
-                fix=f"Set {TOKEN_VARIABLE} to the output of `openssl rand -hex 24`, or unset it: "
+                fix=f"Set {LIVE_TOKEN_VARIABLE} to the output of `openssl rand -hex 24`, or unset it: "
                 "then one is made.",
             )
         return given
@@ -109,7 +109,7 @@ class Guard:
                 request,
                 421,
                 f"This page answers to the names of its own machine, not to {host[:100]!r}. "
-                f"Set {TOKEN_VARIABLE} where it is reached through another name.",
+                f"Set {LIVE_TOKEN_VARIABLE} where it is reached through another name.",
             )
         if not _same_origin(request, host):
             return _refuse(request, 403, "The request comes from another website.")

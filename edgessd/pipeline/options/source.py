@@ -14,6 +14,9 @@ from edgessd.pipeline.sources.credentials import PASSWORD_VARIABLE, USERNAME_VAR
 
 RtspTransport = Literal["tcp", "udp"]
 
+# Addresses that begin with one of these and a colon aren't files.
+_KINDS = ("camera", "csi", "gst", "pattern")
+
 
 class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One source; in a file one `[[source]]` table.
@@ -106,6 +109,13 @@ class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def tracking(self) -> bool:
         """True if objects are numbered."""
         return self.track or self.regions is not None
+
+    @property
+    def is_file(self) -> bool:
+        """True if the address is a file, a folder or a glob pattern."""
+        address = self.address or ""
+        kind, colon, _ = address.partition(":")
+        return bool(address) and "://" not in address and not (colon and kind in _KINDS)
 
     def located(self, environment: Mapping[str, str]) -> str:
         """Return the address, read from the environment if the options name a variable.

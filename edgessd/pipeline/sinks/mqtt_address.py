@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgessd.core.errors import SinkError
+from edgessd.pipeline.options.outputs import MqttOptions
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -25,7 +26,7 @@ class MqttAddress:
         topic: Topic under which everything is published.
         username, password: Credentials; None if the broker requires none.
         ca: File with the trusted certificates; None for the system's.
-        certificate, key: Files of the client's certificate and key, if the broker requires them.
+        cert, key: Files of the client's certificate and key, if the broker requires them.
         qos: Quality of service: 0 at most once, 1 at least once, 2 exactly once.
     """
 
@@ -36,7 +37,7 @@ class MqttAddress:
     username: str | None = None
     password: str | None = None
     ca: Path | None = None
-    certificate: Path | None = None
+    cert: Path | None = None
     key: Path | None = None
     qos: int = 1
 
@@ -56,12 +57,12 @@ class MqttAddress:
             raise SinkError(
                 "This isn't a quality of service of MQTT", expected="0, 1 or 2", found=str(self.qos)
             )
-        if not self.tls and (self.ca or self.certificate or self.key):
+        if not self.tls and (self.ca or self.cert or self.key):
             raise SinkError(
                 "Certificates require mqtts://, but the broker's address has mqtt://",
                 fix=f"Use mqtts://{self.host}, usually port 8883.",
             )
-        if self.key and not self.certificate:
+        if self.key and not self.cert:
             raise SinkError("A client's key requires its certificate")
 
     def context(self) -> ssl.SSLContext | None:
@@ -74,10 +75,10 @@ class MqttAddress:
             return None
         try:
             context = ssl.create_default_context(cafile=self.ca)
-            if self.certificate is not None:
-                context.load_cert_chain(self.certificate, self.key)
+            if self.cert is not None:
+                context.load_cert_chain(self.cert, self.key)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            files = ", ".join(str(path) for path in (self.ca, self.certificate, self.key) if path)
+            files = ", ".join(str(path) for path in (self.ca, self.cert, self.key) if path)
             raise SinkError(
                 "The certificates for the MQTT broker can't be used",
                 expected="PEM files",
@@ -86,28 +87,18 @@ class MqttAddress:
         return context
 
 
-def mqtt_address(
-    url: str,
-    environment: Mapping[str, str],
-    *,
-    topic: str | None = None,
-    ca: Path | None = None,
-    certificate: Path | None = None,
-    key: Path | None = None,
-    qos: int = 1,
-) -> MqttAddress:
-    """Read the address of a broker.
+def mqtt_address(options: MqttOptions, environment: Mapping[str, str]) -> MqttAddress:
+    """Read the address of the broker that the options name.
 
     Args:
-        url: `mqtt://host[:port][/topic]` or `mqtts://…`.
-        environment: Environment with `EDGESSD_MQTT_USERNAME` and `EDGESSD_MQTT_PASSWORD`.
-        topic: Topic in place of the URL's. Without either it is `edgessd/` and the machine's name.
-        ca, certificate, key: PEM files, see `MqttAddress`.
-        qos: Quality of service: 0, 1 or 2.
+        options: With a URL `mqtt://host[:port][/topic]` or `mqtts://…`. Their topic overrides that of
+            the URL; without either it is `edgessd/` and the machine's name.
+        environment: Environment with the user name and the password.
 
     Raises:
         SinkError: The URL is invalid or contains a password.
     """
+    url = options.url
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -123,19 +114,19 @@ def mqtt_address(
         raise SinkError(
             "A password in the broker's address would show in the list of processes",
             expected="an address without user and password",
-            fix="Set EDGESSD_MQTT_USERNAME and EDGESSD_MQTT_PASSWORD in the environment.",
+            fix=f"Set {options.username_env} and {options.password_env} in the environment.",
         )
     return MqttAddress(
         host=parts.hostname,
         port=port or _PORTS[parts.scheme],
         tls=parts.scheme == "mqtts",
-        topic=topic or parts.path.strip("/") or f"edgessd/{slug(socket.gethostname())}",
-        username=environment.get("EDGESSD_MQTT_USERNAME"),
-        password=environment.get("EDGESSD_MQTT_PASSWORD"),
-        ca=ca,
-        certificate=certificate,
-        key=key,
-        qos=qos,
+        topic=options.topic or parts.path.strip("/") or f"edgessd/{slug(socket.gethostname())}",
+        username=environment.get(options.username_env),
+        password=environment.get(options.password_env),
+        ca=options.ca,
+        cert=options.cert,
+        key=options.key,
+        qos=options.qos,
     )
 
 

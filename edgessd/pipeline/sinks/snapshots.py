@@ -6,18 +6,17 @@ import json
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from edgessd.core.errors import SinkError
 from edgessd.core.files import write_atomically
 from edgessd.pipeline.annotate import annotate
 from edgessd.pipeline.jpeg import encode_jpeg
+from edgessd.pipeline.options.outputs import SnapshotsOn
 from edgessd.pipeline.records import json_record
 
 if TYPE_CHECKING:
     from edgessd.pipeline.result import Result
-
-SnapshotsOn = Literal["appearance", "events"]
 
 # Seconds without a detection after which a class appears again.
 _ABSENT_SECONDS = 3.0

@@ -21,11 +21,12 @@ import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.bounded_queue import BoundedQueue
+from edgessd.pipeline.options.outputs import WebhookOn
 from edgessd.pipeline.records import event_record, json_record
 from edgessd.pipeline.sinks.outage import Outage
 from edgessd.version import __version__
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from edgessd.pipeline.result import Result
 
 _log = logging.getLogger(__name__)
-
-WebhookOn = Literal["events", "detections"]
 
 _WAITING = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0

@@ -15,6 +15,8 @@ USERNAME_VARIABLE = "EDGESSD_SOURCE_USERNAME"
 PASSWORD_VARIABLE = "EDGESSD_SOURCE_PASSWORD"
 
 _MASK = "***"
+# Schemes whose URLs get credentials from the environment.
+_FROM_ENVIRONMENT = ("rtsp://", "rtsps://", "http://", "https://")
 _SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)"
 # Greedy up to the last @: passwords may contain @, / and # that aren't encoded.
 _SHOWN = re.compile(_SCHEME + r"(?:[^\s\"']*:[^\s\"']*|[^\s\"'/?#@]*)@(?=[^\s\"'@]+)")
@@ -70,7 +72,7 @@ def with_credentials(url: str, variables: CredentialVariables = CredentialVariab
             os.environ.get(variables.password, ""),
         )
         scheme, _, rest = url.partition("://")
-        if not user or scheme.lower() not in ("rtsp", "rtsps", "http", "https"):
+        if not user or f"{scheme.lower()}://" not in _FROM_ENVIRONMENT:
             return url
         return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
     return f"{found['scheme']}{_encoded(user)}{colon}{_encoded(password)}@{rest}"
@@ -86,8 +88,38 @@ def without_credentials(url: str) -> str:
     return _SENT.sub(r"\g<scheme>", url, count=1)
 
 
+class SplitUrl(NamedTuple):
+    """A URL without its credentials, and the credentials as plain text."""
+
+    url: str
+    username: str
+    password: str
+
+
+def split_credentials(url: str) -> SplitUrl | None:
+    """Take the credentials out of a URL to which `with_credentials` can add them again.
+
+    Returns:
+        None if the URL has no user name with a password, or its scheme gets no credentials from the
+        environment.
+
+    Example:
+        >>> split_credentials("rtsp://admin:p%40ss@10.0.0.5/main")
+        SplitUrl(url='rtsp://10.0.0.5/main', username='admin', password='p@ss')
+    """
+    found = _SENT.match(url)
+    if found is None or found["scheme"].lower() not in _FROM_ENVIRONMENT:
+        return None
+    username, colon, password = found["info"].partition(":")
+    if not (username and colon):
+        return None
+    return SplitUrl(without_credentials(url), _decoded(username), _decoded(password))
+
+
 def _encoded(part: str) -> str:
     """Percent-encode a text that may be encoded already."""
-    if re.search(r"%[0-9A-Fa-f]{2}", part):
-        part = unquote(part)
-    return quote(part, safe="")
+    return quote(_decoded(part), safe="")
+
+
+def _decoded(part: str) -> str:
+    return unquote(part) if re.search(r"%[0-9A-Fa-f]{2}", part) else part

@@ -18,6 +18,7 @@ import pytest
 
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.events import Event, RegionState
+from edgessd.pipeline.options.outputs import MqttOptions
 from edgessd.pipeline.result import Result
 from edgessd.pipeline.sinks.mqtt import MqttSink
 from edgessd.pipeline.sinks.mqtt_address import MqttAddress, mqtt_address
@@ -281,7 +282,7 @@ def test_a_client_certificate_is_accepted(
 ) -> None:
     broker = make_broker(client_certificates=True)
     broker.start()
-    pair = {"certificate": certificates / "client.pem", "key": certificates / "client.key"}
+    pair = {"cert": certificates / "client.pem", "key": certificates / "client.key"}
     sink = MqttSink(address_of(broker, certificates, **pair))
     until(lambda: sink.connected)
     sink.close()
@@ -388,14 +389,14 @@ def test_retained_messages_reach_a_late_subscriber(
 
 def test_a_url_becomes_an_address() -> None:
     secrets = {"EDGESSD_MQTT_USERNAME": "u", "EDGESSD_MQTT_PASSWORD": "p"}
-    plain = mqtt_address("mqtt://broker", {})
+    plain = mqtt_address(MqttOptions(url="mqtt://broker"), {})
     assert (plain.host, plain.port, plain.tls, plain.username) == ("broker", 1883, False, None)
     assert plain.topic.startswith("edgessd/")
-    full = mqtt_address("mqtts://broker:999/home/door", secrets, qos=2)
+    full = mqtt_address(MqttOptions(url="mqtts://broker:999/home/door", qos=2), secrets)
     assert (full.port, full.tls, full.topic, full.qos) == (999, True, "home/door", 2)
     assert (full.username, full.password) == ("u", "p")
-    assert mqtt_address("mqtts://[::1]", {}).host == "::1"
-    assert mqtt_address("mqtts://broker", {}).port == 8883
+    assert mqtt_address(MqttOptions(url="mqtts://[::1]"), {}).host == "::1"
+    assert mqtt_address(MqttOptions(url="mqtts://broker"), {}).port == 8883
 
 
 @pytest.mark.parametrize(
@@ -414,7 +415,7 @@ def test_an_invalid_address_is_refused_without_its_password(
     url: str, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(SinkError) as refused:
-        mqtt_address(url, {}, **options)
+        mqtt_address(MqttOptions(url=url, **options), {})
     assert problem in refused.value.paragraph()
     assert "hunter2" not in refused.value.paragraph()
 
@@ -422,7 +423,7 @@ def test_an_invalid_address_is_refused_without_its_password(
 def test_an_invalid_certificate_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     for ca in (tmp_path / "ca.pem", tmp_path / "absent.pem"):
-        address = mqtt_address("mqtts://localhost", {}, ca=ca)
+        address = mqtt_address(MqttOptions(url="mqtts://localhost", ca=ca), {})
         with pytest.raises(SinkError, match="certificates"):
             MqttSink(address)
 
@@ -430,7 +431,7 @@ def test_an_invalid_certificate_is_refused_at_once(tmp_path: Path) -> None:
 def test_a_missing_library_is_named_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.client", None)
     with pytest.raises(SinkError, match=r"edgessd\[mqtt\]"):
-        MqttSink(mqtt_address("mqtt://localhost", {}))
+        MqttSink(mqtt_address(MqttOptions(url="mqtt://localhost"), {}))
 
 
 def test_the_command_line_publishes_over_tls_with_the_environments_password(

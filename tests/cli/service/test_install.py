@@ -22,7 +22,7 @@ import pytest
 from edgessd.runtime.starter import starter_bundle
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Container:

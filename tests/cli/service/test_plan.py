@@ -16,10 +16,18 @@ from command_line import edgessd
 
 from edgessd.cli.run import command as run
 from edgessd.cli.service import command as service
-from edgessd.cli.service.command import plan_service
-from edgessd.cli.service.unit import Service, environment_file, hide_secrets, quoted
+from edgessd.cli.service.plan import plan_service
+from edgessd.cli.service.unit import Service, environment_file, quoted
 from edgessd.core.errors import ConfigError
+from edgessd.pipeline.options.file import parse_options
+from edgessd.pipeline.options.outputs import LiveOptions, RecordOptions, WebhookOptions
+from edgessd.pipeline.options.run import RunOptions
 from edgessd.runtime.starter import starter_bundle
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +72,10 @@ def test_the_sandbox_is_rated_ok_by_systemd(folder: Path) -> None:
 
 
 def test_the_unit_says_who_what_where_and_for_how_long(folder: Path) -> None:
-    unit = plan("--camera", "0", "--jsonl", "log/a.jsonl", "--snapshots", "pictures").unit()
-    assert (
-        f"ExecStart={sys.executable} -m edgessd run --model {starter_bundle()} --camera 0" in unit
-    )
+    made = plan("--camera", "0", "--jsonl", "log/a.jsonl", "--snapshots", "pictures")
+    unit = made.unit()
     for line in (
+        f"ExecStart={sys.executable} -m edgessd run --config /etc/edgessd/edgessd.toml",
         "Type=notify",
         "User=daemon",
         "Restart=always",
@@ -94,32 +101,64 @@ def test_a_jetsons_camera_daemon_stays_reachable() -> None:
     assert "ReadWritePaths=/tmp" in unit
 
 
+def options_of(made: Service) -> RunOptions:
+    return parse_options(tomllib.loads(made.config_file()))
+
+
+def test_the_options_file_has_absolute_paths_and_the_chosen_model(folder: Path) -> None:
+    (folder / "regions.toml").write_text("")
+    made = plan("--source", "film.mp4", "--record", "films/a b.mp4", "--regions", "regions.toml")
+    options = options_of(made)
+    assert options.model.path == starter_bundle()
+    assert options.source[0].address == str(folder / "film.mp4")
+    assert options.source[0].regions == folder / "regions.toml"
+    assert options.record == RecordOptions(path=folder / "films/a b.mp4")
+    assert made.config_file().startswith("# Written by `edgessd service install` for the service")
+
+
+def test_a_file_with_options_is_taken_over_and_the_command_line_overrides_it(folder: Path) -> None:
+    (folder / "cameras.toml").write_text(
+        '[[source]]\naddress = "rtsp://cam/1"\nusername_env = "DOOR_USER"\nthreshold = 0.5\n'
+        '[[source]]\naddress_env = "YARD_ADDRESS"\n[live]\n'
+    )
+    made = plan("--config", "cameras.toml", "--threshold", "0.2", "--port", "80")
+    options = options_of(made)
+    assert [source.threshold for source in options.source] == [0.2, 0.2]
+    assert options.live == LiveOptions(port=80)
+    assert made.variables == ("DOOR_USER", "YARD_ADDRESS")
+    assert made.secrets == {}
+
+
 def test_a_password_stands_in_the_environment_alone() -> None:
     made = plan(
         "--source", "rtsp://me:hunter2@cam/1", "--webhook", "https://hooks.example/T0/secret"
     )
-    assert "hunter2" not in made.unit()
-    assert "secret" not in made.unit()
-    assert "--source ${EDGESSD_SECRET_1} --webhook ${EDGESSD_SECRET_2}" in made.unit()
+    assert "hunter2" not in made.shown()
+    assert 'secret"' not in made.shown()
     assert "Description=edgessd on rtsp://cam/1\n" in made.unit()
+    options = options_of(made)
+    assert options.source[0].address == "rtsp://cam/1"
+    assert options.source[0].password_env == "EDGESSD_SOURCE_1_PASSWORD"
+    assert options.webhook == WebhookOptions(url_env="EDGESSD_WEBHOOK_URL")
     text = environment_file(made.secrets)
-    assert 'EDGESSD_SECRET_1="rtsp://me:hunter2@cam/1"' in text
-    assert 'EDGESSD_SECRET_2="https://hooks.example/T0/secret"' in text
+    assert 'EDGESSD_SOURCE_1_USERNAME="me"' in text
+    assert 'EDGESSD_SOURCE_1_PASSWORD="hunter2"' in text
+    assert 'EDGESSD_WEBHOOK_URL="https://hooks.example/T0/secret"' in text
 
 
 @pytest.mark.parametrize(
-    "url", ["rtsp://me:p/w#1@cam/1", "http://cam/video?user=admin&password=hunter2"]
+    "url",
+    [
+        "rtsp://me:p/w#1@cam/1",
+        "http://cam/video?user=admin&password=hunter2",
+        "gst:rtspsrc location=rtsp://me:p%1@cam/1 ! appsink",
+    ],
 )
 def test_a_password_that_no_url_may_hold_is_hidden_too(url: str) -> None:
-    words, secrets = hide_secrets(["--source", url])
-    assert list(secrets.values()) == [url]
-    assert words == ("--source", "${EDGESSD_SECRET_1}")
-
-
-def test_secrets_are_hidden_in_either_way_of_writing_options() -> None:
-    words, secrets = hide_secrets(["--source=rtsp://a:b@c/?d=e", "--mqtt", "mqtt://host", "--live"])
-    assert words == ("--source=${EDGESSD_SECRET_1}", "--mqtt", "mqtt://host", "--live")
-    assert secrets == {"EDGESSD_SECRET_1": "rtsp://a:b@c/?d=e"}
+    made = plan("--source", url)
+    assert not {"p/w#1", "hunter2", "p%1"} & set(re.split(r"[:@=&\s\"]", made.shown()))
+    values = made.secrets.values()
+    assert url in values or {"me", "p/w#1"} == set(values)
 
 
 def test_a_page_for_others_gets_a_token_that_lasts() -> None:
@@ -132,8 +171,12 @@ def test_a_page_for_others_gets_a_token_that_lasts() -> None:
     first = environment_file(made.secrets)
     again = environment_file({"EDGESSD_LIVE_TOKEN": "another"}, first)
     assert again == first
-    changed = environment_file({"EDGESSD_SECRET_1": "new"}, 'EDGESSD_SECRET_1="old"\nA=b\n')
-    assert changed == 'EDGESSD_SECRET_1="new"\nA=b\n'
+
+
+def test_what_stands_in_the_environment_file_is_kept_unless_it_is_replaced() -> None:
+    before = '# mine\nEDGESSD_WEBHOOK_URL="old"\nEDGESSD_SECRET_1="of an older unit"\nA=b\n'
+    changed = environment_file({"EDGESSD_WEBHOOK_URL": "new"}, before)
+    assert changed == '# mine\nEDGESSD_WEBHOOK_URL="new"\nA=b\n'
 
 
 @pytest.mark.parametrize(
@@ -145,7 +188,6 @@ def test_a_page_for_others_gets_a_token_that_lasts() -> None:
         ("100%", "100%%"),
         ("$HOME", '"$$HOME"'),
         ("${HOME}", '"$${HOME}"'),
-        ("${MINE}", "${MINE}"),
         ('say "hi"', '"say \\"hi\\""'),
         ("back\\slash", '"back\\\\slash"'),
         ("it's", '"it\'s"'),
@@ -153,7 +195,7 @@ def test_a_page_for_others_gets_a_token_that_lasts() -> None:
     ],
 )
 def test_words_reach_the_program_as_they_are(word: str, in_the_unit: str) -> None:
-    assert quoted(word, {"MINE": "x"}) == in_the_unit
+    assert quoted(word) == in_the_unit
 
 
 @pytest.mark.parametrize(
@@ -162,6 +204,8 @@ def test_words_reach_the_program_as_they_are(word: str, in_the_unit: str) -> Non
         ((), "--camera N"),
         (("--camera", "0", "--display"), "no desktop"),
         (("--camera", "0", "--json"), "--log json"),
+        (("--camera", "0", "--print-config"), "--dry-run"),
+        (("--camera", "0", "--host", "0.0.0.0"), "--live"),
         (("--list",), "--camera N"),
         (("--camera", "0", "--lives"), "--lives"),
         (("--camera", "zero"), "'--camera'"),
@@ -186,14 +230,14 @@ def test_refusals_say_the_way_out() -> None:
         done = edgessd("service", "install", "--camera", 0, *options, "--dry-run", code=1)
         assert said in " ".join(done.err.split())
     with pytest.raises(ConfigError, match="line break"):
-        plan("--source", "a\nb")
+        plan("--camera", "0", "--record", "a\nb/c.mp4")
 
 
-def test_dry_run_prints_the_unit_and_nothing_else() -> None:
+def test_dry_run_prints_the_unit_and_the_options_and_nothing_else() -> None:
     words = ("--source", "rtsp://me:hunter2@cam/1", "--user", "daemon", "--dry-run")
     done = edgessd("service", "install", *words)
-    assert done.out == plan("--source", "rtsp://me:hunter2@cam/1").unit()
-    assert "EDGESSD_SECRET_1" in done.err
+    assert done.out == plan("--source", "rtsp://me:hunter2@cam/1").shown()
+    assert "EDGESSD_SOURCE_1_PASSWORD" in done.err
     assert "hunter2" not in done.out + done.err
 
 
@@ -204,16 +248,23 @@ def test_a_machine_without_systemd_is_told_what_to_do_instead() -> None:
         assert "--dry-run" in done.err
 
 
-def test_every_path_that_run_takes_is_known_to_be_read_or_written() -> None:
+def test_every_path_of_the_options_is_read_or_written(folder: Path) -> None:
     """The sandbox leaves room for what is written; a new option mustn't be forgotten there."""
-    known = {*service.WRITTEN_FILES, *service.WRITTEN_FOLDERS, *service.READ_FILES}
-    hints = typing.get_type_hints(run.command, include_extras=True)
-    paths = set()
-    for name, hint in hints.items():
-        metavar = getattr(getattr(hint, "__metadata__", (None,))[0], "metavar", None)
-        if "pathlib" in str(hint) or metavar in ("FILE", "DIR"):
-            paths.add(name)
-    assert paths == known
+    (folder / "film.mp4").touch()
+    (folder / "model").mkdir()
+    words = {}
+    for name, hint in typing.get_type_hints(run.command, include_extras=True).items():
+        option = getattr(hint, "__metadata__", (None,))[0]
+        if getattr(option, "metavar", None) in ("FILE", "DIR", "PATH") and name != "config":
+            words[name] = f"{name}/x.pem"
+    words["model"] = "model"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in words.items()]
+    made = plan("--source", "film.mp4", "--mqtt", "mqtts://host", *flags)
+    known = {*made.readable, *made.writable, *(path.parent for path in made.readable)}
+    missing = {name for name in words if folder / name not in known}
+    assert missing - {"snapshots"} == set()
+    assert folder / "snapshots/x.pem" in made.writable
+    assert folder / "film.mp4" in made.readable
 
 
 def test_options_of_install_hide_none_of_run() -> None:
@@ -223,12 +274,13 @@ def test_options_of_install_hide_none_of_run() -> None:
 
 def test_the_program_that_is_started_is_this_one(folder: Path) -> None:
     """The command of the unit, run as it stands: systemd's own words for it are simple here."""
-    unit = plan("--source", "pattern:320x240", "--max-frames", "3").unit()
-    found = re.search(r"^ExecStart=(.*)$", unit, flags=re.M)
+    made = plan("--source", "pattern:320x240", "--max-frames", "3")
+    found = re.search(r"^ExecStart=(.*)$", made.unit(), flags=re.M)
     assert found is not None
+    config = folder / "config.toml"
+    config.write_text(made.config_file())
     environment = {**os.environ, "EDGESSD_CACHE": str(folder)}
-    done = subprocess.run(
-        found[1].split(), capture_output=True, text=True, timeout=120, env=environment
-    )
+    words = found[1].replace(str(made.files.config), str(config)).split()
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0
     assert "3 frames at" in done.stderr

@@ -11,7 +11,7 @@ import cv2
 import pytest
 from command_line import edgessd
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REGIONS = """
 [[line]]
 name = "door"
