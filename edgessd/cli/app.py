@@ -31,11 +31,11 @@ COMMANDS: dict[str, Entry] = {
         "demo", "Generate images, train, quantize, build for four targets, benchmark, report."
     ),
     "data": Entry("data", "Check, convert and generate datasets."),
-    "train": Entry("train", "Train an SSDLite detector on labelled photos."),
-    "import": Entry("import_checkpoint", "Bring in a checkpoint from another project."),
+    "train": Entry("train", "Train an SSDLite detector on labeled photos."),
+    "import": Entry("import_checkpoint", "Import a detector from another project."),
     "eval": Entry(
         "evaluate",
-        "Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labelled dataset.",
+        "Measure COCO AP, VOC AP50, precision-recall curves and confusion on a labeled dataset.",
     ),
     "build": Entry("build", "Build a quantized bundle for a device, or finish one on the device."),
     "run": Entry("run.command", "Run a detector over cameras, videos or images."),
@@ -50,7 +50,9 @@ COMMANDS: dict[str, Entry] = {
         "Compare forms of one detector: agreement, AP, boxes, scores, raw outputs, inner tensors.",
     ),
     "sensitivity": Entry("sensitivity", "Show which tensors lose what int8 loses."),
-    "doctor": Entry("doctor", "Say what this machine is, what is missing, and how to mend it."),
+    "doctor": Entry(
+        "doctor", "Describe this machine, and list what is missing and how to install it."
+    ),
     "targets": Entry("targets", "List the devices that `build` makes bundles for."),
 }
 
@@ -69,7 +71,7 @@ def _root(
         False, "--version", callback=_show_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
-    """Labelled images to a running object detector on small devices.
+    """Labeled images to a running object detector on small devices.
 
     Start with: edgessd demo
     """
