@@ -73,9 +73,9 @@ def command(
 
 
 def _check_folder(out: Path) -> None:
-    from edgessd.data.synth.generate import PASSPORT
+    from edgessd.data.synth.generate import RECORD
 
-    if out.exists() and any(out.iterdir()) and not (out / "scenes" / PASSPORT).is_file():
+    if out.exists() and any(out.iterdir()) and not (out / "scenes" / RECORD).is_file():
         raise ConfigError(
             f"{out} holds other files than a demo's",
             expected="a new or empty folder, or one that an earlier demo wrote",

@@ -28,17 +28,17 @@ ANCHORS = AnchorSpec(
 def test_reach_looks_at_the_right_anchor() -> None:
     """The nearest anchor of each shape against all anchors, on boxes that cross every border."""
     rng = np.random.default_rng(3)
-    centres, sizes = rng.uniform(0, 1, (500, 2)), rng.uniform(0.01, 1.2, (500, 2))
-    boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1).astype(np.float32)
+    centers, sizes = rng.uniform(0, 1, (500, 2)), rng.uniform(0.01, 1.2, (500, 2))
+    boxes = np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1).astype(np.float32)
     everything = iou_matrix(boxes, cxcywh_to_xyxy(anchor_boxes(ANCHORS))).max(axis=1)
     np.testing.assert_allclose(best_iou(boxes, ANCHORS), everything, atol=1e-5)
 
 
 def test_reach_by_size() -> None:
     # Sides in pixels of the 300x200 input: 20, 60 and 140; the last matches an anchor exactly.
-    centre = np.array([0.5, 0.5])
+    center = np.array([0.5, 0.5])
     sides = np.array([[20 / 300, 20 / 200], [60 / 300, 60 / 200], [0.7, 0.7]])
-    boxes = np.concatenate([centre - sides / 2, centre + sides / 2], axis=1).astype(np.float32)
+    boxes = np.concatenate([center - sides / 2, center + sides / 2], axis=1).astype(np.float32)
     small, medium, large = anchor_reach(boxes, ANCHORS, PREPROCESS)
     assert (small.boxes, medium.boxes, large.boxes) == (1, 1, 1)
     assert large.reached == 1

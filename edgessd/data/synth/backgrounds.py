@@ -1,4 +1,4 @@
-"""What lies behind: surfaces, rooms, clutter. Each maker returns uint8 BGR (height, width, 3)."""
+"""Draw backgrounds: surfaces, rooms, clutter. Each maker returns (height, width, 3) uint8 BGR."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edgessd.core.errors import DataError
 from edgessd.data.synth.textures import (
     Image,
     add_grain,
-    as_colour,
+    as_color,
     blend,
-    colourise,
+    colorize,
     flat,
     fractal_noise,
-    random_colour,
+    random_color,
     smooth_noise,
     write_paragraph,
 )
@@ -26,22 +26,23 @@ Size = tuple[int, int]
 
 
 def random_background(rng: np.random.Generator, size: Size) -> Image:
-    """A background of a random kind."""
+    """Draw a background of a random kind."""
     maker = _MAKERS[int(rng.choice(len(_MAKERS), p=_WEIGHTS))]
     return maker(rng, size)
 
 
 def photo_background(rng: np.random.Generator, size: Size, path: Path) -> Image:
-    """A random crop of a photograph, mirrored at random.
+    """Cut a random crop from a photo and mirror it at random.
 
     Raises:
-        DataError: The file isn't an image that OpenCV reads.
+        DataError: OpenCV can't read the file.
     """
     photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if photo is None:
         raise DataError(
             f"The background {path} can't be read",
             expected="a JPEG or PNG file",
+            found="a file that OpenCV can't decode",
             fix="Remove it from the folder of backgrounds",
         )
     height, width = photo.shape[:2]
@@ -58,40 +59,40 @@ def photo_background(rng: np.random.Generator, size: Size, path: Path) -> Image:
 
 
 def material(rng: np.random.Generator, size: Size) -> Image:
-    """A surface alone: what sheets, boxes and tables are made of."""
+    """Draw a plain surface, the material of sheets, boxes and tables."""
     return _MATERIALS[int(rng.integers(len(_MATERIALS)))](rng, size)
 
 
 def _plain(rng: np.random.Generator, size: Size) -> Image:
-    return add_grain(rng, flat(size, random_colour(rng)), rng.uniform(0, 4))
+    return add_grain(rng, flat(size, random_color(rng)), rng.uniform(0, 4))
 
 
 def _gradient(rng: np.random.Generator, size: Size) -> Image:
-    colours = [random_colour(rng) for _ in range(int(rng.integers(2, 4)))]
+    colors = [random_color(rng) for _ in range(int(rng.integers(2, 4)))]
     field = smooth_noise(rng, size, (int(rng.integers(2, 4)), int(rng.integers(2, 4))))
-    return colourise(field, colours)
+    return colorize(field, colors)
 
 
 def _wall(rng: np.random.Generator, size: Size) -> Image:
-    """Plaster, concrete, stone: a mottled surface of close shades."""
-    base = np.array(random_colour(rng, value=(0.25, 0.95), vivid=0.15))
+    """Plaster, concrete or stone: a mottled surface of similar shades."""
+    base = np.array(random_color(rng, value=(0.25, 0.95), vivid=0.15))
     spread = rng.uniform(8, 60)
-    colours = [as_colour(base + spread * step) for step in (-1, 0, 1)]
+    colors = [as_color(base + spread * step) for step in (-1, 0, 1)]
     cells = float(rng.uniform(2, 20))
     field = fractal_noise(
         rng, size, cells=(cells, cells), octaves=5, persistence=rng.uniform(0.4, 0.9)
     )
-    return add_grain(rng, colourise(field, colours), rng.uniform(0, 10))
+    return add_grain(rng, colorize(field, colors), rng.uniform(0, 10))
 
 
 def _marbled(rng: np.random.Generator, size: Size) -> Image:
-    """Strongly coloured cloud noise: foliage, carpet, abstract prints."""
-    colours = [random_colour(rng, vivid=0.6) for _ in range(int(rng.integers(2, 6)))]
+    """Foliage, carpet or abstract prints: strongly colored cloud noise."""
+    colors = [random_color(rng, vivid=0.6) for _ in range(int(rng.integers(2, 6)))]
     cells = float(rng.uniform(2, 24))
     field = fractal_noise(
         rng, size, cells=(cells, cells), octaves=5, persistence=rng.uniform(0.4, 0.85)
     )
-    return colourise(field, colours)
+    return colorize(field, colors)
 
 
 def _wood(rng: np.random.Generator, size: Size) -> Image:
@@ -103,8 +104,8 @@ def _wood(rng: np.random.Generator, size: Size) -> Image:
     value = rng.uniform(0.25, 0.9)
     warm = np.array([0.45, 0.7, 1.0]) * 255 * value
     tint = rng.uniform(0.6, 1.0, 3)
-    colours = [as_colour(warm * tint * shade) for shade in (0.72, 0.9, 1.0)]
-    image = colourise(field, colours)
+    colors = [as_color(warm * tint * shade) for shade in (0.72, 0.9, 1.0)]
+    image = colorize(field, colors)
     if rng.random() < 0.5:  # planks
         horizontal = cells[1] > cells[0]
         extent = size[1] if horizontal else size[0]
@@ -113,7 +114,7 @@ def _wood(rng: np.random.Generator, size: Size) -> Image:
             start, end = ((0, position), (size[0], position))
             if not horizontal:
                 start, end = (position, 0), (position, size[1])
-            cv2.line(image, start, end, colours[0], int(rng.integers(1, 4)))
+            cv2.line(image, start, end, colors[0], int(rng.integers(1, 4)))
     return add_grain(rng, image, rng.uniform(0, 6))
 
 
@@ -122,14 +123,14 @@ def _cardboard(rng: np.random.Generator, size: Size) -> Image:
     field = fractal_noise(rng, size, cells=(6, 6), octaves=4)
     flutes = np.sin(np.arange(size[1], dtype=np.float32) * 2 * np.pi / rng.uniform(4, 12))
     field = np.clip(field + 0.12 * flutes[:, None], 0, 1)
-    colours = [as_colour(base * shade) for shade in (0.85, 1.0, 1.1)]
-    image = add_grain(rng, colourise(field, colours), rng.uniform(2, 9))
+    colors = [as_color(base * shade) for shade in (0.85, 1.0, 1.1)]
+    image = add_grain(rng, colorize(field, colors), rng.uniform(2, 9))
     if rng.random() < 0.4:  # tape
         x, width = int(rng.integers(size[0])), max(1, int(size[0] * rng.uniform(0.05, 0.2)))
-        tape = np.array(random_colour(rng, value=(0.4, 1.0))) * 0.5 + base * 0.5
+        tape = np.array(random_color(rng, value=(0.4, 1.0))) * 0.5 + base * 0.5
         stripe = image[:, x : x + width]
         stripe[:] = cv2.addWeighted(
-            stripe, 0.5, flat((stripe.shape[1], size[1]), as_colour(tape)), 0.5, 0
+            stripe, 0.5, flat((stripe.shape[1], size[1]), as_color(tape)), 0.5, 0
         )
     return image
 
@@ -139,8 +140,8 @@ def _metal(rng: np.random.Generator, size: Size) -> Image:
     field = fractal_noise(rng, size, cells=cells, octaves=1)
     sheen = smooth_noise(rng, size, (3, 3))
     low, high = rng.uniform(40, 120), rng.uniform(130, 240)
-    colours = [(int(low),) * 3, (int(high),) * 3]
-    return colourise(0.35 * field + 0.65 * sheen, colours)
+    colors = [(int(low),) * 3, (int(high),) * 3]
+    return colorize(0.35 * field + 0.65 * sheen, colors)
 
 
 def _fabric(rng: np.random.Generator, size: Size) -> Image:
@@ -148,15 +149,15 @@ def _fabric(rng: np.random.Generator, size: Size) -> Image:
     x = np.sin(np.arange(size[0], dtype=np.float32) * 2 * np.pi / period)
     y = np.sin(np.arange(size[1], dtype=np.float32) * 2 * np.pi / (period * rng.uniform(0.7, 1.4)))
     field = 0.5 + 0.2 * (x[None] * y[:, None]) + 0.3 * (smooth_noise(rng, size, (5, 5)) - 0.5)
-    return colourise(np.clip(field, 0, 1), [random_colour(rng), random_colour(rng)])
+    return colorize(np.clip(field, 0, 1), [random_color(rng), random_color(rng)])
 
 
 def _tiles(rng: np.random.Generator, size: Size) -> Image:
-    """A tiled floor or wall, brickwork when rows are shifted."""
+    """A tiled floor or wall; brickwork if the rows are shifted."""
     step_x = rng.uniform(20, 160)
     step_y = step_x * rng.uniform(0.3, 1.0)
-    base = np.array(random_colour(rng, value=(0.3, 1.0)))
-    joint = random_colour(rng, vivid=0.1)
+    base = np.array(random_color(rng, value=(0.3, 1.0)))
+    joint = random_color(rng, vivid=0.1)
     image = flat(size, joint)
     gap = int(rng.integers(1, 6))
     bricks = rng.random() < 0.4
@@ -165,9 +166,9 @@ def _tiles(rng: np.random.Generator, size: Size) -> Image:
         shift = step_x / 2 if bricks and row % 2 else 0.0
         for column in range(-1, int(size[0] / step_x) + 1):
             x, y = int(column * step_x + shift), int(row * step_y)
-            colour = np.clip(base + rng.normal(0, variation), 0, 255).astype(int).tolist()
+            color = np.clip(base + rng.normal(0, variation), 0, 255).astype(int).tolist()
             corner = (int(x + step_x) - gap, int(y + step_y) - gap)
-            cv2.rectangle(image, (x, y), corner, colour, -1)
+            cv2.rectangle(image, (x, y), corner, color, -1)
     return add_grain(rng, image, rng.uniform(0, 8))
 
 
@@ -184,7 +185,7 @@ def _clutter(rng: np.random.Generator, size: Size) -> Image:
 
 def _leaf(rng: np.random.Generator, image: Image, radius: float) -> None:
     height, width = image.shape[:2]
-    centre = rng.uniform(0, 1, 2) * (width, height)
+    center = rng.uniform(0, 1, 2) * (width, height)
     draw = rng.random()
     if draw < 0.3:
         corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * rng.uniform(0.2, 1, 2) * radius
@@ -200,10 +201,10 @@ def _leaf(rng: np.random.Generator, image: Image, radius: float) -> None:
         corners = np.stack([np.cos(around), np.sin(around)], axis=-1) * reach
         angle = 0.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    points = (corners @ turn.T + centre).astype(np.int32)
-    colour = random_colour(rng)
+    points = (corners @ turn.T + center).astype(np.int32)
+    color = random_color(rng)
     if radius < 24 or rng.random() < 0.5:
-        cv2.fillConvexPoly(image, points, colour, cv2.LINE_AA)
+        cv2.fillConvexPoly(image, points, color, cv2.LINE_AA)
         return
     x1, y1 = np.maximum(points.min(axis=0), 0)
     x2, y2 = np.minimum(points.max(axis=0) + 1, (width, height))
@@ -215,7 +216,7 @@ def _leaf(rng: np.random.Generator, image: Image, radius: float) -> None:
 
 
 def _room(rng: np.random.Generator, size: Size) -> Image:
-    """A wall and a floor or table, with a few furniture-like boxes between them."""
+    """A wall and a floor or table, with a few boxes between them that resemble furniture."""
     image = material(rng, size)
     horizon = int(size[1] * rng.uniform(0.25, 0.8))
     image[horizon:] = material(rng, (size[0], size[1] - horizon))
@@ -226,16 +227,16 @@ def _room(rng: np.random.Generator, size: Size) -> Image:
         x1, x2, y1 = max(x, 0), min(x + width, size[0]), max(bottom - height, 0)
         if x2 - x1 > 3 and bottom - y1 > 3:
             image[y1:bottom, x1:x2] = material(rng, (x2 - x1, bottom - y1))
-            cv2.rectangle(image, (x1, y1), (x2, bottom), random_colour(rng, value=(0, 0.3)), 1)
+            cv2.rectangle(image, (x1, y1), (x2, bottom), random_color(rng, value=(0, 0.3)), 1)
     return image
 
 
 def _shelf(rng: np.random.Generator, size: Size) -> Image:
-    """Shelf boards with rows of packages, and price strips below them."""
-    image = flat(size, random_colour(rng, value=(0, 0.4), vivid=0.1))
+    """Shelf boards with rows of packages above price strips."""
+    image = flat(size, random_color(rng, value=(0, 0.4), vivid=0.1))
     boards = int(rng.integers(2, 5))
     step = size[1] / boards
-    board_colour = random_colour(rng, value=(0.4, 1.0), vivid=0.2)
+    board_color = random_color(rng, value=(0.4, 1.0), vivid=0.2)
     for board in range(boards):
         bottom = int((board + 1) * step)
         strip = max(3, int(step * rng.uniform(0.08, 0.22)))
@@ -245,7 +246,7 @@ def _shelf(rng: np.random.Generator, size: Size) -> Image:
             top = int(bottom - strip - step * rng.uniform(0.4, 0.85))
             _package(rng, image, (x, max(top, 0), min(x + width, size[0]), bottom - strip))
             x += width + int(rng.integers(0, 6))
-        cv2.rectangle(image, (0, bottom - strip), (size[0], bottom), board_colour, -1)
+        cv2.rectangle(image, (0, bottom - strip), (size[0], bottom), board_color, -1)
     return image
 
 
@@ -254,26 +255,26 @@ def _package(rng: np.random.Generator, image: Image, box: tuple[int, int, int, i
     if x2 - x1 < 4 or y2 - y1 < 4:
         return
     area = image[y1:y2, x1:x2]
-    area[:] = random_colour(rng, vivid=0.7)
+    area[:] = random_color(rng, vivid=0.7)
     height, width = area.shape[:2]
     band = sorted(rng.integers(0, height, 2).tolist())
-    area[band[0] : band[1]] = random_colour(rng, vivid=0.6)
+    area[band[0] : band[1]] = random_color(rng, vivid=0.6)
     write_paragraph(
         rng,
         area,
         (2, height // 5, width - 4, height // 2),
         max(4, int(height * rng.uniform(0.06, 0.2))),
-        random_colour(rng),
+        random_color(rng),
     )
 
 
 def _page(rng: np.random.Generator, size: Size) -> Image:
     """A document that fills the picture."""
-    ground = random_colour(rng, value=(0.8, 1.0), vivid=0.1)
+    ground = random_color(rng, value=(0.8, 1.0), vivid=0.1)
     image = add_grain(rng, flat(size, ground), rng.uniform(0, 4))
     columns = int(rng.integers(1, 4))
     line = int(rng.integers(6, 26))
-    ink = random_colour(rng, value=(0, 0.35), vivid=0.15)
+    ink = random_color(rng, value=(0, 0.35), vivid=0.15)
     for column in range(columns):
         x = int(column * size[0] / columns) + 6
         y = int(rng.integers(0, size[1] // 3))
@@ -286,17 +287,17 @@ def _page(rng: np.random.Generator, size: Size) -> Image:
 
 
 def _sky(rng: np.random.Generator, size: Size) -> Image:
-    """Outdoors: a bright sky, blocks of buildings, ground."""
-    top, low = random_colour(rng, value=(0.5, 1.0)), random_colour(rng, value=(0.7, 1.0), vivid=0.1)
+    """An outdoor scene: a bright sky, buildings and ground."""
+    top, low = random_color(rng, value=(0.5, 1.0)), random_color(rng, value=(0.7, 1.0), vivid=0.1)
     field = np.repeat(np.linspace(0, 1, size[1], dtype=np.float32)[:, None], size[0], axis=1)
-    image = colourise(field, [top, low])
+    image = colorize(field, [top, low])
     horizon = int(size[1] * rng.uniform(0.4, 0.85))
     for _ in range(int(rng.integers(2, 9))):
         x1 = int(rng.integers(-20, size[0]))
         x2, y1 = x1 + int(size[0] * rng.uniform(0.08, 0.4)), int(horizon * rng.uniform(0.1, 0.95))
-        cv2.rectangle(image, (x1, y1), (x2, horizon), random_colour(rng, vivid=0.2), -1)
+        cv2.rectangle(image, (x1, y1), (x2, horizon), random_color(rng, vivid=0.2), -1)
         step = int(rng.integers(6, 30))
-        pane = random_colour(rng, value=(0.05, 0.6))
+        pane = random_color(rng, value=(0.05, 0.6))
         for y in range(y1 + step // 2, horizon - step, step):
             for x in range(x1 + step // 2, x2 - step, step):
                 cv2.rectangle(image, (x, y), (x + step // 2, y + int(step * 0.6)), pane, -1)
@@ -305,18 +306,18 @@ def _sky(rng: np.random.Generator, size: Size) -> Image:
 
 
 def _desktop(rng: np.random.Generator, size: Size) -> Image:
-    """A screen full of windows, as a screenshot shows it."""
-    image = _gradient(rng, size) if rng.random() < 0.5 else flat(size, random_colour(rng))
+    """A screenshot with several windows."""
+    image = _gradient(rng, size) if rng.random() < 0.5 else flat(size, random_color(rng))
     for _ in range(int(rng.integers(1, 5))):
         width, height = (rng.uniform(0.3, 0.8, 2) * size).astype(int)
         x = int(rng.integers(0, size[0] - width))
         y = int(rng.integers(0, size[1] - height))
         dark = rng.random() < 0.3
-        ground = random_colour(rng, value=(0.05, 0.25) if dark else (0.85, 1.0), vivid=0.1)
-        ink = random_colour(rng, value=(0.7, 1.0) if dark else (0.0, 0.4), vivid=0.2)
+        ground = random_color(rng, value=(0.05, 0.25) if dark else (0.85, 1.0), vivid=0.1)
+        ink = random_color(rng, value=(0.7, 1.0) if dark else (0.0, 0.4), vivid=0.2)
         cv2.rectangle(image, (x, y), (x + width, y + height), ground, -1)
         bar = max(4, height // 14)
-        cv2.rectangle(image, (x, y), (x + width, y + bar), random_colour(rng), -1)
+        cv2.rectangle(image, (x, y), (x + width, y + bar), random_color(rng), -1)
         body = (x + 6, y + bar + 4, width - 12, height - bar - 8)
         write_paragraph(rng, image, body, int(rng.integers(6, 16)), ink)
     return image

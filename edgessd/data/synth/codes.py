@@ -1,4 +1,4 @@
-"""Random codes of the four classes as matrices of dark and light modules, before any printing."""
+"""Make random codes of the four classes, as matrices of dark and light modules."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _DATAMATRIX_RECTANGULAR_VERSIONS = tuple(range(25, 31))  # 8x18 to 16x48
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Code:
-    """One code, not yet printed.
+    """A code before printing.
 
     Attributes:
         class_id: Index into `LABELS`.
-        kind: The symbology or marker dictionary, such as "EAN13" or "DICT_4X4_1000".
-        text: What a reader should find; the marker's number for aruco.
-        dark: (rows, columns) bool, True where a module is dark; no quiet zone. A 1-D code has
-            many equal rows; EAN and UPC have longer guard bars in their last rows.
-        quiet_zone: Light modules that the symbology asks for around it.
-        linear: A 1-D code, whose height is free.
+        kind: Symbology or marker dictionary, such as "EAN13" or "DICT_4X4_1000".
+        text: Content of the code; the number of an aruco marker.
+        dark: (rows, columns) bool, True for a dark module, without quiet zone. A 1-D code has many
+            equal rows; EAN and UPC have longer guard bars in their last rows.
+        quiet_zone: Width of the quiet zone that the symbology requires, in modules.
+        linear: True for a 1-D code, whose height is free.
     """
 
     class_id: int
@@ -58,23 +58,23 @@ class Code:
 
 
 def random_code(rng: np.random.Generator, class_id: int) -> Code:
-    """A code of one class with random content, symbology and size."""
+    """Make a code of one class with random content, symbology and size."""
     return _MAKERS[class_id](rng)
 
 
 def encode(kind: str, text: str, **options: Any) -> NDArray[np.bool_]:
-    """The dark modules of a symbol that zxing-cpp writes.
+    """Encode a text with zxing-cpp.
 
     Args:
-        kind: A name in `zxingcpp.BarcodeFormat`.
-        text: The content.
-        options: Creator options such as `ec_level="H"` or `version=5`.
+        kind: Name of a symbology in `zxingcpp.BarcodeFormat`.
+        text: Content of the code.
+        options: Options of zxing-cpp, such as `ec_level="H"` or `version=5`.
 
     Returns:
-        (rows, columns) bool without quiet zone.
+        (rows, columns) bool, True for a dark module, without quiet zone.
 
     Raises:
-        DataError: zxing-cpp is missing.
+        DataError: zxing-cpp isn't installed.
     """
     zxingcpp = _zxingcpp()
     barcode = zxingcpp.create_barcode(text, getattr(zxingcpp.BarcodeFormat, kind), **options)
@@ -87,8 +87,8 @@ def _zxingcpp() -> ModuleType:
         import zxingcpp
     except ImportError as error:
         raise DataError(
-            "The printed-codes generator writes its codes with zxing-cpp, which isn't installed",
-            fix="Run: pip install zxing-cpp",
+            "Generating printed codes needs the library zxing-cpp, which isn't installed",
+            fix="pip install zxing-cpp",
         ) from error
     module: ModuleType = zxingcpp
     return module
@@ -132,7 +132,7 @@ def _barcode(rng: np.random.Generator) -> Code:
     if kind in ("EAN13", "EAN8", "UPCA"):
         text = _string(rng, _DIGITS, {"EAN13": 12, "EAN8": 7, "UPCA": 11}[kind])
     elif kind == "UPCE":
-        # Small digits are subject to rules of zero suppression (ISO/IEC 15420, 4.3.3).
+        # Digits below 3 would be subject to zero suppression (ISO/IEC 15420, 4.3.3).
         text = "0" + _string(rng, "3456789", 6)
     elif kind == "ITF":
         text = _string(rng, _DIGITS, 2 * int(rng.integers(3, 9)))
@@ -154,10 +154,10 @@ def _datamatrix(rng: np.random.Generator) -> Code:
         version = int(rng.choice(_DATAMATRIX_RECTANGULAR_VERSIONS))
         text = _string(rng, _DIGITS, int(rng.integers(4, 8)))
     else:
-        # Small symbols are what is printed on parts and letters: weights fall with the size.
+        # Small symbols are more frequent, because parts and letters have them.
         weights = 0.88 ** np.arange(len(_DATAMATRIX_SQUARE_VERSIONS))
         version = int(rng.choice(_DATAMATRIX_SQUARE_VERSIONS, p=weights / weights.sum()))
-        # Fill the symbol: an almost empty one is mostly regular padding.
+        # The text fills the symbol, because an almost empty symbol is mostly regular padding.
         capacity = (3, 5, 8, 12, 18, 22, 30, 36, 44, 62, 86, 114, 144, 174, 204)[version - 1]
         text = _string(rng, _DIGITS, int(rng.integers(max(1, capacity), 2 * capacity)))
     return Code(
@@ -171,7 +171,7 @@ def _datamatrix(rng: np.random.Generator) -> Code:
 
 def _aruco(rng: np.random.Generator) -> Code:
     name, bits, count = _ARUCO_DICTIONARIES[int(rng.integers(len(_ARUCO_DICTIONARIES)))]
-    # Low numbers are those that people print.
+    # Low numbers are more frequent, because people print them more often.
     number = int(count * rng.random() ** 2)
     border = 2 if rng.random() < 0.06 else 1
     image = cv2.aruco.generateImageMarker(

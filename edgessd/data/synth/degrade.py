@@ -1,6 +1,6 @@
-"""What light, lens, sensor and JPEG do to a picture. All functions return a new uint8 BGR image.
+"""Degrade a picture as light, lens, sensor and JPEG do. All functions return a uint8 BGR image.
 
-`strength` scales how likely and how strong each damage is: 0 leaves the picture as it is.
+`strength` scales the probability and the strength of each damage; 0 leaves the picture unchanged.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import numpy as np
 
 from edgessd.data.synth.textures import Field, Image, noise_crop, smooth_noise
 
-_LIGHT_SCALE = 4  # light fields are smooth: they are computed at a quarter of the size
+_LIGHT_SCALE = 4  # light fields are smooth, so they are computed at a quarter of the size
 
 
 def degrade(rng: np.random.Generator, image: Image, strength: float = 1.0) -> Image:
-    """Light, blur, sensor and compression, in the order in which they happen to a photograph."""
+    """Apply light, blur, sensor and compression, in the order in which they affect a photo."""
     image = light(rng, image, strength)
     image = blur(rng, image, strength)
     image = resample(rng, image, strength)
@@ -24,7 +24,7 @@ def degrade(rng: np.random.Generator, image: Image, strength: float = 1.0) -> Im
 
 
 def light(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """Gradients, vignettes, shadows and glare."""
+    """Add gradients, vignettes, shadows and glare."""
     if rng.random() > 0.65 * strength:
         return image
     height, width = image.shape[:2]
@@ -50,12 +50,12 @@ def _three(field: Field) -> Field:
 
 
 def _shadow(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """A polygon's shadow with a soft or hard edge."""
+    """Shadow of a polygon with a soft or hard edge."""
     mask: Field = np.zeros((size[1], size[0]), np.float32)
-    centre = rng.random(2) * size
+    center = rng.random(2) * size
     angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 7))))
     reach = max(size) * rng.uniform(0.2, 0.9, (len(angles), 1))
-    points = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * reach + centre
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * reach + center
     cv2.fillPoly(mask, [points.astype(np.int32)], 1.0)
     sigma = float(max(size) * rng.uniform(0.003, 0.06)) + 0.5
     mask = cv2.GaussianBlur(mask, (0, 0), sigma)
@@ -64,20 +64,20 @@ def _shadow(rng: np.random.Generator, size: tuple[int, int]) -> Field:
 
 
 def _glare(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """A lamp's reflection: an oriented bright spot, in levels."""
+    """Reflection of a lamp: an oriented bright spot, in pixel values."""
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    centre = rng.random(2) * size
+    center = rng.random(2) * size
     angle = rng.uniform(0, np.pi)
     reach = max(size) * rng.uniform(0.03, 0.25, 2)
-    along = ((x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)) / reach[0]
-    across = ((y - centre[1]) * np.cos(angle) - (x - centre[0]) * np.sin(angle)) / reach[1]
+    along = ((x - center[0]) * np.cos(angle) + (y - center[1]) * np.sin(angle)) / reach[0]
+    across = ((y - center[1]) * np.cos(angle) - (x - center[0]) * np.sin(angle)) / reach[1]
     spot = np.exp(-(along**2 + across**2)) * rng.uniform(40, 230)
     glare: Field = spot.astype(np.float32)
     return glare
 
 
 def blur(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """Gaussian, motion or defocus blur; the reach grows with the picture's size."""
+    """Apply Gaussian, motion or defocus blur, in proportion to the picture's size."""
     draw = rng.random()
     if draw > 0.5 * strength:
         return image
@@ -101,7 +101,7 @@ def blur(rng: np.random.Generator, image: Image, strength: float) -> Image:
 
 
 def resample(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """A sensor with fewer pixels, or the sharpening that phones apply."""
+    """Reduce the resolution as a sensor with fewer pixels does, or sharpen as phones do."""
     draw = rng.random()
     height, width = image.shape[:2]
     if draw < 0.16 * strength:
@@ -124,7 +124,7 @@ def resample(rng: np.random.Generator, image: Image, strength: float) -> Image:
 
 
 def tone(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """Exposure, contrast, gamma and colour cast; sometimes no colour at all."""
+    """Change exposure, contrast, gamma and color cast; sometimes remove all color."""
     if rng.random() > 0.8 * strength:
         return image
     levels = np.linspace(0, 1, 256)
@@ -141,7 +141,7 @@ def tone(rng: np.random.Generator, image: Image, strength: float) -> Image:
 
 
 def noise(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """Read noise plus shot noise, whose variance grows with the light; grey or coloured."""
+    """Add gray or colored noise: read noise, and shot noise whose variance grows with the light."""
     if rng.random() > 0.6 * strength:
         return image
     height, width = image.shape[:2]
@@ -149,13 +149,13 @@ def noise(rng: np.random.Generator, image: Image, strength: float) -> Image:
     shot = strength * 9.0 * rng.random() ** 2
     levels = np.arange(256, dtype=np.float32) / 255
     deviation = np.sqrt(read**2 + shot**2 * levels).astype(np.float32)
-    grain = noise_crop(rng, (width, height), grey=bool(rng.random() < 0.5))
+    grain = noise_crop(rng, (width, height), gray=bool(rng.random() < 0.5))
     grain = cv2.multiply(cv2.LUT(image, deviation.reshape(256, 1)), grain)
     return cv2.add(image, grain, dtype=cv2.CV_8U)
 
 
 def compress(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """JPEG of a random quality, down to blocks that one sees."""
+    """Compress as JPEG of a random quality, down to visible blocks."""
     if rng.random() > 0.35 * strength:
         return image
     quality = int(95 - 70 * strength * rng.random() ** 1.5)

@@ -1,6 +1,6 @@
-"""Things that look like codes and are none: without them a detector takes every pattern for a code.
+"""Draw distractors: things that look like codes, so that a detector learns the difference.
 
-Each maker returns a `Print` without outline whose longer side measures about `side` pixels.
+Each maker returns (height, width, 3) uint8 BGR, its longer side about `side` pixels.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from edgessd.data.synth.textures import (
     Field,
     Image,
     blend,
-    colourise,
+    colorize,
     flat,
-    random_colour,
+    random_color,
     smooth_noise,
     write_line,
     write_paragraph,
@@ -27,7 +27,7 @@ from edgessd.data.synth.textures import (
 
 
 def random_distractor(rng: np.random.Generator, side: int) -> Print:
-    """A distractor of a random kind."""
+    """Draw a distractor of a random kind, its longer side about `side` pixels."""
     maker = MAKERS[int(rng.choice(len(MAKERS), p=_WEIGHTS))]
     image = maker(rng, max(side, 8))
     if rng.random() < 0.25:
@@ -35,12 +35,12 @@ def random_distractor(rng: np.random.Generator, side: int) -> Print:
     return Print(image=image)
 
 
-def _two_colours(
+def _two_colors(
     rng: np.random.Generator,
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     if rng.random() < 0.5:
         return (int(rng.integers(60)),) * 3, (int(rng.integers(200, 256)),) * 3
-    return random_colour(rng, value=(0, 0.45)), random_colour(rng, value=(0.55, 1.0))
+    return random_color(rng, value=(0, 0.45)), random_color(rng, value=(0.55, 1.0))
 
 
 def _from_modules(rng: np.random.Generator, dark: np.ndarray, side: int) -> Image:
@@ -53,9 +53,9 @@ def _from_modules(rng: np.random.Generator, dark: np.ndarray, side: int) -> Imag
         (columns * upscale, rows * upscale),
         interpolation=cv2.INTER_NEAREST,
     )
-    ink, ground = _two_colours(rng)
+    ink, ground = _two_colors(rng)
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
-    return colourise(mask, [ground, ink])
+    return colorize(mask, [ground, ink])
 
 
 def _checkerboard(rng: np.random.Generator, side: int) -> Image:
@@ -64,54 +64,54 @@ def _checkerboard(rng: np.random.Generator, side: int) -> Image:
 
 
 def _stripes(rng: np.random.Generator, side: int) -> Image:
-    """A zebra crossing, a radiator, blinds: bars of regular width, which no barcode has."""
+    """A zebra crossing, a radiator or blinds: bars of equal width, unlike those of a barcode."""
     count = int(rng.integers(4, 40))
     duty = rng.uniform(0.25, 0.75)
     phase = (np.arange(side) * count / side) % 1.0
     edge = np.clip((duty - phase) * side / count / 1.5 + 0.5, 0, 1).astype(np.float32)
     height = max(3, int(side * rng.uniform(0.3, 1.0)))
-    ink, ground = _two_colours(rng)
+    ink, ground = _two_colors(rng)
     field: Field = np.repeat(edge[None], height, axis=0)
-    if rng.random() < 0.5:  # slats catch the light along their length
+    if rng.random() < 0.5:  # the light varies along the slats
         field = field * (0.6 + 0.4 * smooth_noise(rng, (side, height), (3, 4)))
-    return colourise(field, [ground, ink])
+    return colorize(field, [ground, ink])
 
 
 def _fence(rng: np.random.Generator, side: int) -> Image:
-    """Vertical slats of wandering width and shade, with rails across."""
+    """Vertical slats of varying width and shade, with rails across."""
     height = max(4, int(side * rng.uniform(0.4, 1.0)))
-    image = flat((side, height), random_colour(rng))
-    x, colour = 0.0, random_colour(rng)
+    image = flat((side, height), random_color(rng))
+    x, color = 0.0, random_color(rng)
     step = side / rng.uniform(5, 25)
     while x < side:
         width = step * rng.uniform(0.35, 0.75)
-        shade = tuple(int(np.clip(c * rng.uniform(0.7, 1.25), 0, 255)) for c in colour)
+        shade = tuple(int(np.clip(c * rng.uniform(0.7, 1.25), 0, 255)) for c in color)
         top = int(height * rng.uniform(0, 0.12))
         cv2.rectangle(image, (int(x), top), (int(x + width), height), shade, -1)
         x += step
     for _ in range(int(rng.integers(0, 3))):
         y = int(rng.integers(height))
-        cv2.rectangle(image, (0, y), (side, y + max(1, height // 14)), colour, -1)
+        cv2.rectangle(image, (0, y), (side, y + max(1, height // 14)), color, -1)
     return image
 
 
 def _bookshelf(rng: np.random.Generator, side: int) -> Image:
-    """Spines of many colours and widths; a barcode has two colours and one height."""
+    """Spines of books in many colors and widths; a barcode has two colors and one height."""
     height = max(4, int(side * rng.uniform(0.4, 0.9)))
-    image = flat((side, height), random_colour(rng, value=(0, 0.3)))
+    image = flat((side, height), random_color(rng, value=(0, 0.3)))
     x = 0
     while x < side:
         width = max(2, int(side * rng.uniform(0.02, 0.1)))
         top = int(height * rng.uniform(0, 0.3))
-        colour = random_colour(rng, vivid=0.6)
-        cv2.rectangle(image, (x, top), (x + width - 1, height), colour, -1)
+        color = random_color(rng, vivid=0.6)
+        cv2.rectangle(image, (x, top), (x + width - 1, height), color, -1)
         if width > 7:
             spine = np.ascontiguousarray(np.rot90(image[top:height, x : x + width]))
             write_line(
                 rng,
                 spine,
                 (2, width // 4, int((height - top) * 0.8), width // 2),
-                random_colour(rng),
+                random_color(rng),
             )
             image[top:height, x : x + width] = np.rot90(spine, -1)[:, : image.shape[1] - x]
         x += width
@@ -119,14 +119,14 @@ def _bookshelf(rng: np.random.Generator, side: int) -> Image:
 
 
 def _noise_block(rng: np.random.Generator, side: int) -> Image:
-    """QR-like modules without any finder pattern."""
+    """Modules as in a QR code, without finder patterns."""
     rows = int(rng.integers(6, 40))
     columns = rows if rng.random() < 0.7 else int(rng.integers(6, 40))
     return _from_modules(rng, rng.random((rows, columns)) < rng.uniform(0.3, 0.7), side)
 
 
 def _identicon(rng: np.random.Generator, side: int) -> Image:
-    """A mirrored pixel picture, such as an avatar or an old game's figure."""
+    """A mirrored pixel picture, such as an avatar or a figure in an old game."""
     half = rng.random((int(rng.integers(5, 13)), int(rng.integers(2, 6)))) < 0.5
     dark = np.concatenate([half, half[:, ::-1]], axis=1)
     return _from_modules(rng, np.pad(dark, 1), side)
@@ -152,7 +152,7 @@ def _crossword(rng: np.random.Generator, side: int) -> Image:
 
 def _table(rng: np.random.Generator, side: int) -> Image:
     height = max(8, int(side * rng.uniform(0.4, 1.1)))
-    ink, ground = _two_colours(rng)
+    ink, ground = _two_colors(rng)
     image = flat((side, height), ground)
     rows = int(rng.integers(3, 14))
     xs = [0, *sorted(rng.integers(0, side, int(rng.integers(1, 7))).tolist()), side - 1]
@@ -172,7 +172,7 @@ def _keyboard(rng: np.random.Generator, side: int) -> Image:
     rows, columns = int(rng.integers(3, 7)), int(rng.integers(4, 16))
     key = side / columns
     height = max(4, int(key * rows))
-    keys, ground = _two_colours(rng)
+    keys, ground = _two_colors(rng)
     image = flat((side, height), ground)
     gap = max(1, int(key * rng.uniform(0.06, 0.2)))
     for row in range(rows):
@@ -190,7 +190,7 @@ def _keyboard(rng: np.random.Generator, side: int) -> Image:
 
 def _text(rng: np.random.Generator, side: int) -> Image:
     height = max(6, int(side * rng.uniform(0.3, 1.0)))
-    ink, ground = _two_colours(rng)
+    ink, ground = _two_colors(rng)
     image = flat((side, height), ground)
     line = max(4, int(height * rng.uniform(0.05, 0.3)))
     write_paragraph(rng, image, (1, 1, side - 2, height - 2), line, ink)
@@ -198,8 +198,8 @@ def _text(rng: np.random.Generator, side: int) -> Image:
 
 
 def _dots(rng: np.random.Generator, side: int) -> Image:
-    """A honeycomb or halftone of dots, as in MaxiCode, vents and loudspeakers."""
-    ink, ground = _two_colours(rng)
+    """A honeycomb or grid of dots, as in MaxiCode, vents and loudspeakers."""
+    ink, ground = _two_colors(rng)
     image = flat((side, side), ground)
     step = max(3.0, side / rng.uniform(6, 30))
     present = rng.uniform(0.5, 1.0)
@@ -214,7 +214,7 @@ def _dots(rng: np.random.Generator, side: int) -> Image:
 
 
 def foreign_code(rng: np.random.Generator, side: int) -> Image:
-    """Codes of symbologies that are none of the four classes."""
+    """Draw a code of a symbology that is none of the four classes."""
     kind = str(rng.choice(["Aztec", "PDF417", "MaxiCode"]))
     text = "".join("ABCDEFGHIJ0123456789"[i] for i in rng.integers(0, 20, rng.integers(5, 60)))
     dark = encode(kind, text)
@@ -222,8 +222,8 @@ def foreign_code(rng: np.random.Generator, side: int) -> Image:
 
 
 def _framed_square(rng: np.random.Generator, side: int) -> Image:
-    """A thick dark frame around a letter or a symbol: a sign, an icon, not a marker."""
-    ink, ground = _two_colours(rng)
+    """A thick dark frame around a letter or symbol, as in signs and icons."""
+    ink, ground = _two_colors(rng)
     image = flat((side, side), ground)
     margin, frame = int(side * rng.uniform(0.03, 0.12)), max(1, int(side * rng.uniform(0.05, 0.16)))
     cv2.rectangle(image, (margin, margin), (side - 1 - margin, side - 1 - margin), ink, frame)
@@ -233,31 +233,31 @@ def _framed_square(rng: np.random.Generator, side: int) -> Image:
 
 
 def _icon(rng: np.random.Generator, side: int) -> Image:
-    image = flat((side, side), random_colour(rng, vivid=0.7))
+    image = flat((side, side), random_color(rng, vivid=0.7))
     for _ in range(int(rng.integers(1, 4))):
-        _symbol(rng, image, random_colour(rng, vivid=0.5))
+        _symbol(rng, image, random_color(rng, vivid=0.5))
     return image
 
 
 def _finder_lookalike(rng: np.random.Generator, side: int) -> Image:
-    """Concentric squares or rings alone, without the rest of a QR code."""
-    ink, ground = _two_colours(rng)
+    """Concentric squares or rings, without the rest of a QR code."""
+    ink, ground = _two_colors(rng)
     image = flat((side, side), ground)
     rings = int(rng.integers(2, 6))
     for ring in range(rings):
         inset = int(side / 2 * (ring + 0.2) / rings)
-        colour = ink if ring % 2 == 0 else ground
+        color = ink if ring % 2 == 0 else ground
         if rng.random() < 0.02 or rings % 2:
-            cv2.circle(image, (side // 2, side // 2), max(1, side // 2 - inset), colour, -1)
+            cv2.circle(image, (side // 2, side // 2), max(1, side // 2 - inset), color, -1)
         else:
-            cv2.rectangle(image, (inset, inset), (side - inset, side - inset), colour, -1)
+            cv2.rectangle(image, (inset, inset), (side - inset, side - inset), color, -1)
     return image
 
 
 def _windows(rng: np.random.Generator, side: int) -> Image:
-    """A house front: a grid of lit and dark panes."""
+    """Front of a house: a grid of bright and dark panes."""
     rows, columns = rng.integers(2, 9, 2)
-    wall = random_colour(rng, value=(0.3, 0.9), vivid=0.2)
+    wall = random_color(rng, value=(0.3, 0.9), vivid=0.2)
     image = flat((side, max(6, int(side * rows / columns))), wall)
     height = image.shape[0]
     pane = rng.uniform(0.35, 0.75)
@@ -265,26 +265,26 @@ def _windows(rng: np.random.Generator, side: int) -> Image:
         for column in range(columns):
             x, y = side * (column + 0.15) / columns, height * (row + 0.15) / rows
             right, bottom = x + pane * side / columns, y + pane * height / rows
-            colour = random_colour(rng, value=(0.05, 0.9) if rng.random() < 0.3 else (0.05, 0.4))
-            cv2.rectangle(image, (int(x), int(y)), (int(right), int(bottom)), colour, -1)
+            color = random_color(rng, value=(0.05, 0.9) if rng.random() < 0.3 else (0.05, 0.4))
+            cv2.rectangle(image, (int(x), int(y)), (int(right), int(bottom)), color, -1)
     return image
 
 
 def _weave(rng: np.random.Generator, side: int) -> Image:
-    """Plaid, knit and gingham."""
+    """Fabric in plaid, knit or gingham."""
     count = rng.uniform(3, 25)
     wave_x = np.sin(np.arange(side) * 2 * np.pi * count / side + rng.uniform(0, 6))
     wave_y = np.sin(np.arange(side) * 2 * np.pi * count / side + rng.uniform(0, 6))
     if rng.random() < 0.5:
         wave_x, wave_y = np.sign(wave_x), np.sign(wave_y)
     field = (0.5 + 0.25 * (wave_x[None] + wave_y[:, None])).astype(np.float32)
-    ink, ground = random_colour(rng), random_colour(rng)
-    return colourise(field, [ground, ink])
+    ink, ground = random_color(rng), random_color(rng)
+    return colorize(field, [ground, ink])
 
 
 def _ruler(rng: np.random.Generator, side: int) -> Image:
     height = max(8, int(side * rng.uniform(0.12, 0.3)))
-    ink, ground = _two_colours(rng)
+    ink, ground = _two_colors(rng)
     image = flat((side, height), ground)
     ticks = int(rng.integers(10, 80))
     for tick in range(ticks):
@@ -295,22 +295,22 @@ def _ruler(rng: np.random.Generator, side: int) -> Image:
     return image
 
 
-def _symbol(rng: np.random.Generator, area: Image, colour: tuple[int, int, int]) -> None:
+def _symbol(rng: np.random.Generator, area: Image, color: tuple[int, int, int]) -> None:
     height, width = area.shape[:2]
     if min(height, width) < 4:
         return
     mask = np.zeros((height, width), np.uint8)
-    centre = (int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65)))
+    center = (int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65)))
     radius = max(1, int(min(height, width) * rng.uniform(0.15, 0.45)))
     kind = rng.integers(5)
     if kind == 0:
-        cv2.circle(mask, centre, radius, 255, -1, cv2.LINE_AA)
+        cv2.circle(mask, center, radius, 255, -1, cv2.LINE_AA)
     elif kind == 1:
-        cv2.circle(mask, centre, radius, 255, max(1, radius // 3), cv2.LINE_AA)
+        cv2.circle(mask, center, radius, 255, max(1, radius // 3), cv2.LINE_AA)
     elif kind == 2:
         angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
         reach = radius * rng.uniform(0.5, 1.2, len(angles))
-        points = np.stack([np.cos(angles) * reach, np.sin(angles) * reach], axis=-1) + centre
+        points = np.stack([np.cos(angles) * reach, np.sin(angles) * reach], axis=-1) + center
         cv2.fillPoly(mask, [points.astype(np.int32)], 255, cv2.LINE_AA)
     elif kind == 3:
         letter = "ABEHKMPRSXZ?!$%&+i"[int(rng.integers(18))]
@@ -318,7 +318,7 @@ def _symbol(rng: np.random.Generator, area: Image, colour: tuple[int, int, int])
         cv2.putText(
             mask,
             letter,
-            (centre[0] - int(9 * size), centre[1] + int(10 * size)),
+            (center[0] - int(9 * size), center[1] + int(10 * size)),
             cv2.FONT_HERSHEY_DUPLEX,
             size,
             255,
@@ -326,9 +326,9 @@ def _symbol(rng: np.random.Generator, area: Image, colour: tuple[int, int, int])
             cv2.LINE_AA,
         )
     else:
-        end = (centre[0] + radius, centre[1] + max(1, radius // 3))
-        cv2.arrowedLine(mask, (centre[0] - radius, centre[1]), end, 255, max(1, radius // 4))
-    blend(area, colour, mask)
+        end = (center[0] + radius, center[1] + max(1, radius // 3))
+        cv2.arrowedLine(mask, (center[0] - radius, center[1]), end, 255, max(1, radius // 4))
+    blend(area, color, mask)
 
 
 MAKERS: tuple[Callable[[np.random.Generator, int], Image], ...] = (

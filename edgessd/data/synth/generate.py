@@ -1,4 +1,4 @@
-"""Datasets of printed codes: on disk as COCO JSON and JPEG, or rendered while training goes on."""
+"""Generate datasets of printed codes, as COCO JSON and JPEG files or in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from edgessd.data.synth.codes import LABELS
 from edgessd.data.synth.scene import Scene, render_scene
 
 DEFAULT_SPLITS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
-PASSPORT = "synth.json"
+RECORD = "synth.json"
+"""File with the arguments of a generated dataset."""
 _JPEG_QUALITY = 90
 _CHUNK = 8
 _ASPECTS = (4 / 3, 4 / 3, 3 / 4, 16 / 9, 9 / 16, 1.0, 3 / 2)
@@ -33,13 +34,13 @@ _DEFAULT_CORES = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SceneSettings:
-    """What all scenes of a dataset have in common.
+    """Settings of all scenes of a dataset.
 
     Attributes:
         size: Width and height in pixels.
-        vary_aspect: Draw each scene's aspect ratio as cameras have it, at the area of `size`.
-        strength: See `render_scene`.
-        backgrounds: Photographs without codes, in a fixed order.
+        vary_aspect: Draw each scene's aspect ratio from those of cameras, with the area of `size`.
+        strength: Strength of the damage, from 0 to 1; see `render_scene`.
+        backgrounds: Photos without codes, in a fixed order.
     """
 
     size: tuple[int, int] = (640, 480)
@@ -56,19 +57,19 @@ class SceneSettings:
             )
         if not 0 <= self.strength <= 1:
             raise DataError(
-                "The strength of the damages is out of range",
-                expected="a number from 0 (clean) to 1 (everything)",
+                "The strength of the damage is out of range",
+                expected="a number from 0 (clean) to 1",
                 found=str(self.strength),
             )
 
 
 def scene_seed(seed: int, index: int) -> int:
-    """The seed of a dataset's scene: unrelated between datasets of different seeds."""
+    """Seed of a dataset's scene; datasets of different seeds have different scenes."""
     return int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0])
 
 
 def render_indexed(settings: SceneSettings, seed: int, index: int) -> Scene:
-    """Scene `index` of the dataset of `seed`."""
+    """Render scene `index` of the dataset with this seed."""
     number = scene_seed(seed, index)
     size = settings.size
     if settings.vary_aspect:
@@ -81,10 +82,12 @@ def render_indexed(settings: SceneSettings, seed: int, index: int) -> Scene:
 
 
 class GeneratedScenes:
-    """Scenes rendered when asked for, as a training loop's dataset: `len()` and `[index]`.
+    """Sequence of scenes that are rendered when they are read.
 
-    Its state is three numbers, so loader processes copy it for nothing. Another `seed` each epoch
-    makes a dataset that never repeats.
+    Args:
+        count: Number of scenes.
+        seed: Any non-negative integer.
+        settings: Settings of all scenes.
     """
 
     labels = LABELS
@@ -107,7 +110,7 @@ class GeneratedScenes:
 
 
 def background_photos(folder: Path | None) -> tuple[Path, ...]:
-    """The photographs of a folder, sorted.
+    """List the photos in a folder, sorted.
 
     Raises:
         DataError: The folder holds no image.
@@ -117,9 +120,9 @@ def background_photos(folder: Path | None) -> tuple[Path, ...]:
     photos = tuple(list_images(folder))
     if not photos:
         raise DataError(
-            f"No background photograph in {folder}",
+            f"There is no background photo in {folder}",
             expected="JPEG or PNG files that show no code",
-            fix="Leave the backgrounds out to have them generated",
+            fix="Name another folder, or leave --backgrounds out to generate all backgrounds",
         )
     return photos
 
@@ -139,30 +142,32 @@ def generate_dataset(
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write a dataset of printed codes that appears whole or not at all.
+    """Write a dataset of printed codes; an interrupted call leaves nothing.
 
-    `out` gets images/<split>/000000.jpg, annotations/instances_<split>.json (COCO) and synth.json, which
-    says how to make the same dataset again. The bytes depend on the arguments and the versions of
-    OpenCV, NumPy and zxing-cpp, never on the number of workers.
+    The folder gets images/<split>/000000.jpg, annotations/instances_<split>.json (COCO) and synth.json
+    with the arguments. The bytes depend on the arguments and on the versions of OpenCV, NumPy and
+    zxing-cpp, but not on the number of workers.
 
     Args:
-        out: A new or empty folder; with `overwrite` also one that this function wrote.
-        images: Scenes of all splits together.
-        seed: Any non-negative integer; different seeds have no scene in common.
+        out: A new or empty folder; with `overwrite`, also one that this function wrote.
+        images: Number of images in all splits together.
+        seed: Any non-negative integer; different seeds give different scenes.
         size: Width and height in pixels.
-        workers: Processes; default two, or one on a single core. 1 renders in this process.
+        workers: Number of processes; by default two, or one on a single core. 1 renders in this
+            process.
         splits: Weights of the splits.
-        vary_aspect: Draw each scene's aspect ratio, keeping the area of `size`.
-        strength: 0 (clean) to 1 (everything); see `render_scene`.
-        backgrounds: A folder of photographs without codes, used by half of the scenes.
+        vary_aspect: Draw each image's aspect ratio, with the area of `size`.
+        strength: Strength of the damage, from 0 (clean) to 1; see `render_scene`.
+        backgrounds: Folder of photos without codes, the backgrounds of half of the images.
         quality: JPEG quality of the files, 1 to 100.
-        progress: Called with the number of scenes written so far.
+        overwrite: Replace a dataset that this function wrote.
+        progress: Called with the number of written images.
 
     Returns:
         `out`.
 
     Raises:
-        DataError: `out` holds something else, or an argument is out of range.
+        DataError: The folder holds other files, or an argument is out of range.
     """
     settings = SceneSettings(
         size=size,
@@ -187,7 +192,7 @@ def generate_dataset(
         for split, found in rows.items():
             content = msgspec.json.format(msgspec.json.encode(_coco(found)), indent=1)
             (folder / "annotations" / f"instances_{split}.json").write_bytes(content)
-        passport = {
+        record = {
             "generator": "edgessd printed codes",
             "seed": seed,
             "images": counts,
@@ -199,22 +204,23 @@ def generate_dataset(
             "opencv": cv2.__version__,
             "numpy": np.__version__,
         }
-        content = msgspec.json.format(msgspec.json.encode(passport), indent=2)
-        (folder / PASSPORT).write_bytes(content + b"\n")
+        content = msgspec.json.format(msgspec.json.encode(record), indent=2)
+        (folder / RECORD).write_bytes(content + b"\n")
     return out
 
 
 def split_counts(images: int, splits: Mapping[str, float]) -> dict[str, int]:
-    """Share `images` among splits by weight: the largest remainders get what is left.
+    """Divide images among splits by weight; the largest remainders get the images that are left.
 
     Raises:
         DataError: There are fewer images than splits, or a weight isn't positive.
     """
     if not splits or min(splits.values()) <= 0 or images < len(splits):
         raise DataError(
-            "The images can't be shared among the splits",
+            "The images can't be divided among the splits",
             expected="positive weights, and at least one image for each split",
             found=f"{images} images for {dict(splits)}",
+            fix="Generate more images",
         )
     total = sum(splits.values())
     exact = {split: images * weight / total for split, weight in splits.items()}
@@ -245,14 +251,14 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise DataError(f"{out} is a file", fix="Name a new folder")
-    if not any(out.iterdir()) or (overwrite and (out / PASSPORT).is_file()):
+        raise DataError(f"{out} is a file", expected="a new or empty folder", fix="Name a folder")
+    if not any(out.iterdir()) or (overwrite and (out / RECORD).is_file()):
         return
     raise DataError(
         f"{out} isn't empty",
         expected="a new or empty folder",
-        found="a generated dataset" if (out / PASSPORT).is_file() else "other files",
-        fix="Name another folder, or remove this one first",
+        found="a generated dataset" if (out / RECORD).is_file() else "other files",
+        fix="Name another folder; a generated dataset is replaced with --overwrite",
     )
 
 
@@ -293,15 +299,17 @@ _Mapper = Callable[[Callable[[_Job], _Row], list[_Job]], Iterable[_Row]]
 
 @contextmanager
 def _mapper(workers: int | None, jobs: int) -> Iterator[_Mapper]:
-    """An ordered map over processes; an error or Ctrl-C drops what hasn't begun."""
+    """Make an ordered map over processes; an error or Ctrl-C drops the jobs that haven't started."""
     if workers is None:
         workers = min(_DEFAULT_CORES, multiprocessing.cpu_count())
     if workers < 1:
-        raise DataError("There is no worker", expected="1 or more", found=str(workers))
+        raise DataError(
+            "The number of workers is too small", expected="1 or more", found=str(workers)
+        )
     if workers == 1 or jobs <= 2 * _CHUNK:
         yield map
         return
-    # Forking a process whose OpenCV or torch threads hold locks would hang the child.
+    # A forked child hangs if OpenCV's or torch's threads hold locks in the parent.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
@@ -313,10 +321,10 @@ def _mapper(workers: int | None, jobs: int) -> Iterator[_Mapper]:
 def _map_undisturbed(
     pool: ProcessPoolExecutor, write: Callable[[_Job], _Row], jobs: list[_Job]
 ) -> Iterable[_Row]:
-    """`pool.map`, whose call starts the workers: a Ctrl-C while they import OpenCV isn't theirs either."""
+    """Call `pool.map`, which starts the workers, so that they ignore Ctrl-C from their start."""
     if threading.current_thread() is not threading.main_thread():
         return pool.map(write, jobs, chunksize=_CHUNK)
-    # An ignored signal stays ignored in a process that is started now.
+    # Child processes inherit an ignored signal.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return pool.map(write, jobs, chunksize=_CHUNK)
@@ -325,5 +333,5 @@ def _map_undisturbed(
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""Codes as ink on a ground: module shapes, colours, quiet zone, logo, digits under the bars."""
+"""Print codes: module shapes, colors, quiet zone, logo, and digits under the bars."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.data.synth.codes import ARUCO, DATAMATRIX, QRCODE, Code
-from edgessd.data.synth.textures import Image, colourise, flat, random_colour, write_line
+from edgessd.data.synth.textures import Image, colorize, flat, random_color, write_line
 
 _SQUARE, _DOTS, _ROUND = range(3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Print:
-    """A flat printed thing: a code, or a distractor that is none.
+    """A printed code or a distractor, flat.
 
     Attributes:
         image: (h, w, 3) uint8 BGR.
-        alpha: (h, w) uint8, 255 where the print covers what is below; None covers everything.
-        outline: (4, 2) corners of the outermost modules, clockwise, in continuous pixels of `image`;
-            the quiet zone and the digits of a 1-D code lie outside. None for a distractor.
-        class_id: Index into LABELS, -1 for a distractor.
+        alpha: (h, w) uint8 opacity, 255 for opaque; None if the whole image is opaque.
+        outline: (4, 2) corners of the outermost modules, clockwise, in continuous pixels of `image`,
+            without the quiet zone and the digits of a 1-D code. None for a distractor.
+        class_id: Index into LABELS; -1 for a distractor.
     """
 
     image: Image
@@ -34,16 +34,16 @@ class Print:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ink:
-    """How a code is printed.
+    """Style of a printed code.
 
     Attributes:
         dark: BGR of the dark modules.
         light: BGR of the light modules and the quiet zone.
-        shape: Module shape.
-        quiet_zone: Modules of light ground around the code.
-        transparent: Ink alone, printed onto whatever lies below.
-        spread: Bleeding of the dark modules, in modules; negative shrinks them.
-        logo: A picture covers the middle (QR codes bear it).
+        shape: Shape of the modules.
+        quiet_zone: Width of the light border around the code, in modules.
+        transparent: Print only the ink, without the light ground.
+        spread: Growth of the dark modules, in modules; negative values shrink them.
+        logo: Cover the middle of a QR code with a picture.
     """
 
     dark: tuple[int, int, int]
@@ -67,12 +67,12 @@ PLAIN_INK = Ink(
 
 
 def random_ink(rng: np.random.Generator, code: Code, *, strength: float) -> Ink:
-    """How to print a code; `strength` 0 is always black on white with its whole quiet zone."""
+    """Draw the style of a code; `strength` 0 always gives black on white with the full quiet zone."""
     if rng.random() > 0.55 * strength:
-        grey = int(rng.integers(0, 50))
+        gray = int(rng.integers(0, 50))
         white = int(rng.integers(225, 256))
         return Ink(
-            dark=(grey, grey, grey),
+            dark=(gray, gray, gray),
             light=(white, white, white),
             shape=_SQUARE,
             quiet_zone=code.quiet_zone,
@@ -80,8 +80,8 @@ def random_ink(rng: np.random.Generator, code: Code, *, strength: float) -> Ink:
             spread=0,
             logo=False,
         )
-    dark = random_colour(rng, value=(0.0, 0.4), vivid=0.3)
-    light = random_colour(rng, value=(0.62, 1.0), vivid=0.2)
+    dark = random_color(rng, value=(0.0, 0.4), vivid=0.3)
+    light = random_color(rng, value=(0.62, 1.0), vivid=0.2)
     if rng.random() < 0.12:  # light modules on dark ground
         dark, light = light, dark
     shape = _SQUARE
@@ -104,9 +104,9 @@ def random_ink(rng: np.random.Generator, code: Code, *, strength: float) -> Ink:
 
 
 def print_code(rng: np.random.Generator, code: Code, long_side: int, ink: Ink) -> Print:
-    """Print a code so that its modules' longer side measures `long_side` pixels.
+    """Print a code whose modules' longer side is `long_side` pixels.
 
-    A 1-D code's height is drawn at random: 0.16 to 0.9 of its width.
+    The height of a 1-D code is a random fraction of its width, from 0.16 to 0.9.
     """
     rows, columns = code.dark.shape
     if code.linear:
@@ -125,7 +125,7 @@ def print_code(rng: np.random.Generator, code: Code, long_side: int, ink: Ink) -
     top = margin_y + (digits if above else 0)
     ground = np.zeros((full[1], full[0]), np.uint8)
     ground[top : top + height, margin_x : margin_x + width] = mask
-    image = colourise(ground.astype(np.float32) * np.float32(1 / 255), [ink.light, ink.dark])
+    image = colorize(ground.astype(np.float32) * np.float32(1 / 255), [ink.light, ink.dark])
     if digits:
         line_top = margin_y if above else top + height
         line = round(width * rng.uniform(0.4, 1.0))
@@ -143,17 +143,17 @@ def _transparency(image: Image, ground: Image, ink: Ink) -> Image | None:
         return None
     if sum(ink.dark) > sum(ink.light):
         return ground
-    # Digits and logo are in the image only: whatever is darker than the ground is ink.
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    span = max(1, int(grey.max()) - int(grey.min()))
+    # Digits and logo are only in the image, so every pixel that is darker than the ground is ink.
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    span = max(1, int(gray.max()) - int(gray.min()))
     alpha: Image = 255 - cv2.convertScaleAbs(
-        grey, alpha=255 / span, beta=-int(grey.min()) * 255 / span
+        gray, alpha=255 / span, beta=-int(gray.min()) * 255 / span
     )
     return alpha
 
 
 def _ink_mask(code: Code, size: tuple[int, int], ink: Ink) -> Image:
-    """How much ink each pixel carries, (height, width), 255 is all."""
+    """Amount of ink of each pixel, (height, width) uint8, 255 for full."""
     width, height = size
     rows, columns = code.dark.shape
     dark = code.dark.astype(np.uint8) * 255
@@ -166,7 +166,7 @@ def _ink_mask(code: Code, size: tuple[int, int], ink: Ink) -> Image:
         upscale = max(6, upscale) if detailed else upscale
         mask = cv2.resize(dark, (columns * upscale, rows), interpolation=cv2.INTER_NEAREST)
         mask = _spread(mask, ink.spread * upscale, horizontal_only=True)
-        # Rows are stretched by repetition, columns by area: bars stay as wide as they are.
+        # Rows are repeated and columns are averaged by area, so that the bars keep their widths.
         mask = cv2.resize(mask, (mask.shape[1], height), interpolation=cv2.INTER_NEAREST)
     else:
         grown = (columns * upscale, rows * upscale)
@@ -178,13 +178,13 @@ def _shaped(code: Code, dark: Image, upscale: int, ink: Ink) -> Image:
     rows, columns = dark.shape
     mask = cv2.resize(dark, (columns * upscale, rows * upscale), interpolation=cv2.INTER_NEAREST)
     if ink.shape == _DOTS:
-        centre = (upscale - 1) / 2
-        y, x = np.mgrid[:upscale, :upscale] - centre
+        center = (upscale - 1) / 2
+        y, x = np.mgrid[:upscale, :upscale] - center
         radius = upscale * (0.46 + ink.spread)
         stencil = (np.clip(radius - np.hypot(x, y) + 0.5, 0, 1) * 255).astype(np.uint8)
         dots = np.kron(code.dark.astype(np.uint8), stencil)
         if code.kind == "QRCode":
-            side = 7 * upscale  # the three finder patterns stay whole, as generators leave them
+            side = 7 * upscale  # the three finder patterns keep their shape, as in QR generators
             for top, left in ((0, 0), (0, -side), (-side, 0)):
                 bottom = top + side if top == 0 else None
                 right = left + side if left == 0 else None
@@ -209,12 +209,12 @@ def _paste_logo(rng: np.random.Generator, area: Image) -> None:
     if side < 5:
         return
     top, left = (area.shape[0] - side) // 2, (area.shape[1] - side) // 2
-    logo = flat((side, side), random_colour(rng, vivid=0.8))
+    logo = flat((side, side), random_color(rng, vivid=0.8))
     cv2.rectangle(logo, (0, 0), (side - 1, side - 1), (255, 255, 255), max(1, side // 10))
-    colour = random_colour(rng, vivid=0.8)
+    color = random_color(rng, vivid=0.8)
     if rng.random() < 0.5:
-        cv2.circle(logo, (side // 2, side // 2), int(side * rng.uniform(0.15, 0.35)), colour, -1)
+        cv2.circle(logo, (side // 2, side // 2), int(side * rng.uniform(0.15, 0.35)), color, -1)
     else:
         points = (rng.uniform(0.2, 0.8, (5, 2)) * side).astype(np.int32)
-        cv2.fillPoly(logo, [points], colour)
+        cv2.fillPoly(logo, [points], color)
     area[top : top + side, left : left + side] = logo

@@ -1,4 +1,4 @@
-"""What codes are printed on: labels, pages, parcels, packages, screens, parts."""
+"""Draw the sheets that carry codes: labels, pages, parcels, packages, screens, parts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgessd.data.synth.textures import (
     Image,
     add_grain,
     blend,
-    colourise,
+    colorize,
     flat,
-    random_colour,
+    random_color,
     smooth_noise,
     write_line,
     write_paragraph,
@@ -30,14 +30,14 @@ _SIDE_POINTS = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sheet:
-    """A flat thing that carries prints.
+    """A flat carrier of prints.
 
     Attributes:
         image: (h, w, 3) uint8 BGR.
-        alpha: (h, w) uint8; 0 where the sheet isn't.
-        outlines: For each code its dense outline (k, 2) in continuous pixels of the sheet.
-        class_ids: The class of each outline.
-        lift: How far the sheet stands above what lies below, 0 to 1: it throws a shadow.
+        alpha: (h, w) uint8 opacity; 0 outside of the sheet.
+        outlines: Outline of each code, many points (k, 2) in continuous pixels of the sheet.
+        class_ids: Class of each code.
+        lift: Height of the sheet above its ground, from 0 to 1, which determines its shadow.
     """
 
     image: Image
@@ -48,7 +48,7 @@ class Sheet:
 
 
 def bare_sheet(item: Print) -> Sheet:
-    """A print alone, cut out along its quiet zone."""
+    """Make a sheet of a print alone, cut out along its quiet zone."""
     height, width = item.image.shape[:2]
     alpha = item.alpha if item.alpha is not None else np.full((height, width), 255, np.uint8)
     outlines = () if item.outline is None else (_dense(item.outline),)
@@ -57,7 +57,7 @@ def bare_sheet(item: Print) -> Sheet:
 
 
 def random_sheet(rng: np.random.Generator, items: list[Print], largest: int) -> Sheet:
-    """Lay prints out on a carrier of a random kind whose longer side is at most about `largest` pixels."""
+    """Arrange prints on a carrier of a random kind, its longer side at most about `largest` pixels."""
     if len(items) == 1 and rng.random() < 0.16:
         return bare_sheet(items[0])
     block, places = _arrange(rng, items)
@@ -74,7 +74,7 @@ def random_sheet(rng: np.random.Generator, items: list[Print], largest: int) -> 
     outlines, class_ids = [], []
     for item, (x, y) in zip(items, places, strict=True):
         x, y = x + left, y + top
-        # Ink alone goes onto even ground; elsewhere the print brings its own.
+        # Prints without a ground of their own are used only on even carriers.
         _paste(image, item, x, y, opaque=painter not in (_paper, _part, material))
         if item.outline is not None:
             outlines.append(_dense(item.outline + np.array([x, y])))
@@ -89,13 +89,13 @@ def random_sheet(rng: np.random.Generator, items: list[Print], largest: int) -> 
 
 
 def grid_sheet(rng: np.random.Generator, items: list[Print], columns: int) -> Sheet:
-    """A regular grid of prints of one size, as a marker board or a sheet of labels has."""
+    """Arrange prints in a regular grid, as on a marker board or a sheet of labels."""
     cell_width = max(item.image.shape[1] for item in items)
     cell_height = max(item.image.shape[0] for item in items)
     gap = int(max(cell_width, cell_height) * rng.uniform(0.05, 0.5)) + 1
     rows = -(-len(items) // columns)
     size = (columns * (cell_width + gap) + gap, rows * (cell_height + gap) + gap)
-    image = flat(size, random_colour(rng, value=(0.75, 1.0), vivid=0.1))
+    image = flat(size, random_color(rng, value=(0.75, 1.0), vivid=0.1))
     outlines, class_ids = [], []
     for index, item in enumerate(items):
         x = gap + (index % columns) * (cell_width + gap)
@@ -123,7 +123,7 @@ def _paste(image: Image, item: Print, x: int, y: int, *, opaque: bool = False) -
 
 
 def _dense(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points along the sides of a polygon, so that its outline stays true when the sheet bends."""
+    """Add points along the sides of a polygon, so that it stays an outline when the sheet bends."""
     steps = np.linspace(0, 1, _SIDE_POINTS, endpoint=False)[:, None]
     following = np.roll(corners, -1, axis=0)
     sides = [
@@ -133,7 +133,7 @@ def _dense(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _arrange(rng: np.random.Generator, items: list[Print]) -> tuple[Size, list[tuple[int, int]]]:
-    """Put prints beside or below each other; the block's size and each print's corner."""
+    """Arrange prints beside or below each other; return the block's size and each print's corner."""
     gap = int(max(max(item.image.shape[:2]) for item in items) * rng.uniform(0.03, 0.3))
     below = bool(rng.random() < 0.5)
     places, position, breadth = [], 0, 0
@@ -149,7 +149,7 @@ def _arrange(rng: np.random.Generator, items: list[Print]) -> tuple[Size, list[t
 
 
 def _cut(rng: np.random.Generator, size: Size) -> Image:
-    """The sheet's shape: sharp or rounded corners."""
+    """Opacity of a sheet with sharp or rounded corners."""
     alpha = np.full((size[1], size[0]), 255, np.uint8)
     if rng.random() < 0.3:
         radius = int(min(size) * rng.uniform(0.02, 0.1))
@@ -165,14 +165,14 @@ def _cut(rng: np.random.Generator, size: Size) -> Image:
 
 
 def _paper(rng: np.random.Generator, size: Size) -> Image:
-    ground = random_colour(rng, value=(0.78, 1.0), vivid=0.12)
+    ground = random_color(rng, value=(0.78, 1.0), vivid=0.12)
     return add_grain(rng, flat(size, ground), rng.uniform(0, 5))
 
 
 def _label(rng: np.random.Generator, size: Size) -> Image:
-    """Paper with a few lines of print and perhaps a border."""
+    """Paper with a few lines of text, sometimes with a border."""
     image = _paper(rng, size)
-    ink = random_colour(rng, value=(0, 0.4), vivid=0.3)
+    ink = random_color(rng, value=(0, 0.4), vivid=0.3)
     line = max(4, int(min(size) * rng.uniform(0.04, 0.14)))
     for _ in range(int(rng.integers(0, 6))):
         x, y = (rng.random(2) * size).astype(int)
@@ -185,13 +185,13 @@ def _label(rng: np.random.Generator, size: Size) -> Image:
 
 
 def _page(rng: np.random.Generator, size: Size) -> Image:
-    """A document: heading, paragraphs, a picture, rules."""
+    """A document: heading, paragraphs, pictures and rules."""
     image = _paper(rng, size)
-    ink = random_colour(rng, value=(0, 0.35), vivid=0.2)
+    ink = random_color(rng, value=(0, 0.35), vivid=0.2)
     line = max(4, int(min(size) * rng.uniform(0.018, 0.06)))
     margin = int(min(size) * 0.06)
     heading = (margin, margin, int(size[0] * rng.uniform(0.3, 0.8)), line * 2)
-    write_line(rng, image, heading, random_colour(rng, value=(0, 0.6)))
+    write_line(rng, image, heading, random_color(rng, value=(0, 0.6)))
     y = margin + line * 4
     while y < size[1] - margin - line:
         height = int(size[1] * rng.uniform(0.08, 0.3))
@@ -231,57 +231,57 @@ def _parcel(rng: np.random.Generator, size: Size) -> Image:
 
 
 def _package(rng: np.random.Generator, size: Size) -> Image:
-    """A colourful package: areas, a picture, a table of contents, lines of text."""
-    image = colourise(
-        smooth_noise(rng, size, (2, 3)), [random_colour(rng, vivid=0.7) for _ in range(2)]
+    """A colorful package: areas of color, shapes and lines of text."""
+    image = colorize(
+        smooth_noise(rng, size, (2, 3)), [random_color(rng, vivid=0.7) for _ in range(2)]
     )
     for _ in range(int(rng.integers(1, 7))):
-        centre = tuple((rng.random(2) * size).astype(int).tolist())
+        center = tuple((rng.random(2) * size).astype(int).tolist())
         axes = tuple((rng.uniform(0.05, 0.5, 2) * size).astype(int).tolist())
-        colour = random_colour(rng, vivid=0.7)
+        color = random_color(rng, vivid=0.7)
         if rng.random() < 0.5:
             cv2.ellipse(
-                image, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA
+                image, center, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA
             )
         else:
-            corner = (centre[0] + axes[0], centre[1] + axes[1])
-            cv2.rectangle(image, centre, corner, colour, -1)
+            corner = (center[0] + axes[0], center[1] + axes[1])
+            cv2.rectangle(image, center, corner, color, -1)
     for _ in range(int(rng.integers(1, 6))):
         x, y = (rng.random(2) * size).astype(int).tolist()
         line = max(4, int(min(size) * rng.uniform(0.03, 0.2)))
         width = int(size[0] * rng.uniform(0.2, 0.8))
         if rng.random() < 0.4:
-            write_paragraph(rng, image, (x, y, width, line * 5), line, random_colour(rng))
+            write_paragraph(rng, image, (x, y, width, line * 5), line, random_color(rng))
         else:
-            write_line(rng, image, (x, y, width, line), random_colour(rng))
+            write_line(rng, image, (x, y, width, line), random_color(rng))
     return image
 
 
 def _screen(rng: np.random.Generator, size: Size) -> Image:
-    """A phone, tablet or monitor: dark bezel, flat panel, icons and text."""
-    image = flat(size, random_colour(rng, value=(0, 0.15), vivid=0.1))
+    """A phone, tablet or monitor: dark bezel, flat panel, buttons and text."""
+    image = flat(size, random_color(rng, value=(0, 0.15), vivid=0.1))
     bezel = max(1, int(min(size) * rng.uniform(0.01, 0.08)))
     dark = rng.random() < 0.25
-    ground = random_colour(rng, value=(0.05, 0.2) if dark else (0.88, 1.0), vivid=0.15)
-    ink = random_colour(rng, value=(0.6, 1.0) if dark else (0.0, 0.5), vivid=0.3)
+    ground = random_color(rng, value=(0.05, 0.2) if dark else (0.88, 1.0), vivid=0.15)
+    ink = random_color(rng, value=(0.6, 1.0) if dark else (0.0, 0.5), vivid=0.3)
     panel = image[bezel : size[1] - bezel, bezel : size[0] - bezel]
     if min(panel.shape[:2]) < 8:
         return image
     panel[:] = ground
     height, width = panel.shape[:2]
     bar = max(3, height // int(rng.integers(10, 24)))
-    panel[:bar] = random_colour(rng, vivid=0.6)
+    panel[:bar] = random_color(rng, vivid=0.6)
     line = max(4, int(height * rng.uniform(0.025, 0.06)))
     write_paragraph(rng, panel, (6, bar + 4, width - 12, height - bar - 4), line * 3, ink)
     for _ in range(int(rng.integers(0, 4))):
         x, y = int(rng.random() * width), int(rng.random() * height)
         corner = (x + int(width * rng.uniform(0.1, 0.5)), y + line * 2)
-        cv2.rectangle(panel, (x, y), corner, random_colour(rng, vivid=0.8), -1)
+        cv2.rectangle(panel, (x, y), corner, random_color(rng, vivid=0.8), -1)
     return image
 
 
 def _part(rng: np.random.Generator, size: Size) -> Image:
-    """A circuit board or a machined part: dark or metallic, pads, tracks, small markings."""
+    """A circuit board or a machined part, with pads, tracks and small markings."""
     if rng.random() < 0.5:
         image = material(rng, size)
     else:
@@ -293,7 +293,7 @@ def _part(rng: np.random.Generator, size: Size) -> Image:
             cv2.rectangle(image, (x, y), (x + reach, y + reach * 2), metal, -1)
             end = tuple((rng.random(2) * size).astype(int).tolist())
             cv2.line(image, (x, y), (end[0], y), (70, 120, 50), 1)
-    ink = random_colour(rng, value=(0.6, 1.0), vivid=0.1)
+    ink = random_color(rng, value=(0.6, 1.0), vivid=0.1)
     for _ in range(int(rng.integers(0, 4))):
         x, y = (rng.random(2) * size).astype(int).tolist()
         line = max(4, int(min(size) * 0.08))

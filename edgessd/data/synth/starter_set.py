@@ -1,7 +1,7 @@
-"""Renew the calibration images that ship with edgessd: python -m edgessd.data.synth.starter_set DIR
+"""Write the calibration images that ship with edgessd: python -m edgessd.data.synth.starter_set DIR
 
-The scenes come from a seed of their own: none of them is in a dataset that the starter model learned
-from or was tested on.
+The scenes have a seed of their own, so none of them is in a dataset that the starter model was trained or
+tested on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUALITY = 82
 
 
 def write_starter_set(folder: Path) -> None:
-    """Write 64 JPEGs, 000.jpg to 063.jpg, in the cameras' aspect ratios at the area of 320x320."""
+    """Write 64 JPEG files, 000.jpg to 063.jpg, in aspect ratios of cameras, with the area of 320x320."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(IMAGES):
         image = render_indexed(SETTINGS, SEED, index).image

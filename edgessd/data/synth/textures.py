@@ -1,4 +1,4 @@
-"""Colours, noise fields and text: the raw material of backgrounds, labels and distractors.
+"""Draw colors, noise fields and text, of which backgrounds, labels and distractors are made.
 
 Images are uint8 BGR (height, width, 3); sizes are (width, height).
 """
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# uint8 and float32; Any because the stubs of OpenCV promise no dtype.
+# uint8 and float32; Any, because OpenCV's type stubs name no dtype.
 Image = NDArray[Any]
 Field = NDArray[Any]
 
@@ -29,16 +29,18 @@ _STRIPS = 40
 _NOISE_SIDE = 1024
 
 
-def random_colour(
+def random_color(
     rng: np.random.Generator, *, value: tuple[float, float] = (0.0, 1.0), vivid: float = 0.35
 ) -> tuple[int, int, int]:
-    """A BGR colour: grey more often than not, saturated with probability `vivid`.
+    """Draw a BGR color.
 
     Args:
-        value: Range of the brightness (HSV value), 0 to 1.
+        rng: Source of all random numbers.
+        value: Range of the brightness (HSV value), from 0 to 1.
+        vivid: Probability of a saturated color; other colors are nearly gray.
     """
     saturation = rng.uniform(0.35, 1.0) if rng.random() < vivid else rng.uniform(0.0, 0.2)
-    # Surfaces lean towards warm hues; half the colours are drawn from there.
+    # Warm hues are more frequent, because real surfaces have them.
     hue = rng.uniform(0.02, 0.13) if rng.random() < 0.4 else rng.random()
     brightness = rng.uniform(*value)
     sector, fraction = divmod(hue * 6.0, 1.0)
@@ -56,21 +58,21 @@ def random_colour(
     return int(blue * 255), int(green * 255), int(red * 255)
 
 
-def as_colour(values: NDArray[np.floating]) -> tuple[int, int, int]:
-    """Three numbers, clipped to 0..255, as OpenCV wants a colour."""
+def as_color(values: NDArray[np.floating]) -> tuple[int, int, int]:
+    """Clip three numbers to 0..255 and make a color for OpenCV of them."""
     blue, green, red = np.clip(values, 0, 255).astype(int).tolist()
     return blue, green, red
 
 
-def flat(size: tuple[int, int], colour: tuple[int, int, int]) -> Image:
-    """One colour."""
+def flat(size: tuple[int, int], color: tuple[int, int, int]) -> Image:
+    """Make an image of one color."""
     image = np.empty((size[1], size[0], 3), np.uint8)
-    cv2.rectangle(image, (0, 0), size, colour, -1)  # many times faster than broadcasting
+    cv2.rectangle(image, (0, 0), size, color, -1)  # many times faster than broadcasting
     return image
 
 
 def smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: tuple[int, int]) -> Field:
-    """Value noise in [0, 1], (height, width): a random grid of `cells` (x, y) stretched over `size`."""
+    """Make value noise in [0, 1], (height, width): a random grid of `cells` (x, y) points, resized."""
     grid = rng.random((max(2, cells[1]), max(2, cells[0])), np.float32)
     return cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
 
@@ -83,7 +85,7 @@ def fractal_noise(
     octaves: int = 4,
     persistence: float = 0.5,
 ) -> Field:
-    """Sum of octaves of value noise, stretched to [0, 1]; (height, width) float32."""
+    """Sum octaves of value noise, scaled to [0, 1], (height, width) float32."""
     small = (max(2, size[0] // 4), max(2, size[1] // 4))
     total, at = np.zeros((small[1], small[0]), np.float32), small
     weight = 1.0
@@ -91,7 +93,7 @@ def fractal_noise(
         columns = min(int(cells[0] * 2**octave) + 1, size[0])
         rows = min(int(cells[1] * 2**octave) + 1, size[1])
         if at == small and (columns > small[0] // 2 or rows > small[1] // 2):
-            # Coarse octaves are smooth: they are summed at a quarter of the size.
+            # Coarse octaves are smooth, so they are summed at a quarter of the size.
             total, at = np.asarray(cv2.resize(total, size), np.float32), size
         cv2.scaleAdd(smooth_noise(rng, at, (columns, rows)), weight, total, total)
         weight *= persistence
@@ -101,11 +103,11 @@ def fractal_noise(
     return np.asarray(cv2.addWeighted(stretched, scale, stretched, 0.0, -low * scale))
 
 
-def colourise(field: Field, colours: list[tuple[int, int, int]]) -> Image:
-    """Map a field in [0, 1] onto a ramp through two or more colours."""
-    stops = np.linspace(0, 255, len(colours))
+def colorize(field: Field, colors: list[tuple[int, int, int]]) -> Image:
+    """Map a field in [0, 1] to a gradient of two or more colors."""
+    stops = np.linspace(0, 255, len(colors))
     ramp = np.stack(
-        [np.interp(np.arange(256), stops, [c[channel] for c in colours]) for channel in range(3)],
+        [np.interp(np.arange(256), stops, [c[channel] for c in colors]) for channel in range(3)],
         axis=-1,
     ).astype(np.uint8)
     index = cv2.convertScaleAbs(field, alpha=255.0)
@@ -113,19 +115,21 @@ def colourise(field: Field, colours: list[tuple[int, int, int]]) -> Image:
 
 
 def add_grain(rng: np.random.Generator, image: Image, strength: float) -> Image:
-    """Fine noise, the same in all three channels; `strength` is its standard deviation in levels."""
+    """Add gray noise; `strength` is its standard deviation in pixel values."""
     height, width = image.shape[:2]
-    grain = noise_crop(rng, (width, height), grey=True)
+    grain = noise_crop(rng, (width, height), gray=True)
     return cv2.addWeighted(image, 1.0, grain, strength, 0.0, dtype=cv2.CV_8U)
 
 
-def noise_crop(rng: np.random.Generator, size: tuple[int, int], *, grey: bool) -> Field:
-    """Standard normal noise (height, width, 3) cut from one large tile: far faster than drawing it.
+def noise_crop(rng: np.random.Generator, size: tuple[int, int], *, gray: bool) -> Field:
+    """Cut standard normal noise (height, width, 3) from one large tile, which is faster than drawing it.
 
     Args:
-        grey: The three channels are equal.
+        rng: Source of the position.
+        size: Width and height in pixels.
+        gray: Make the three channels equal.
     """
-    tile = _noise_tile(grey)
+    tile = _noise_tile(gray)
     width, height = size
     if width > _NOISE_SIDE or height > _NOISE_SIDE:
         tile = np.tile(tile, (-(-height // _NOISE_SIDE), -(-width // _NOISE_SIDE), 1))
@@ -136,16 +140,16 @@ def noise_crop(rng: np.random.Generator, size: tuple[int, int], *, grey: bool) -
 
 
 @lru_cache(maxsize=2)
-def _noise_tile(grey: bool) -> Field:
-    channels = 1 if grey else 3
+def _noise_tile(gray: bool) -> Field:
+    channels = 1 if gray else 3
     rng = np.random.default_rng(20_231)
     tile = rng.standard_normal((_NOISE_SIDE, _NOISE_SIDE, channels), np.float32)
-    return np.repeat(tile, 3, axis=2) if grey else tile
+    return np.repeat(tile, 3, axis=2) if gray else tile
 
 
 @lru_cache(maxsize=1)
 def _text_strips() -> tuple[Image, ...]:
-    """Lines of made-up words, white on black, rendered once a process."""
+    """Lines of invented words, white on black, which are rendered once in each process."""
     rng = np.random.default_rng(7_919)
     letters = "etaoinshrdlucmfwypvbgk"
     strips = []
@@ -174,9 +178,9 @@ def write_line(
     rng: np.random.Generator,
     image: Image,
     rectangle: tuple[int, int, int, int],
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
 ) -> None:
-    """Write one line of made-up text into (x, y, width, height) of an image, in place."""
+    """Write one line of invented text into (x, y, width, height) of an image, in place."""
     x, y, width, height = rectangle
     x, y = max(x, 0), max(y, 0)
     width, height = min(width, image.shape[1] - x), min(height, image.shape[0] - y)
@@ -190,7 +194,7 @@ def write_line(
     mask = cv2.resize(
         strip[:, start : start + length], (width, height), interpolation=cv2.INTER_AREA
     )
-    blend(image[y : y + height, x : x + width], colour, mask)
+    blend(image[y : y + height, x : x + width], color, mask)
 
 
 def write_paragraph(
@@ -198,7 +202,7 @@ def write_paragraph(
     image: Image,
     rectangle: tuple[int, int, int, int],
     line_height: int,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
 ) -> None:
     """Fill (x, y, width, height) of an image with lines of text, in place."""
     x, y, width, height = rectangle
@@ -206,12 +210,18 @@ def write_paragraph(
     ragged = rng.uniform(0, 0.4)
     for top in range(y, y + height - line_height + 1, step):
         length = int(width * (1 - ragged * rng.random()))
-        write_line(rng, image, (x, top, length, line_height), colour)
+        write_line(rng, image, (x, top, length, line_height), color)
 
 
-def blend(area: Image, colour: tuple[int, int, int] | Image, mask: Image) -> None:
-    """Lay a colour or an image over an area (h, w, 3) in place; mask (h, w) uint8, 255 is opaque."""
-    if not isinstance(colour, np.ndarray):
-        colour = flat((area.shape[1], area.shape[0]), colour)
+def blend(area: Image, color: tuple[int, int, int] | Image, mask: Image) -> None:
+    """Blend a color or an image into an area (h, w, 3), in place.
+
+    Args:
+        area: (h, w, 3) uint8, which is changed.
+        color: A color, or an image of the area's size.
+        mask: (h, w) uint8 opacity, 255 for opaque.
+    """
+    if not isinstance(color, np.ndarray):
+        color = flat((area.shape[1], area.shape[0]), color)
     weights = mask.astype(np.float32) * np.float32(1 / 255)
-    area[:] = cv2.blendLinear(colour, area, weights, 1 - weights)
+    area[:] = cv2.blendLinear(color, area, weights, 1 - weights)

@@ -1,7 +1,7 @@
-"""How a flat print gets into the picture: bent, crumpled, turned, seen in perspective.
+"""Map a flat sheet to the picture: bent, crumpled, turned, and in perspective.
 
-Coordinates are continuous: pixel (i, j) covers [j, j+1) x [i, i+1). Both ways are closed forms, or a
-fixed-point iteration for crumples, so an outline's position is known to a fraction of a pixel.
+Coordinates are continuous: pixel (i, j) covers [j, j+1) x [i, i+1). The map and its inverse are closed
+forms, or a fixed-point iteration for crumples, so that outlines are exact to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from edgessd.data.synth.textures import Image
 
 Points = NDArray[Any]  # float64
 
-_COARSE = 4  # a bent map is computed at every fourth pixel and interpolated between
+_COARSE = 4  # the map of a bent sheet is computed at every fourth pixel and interpolated
 _PAD = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bend:
-    """Bending of a sheet of (width, height) pixels within its own plane coordinates.
+    """Bending of a sheet, as a map from the sheet to its projection on a plane.
 
     Attributes:
-        size: Sheet width and height in pixels.
-        angle: Half the arc of a cylinder whose axis is vertical (or horizontal), radians; 0 is flat.
-        bow: How much the arc is seen from above, in sheet sizes.
-        along_x: The sheet curves along x (the axis is vertical), else along y.
-        waves: (k, 6) crumples: amplitude x and y in pixels, wave numbers x and y per pixel,
-            phases x and y.
+        size: Width and height of the sheet in pixels.
+        angle: Half the arc of the cylinder that the sheet lies on, in radians; 0 for a flat sheet.
+        bow: Visible height of the arc, a fraction of the sheet's size.
+        along_x: True if the sheet curves along x around a vertical axis, else along y.
+        waves: (k, 6) crumples: amplitudes in x and y in pixels, wave numbers in x and y per pixel,
+            phases in x and y.
     """
 
     size: tuple[int, int]
@@ -41,20 +41,20 @@ class Bend:
     waves: NDArray[np.float64]
 
     def to_plane(self, points: Points) -> Points:
-        """Sheet → plane as seen, (n, 2) → (n, 2)."""
+        """Map points of the sheet to the plane, (n, 2) → (n, 2)."""
         guess = points.copy()
-        for _ in range(6):  # amplitude times wave number is below 0.2: this converges
+        for _ in range(6):  # converges, because amplitude times wave number is below 0.2
             guess = points - self._crumple(guess)
         return self._roll(guess, forward=True)
 
     def to_sheet(self, points: Points) -> Points:
-        """Plane as seen → sheet, (n, 2) → (n, 2)."""
+        """Map points of the plane to the sheet, (n, 2) → (n, 2)."""
         flat = self._roll(points, forward=False)
         sheet: Points = flat + self._crumple(flat)
         return sheet
 
     def shade(self, image: Image, light: float) -> Image:
-        """Darken the sides of the cylinder; `light` in [-1, 1] is the side that the light comes from."""
+        """Darken the sides of the cylinder; `light` in [-1, 1] is the side of the light."""
         if self.angle == 0:
             return image
         count = self.size[0] if self.along_x else self.size[1]
@@ -87,14 +87,14 @@ class Bend:
             return rolled
         theta = np.arcsin(np.clip(position * sine, -1, 1))
         rolled[:, axis] = half * (theta / self.angle + 1)
-        # Beyond the edge of the sheet arcsin saturates; keep going so that it stays outside.
+        # Beyond the edge of the sheet, arcsin saturates; this term keeps such points outside.
         rolled[:, axis] += half * (position - np.clip(position, -1, 1)) * 4
         rolled[:, other] -= self.bow * self.size[other] * (1 - np.cos(theta))
         return rolled
 
 
 def random_bend(rng: np.random.Generator, size: tuple[int, int], strength: float) -> Bend | None:
-    """A flat sheet (None) most of the time, else a cylinder, crumples or both."""
+    """Draw a bending: a cylinder, crumples or both; None for a flat sheet, which is most frequent."""
     draw = rng.random()
     if draw > 0.32 * strength:
         return None
@@ -131,18 +131,19 @@ def view_matrix(
     yaw: float,
     distance: float,
 ) -> Points:
-    """The homography of a sheet in front of a pinhole camera, its centre at the origin.
+    """Compute the homography of a sheet in front of a pinhole camera.
 
     Args:
-        size: Sheet width and height in pixels.
-        scale: Picture pixels per sheet pixel at the sheet's centre.
-        rotation: In the picture plane, radians.
-        pitch: Tilt around the horizontal axis, radians.
-        yaw: Tilt around the vertical axis, radians.
-        distance: Of the camera, in sheet diagonals.
+        size: Width and height of the sheet in pixels.
+        scale: Pixels of the picture per pixel of the sheet, at the sheet's center.
+        rotation: Rotation in the picture plane, in radians.
+        pitch: Tilt around the horizontal axis, in radians.
+        yaw: Tilt around the vertical axis, in radians.
+        distance: Distance of the camera, in diagonals of the sheet.
 
     Returns:
-        (3, 3) from sheet coordinates to picture coordinates relative to the sheet's centre.
+        (3, 3) homography from sheet coordinates to picture coordinates with the sheet's center at the
+        origin.
     """
     focal = distance * float(np.hypot(*size)) * scale
     cos_r, sin_r = np.cos(rotation), np.sin(rotation)
@@ -152,10 +153,10 @@ def view_matrix(
     around_x = np.array([[1, 0, 0], [0, cos_p, -sin_p], [0, sin_p, cos_p]])
     around_y = np.array([[cos_y, 0, sin_y], [0, 1, 0], [-sin_y, 0, cos_y]])
     turn = around_y @ around_x @ around_z
-    centre = np.array(
+    center = np.array(
         [[scale, 0, -scale * size[0] / 2], [0, scale, -scale * size[1] / 2], [0, 0, 1]]
     )
-    # A sheet point (x, y, 0) turns to (X, Y, Z) and is seen at focal * (X, Y) / (focal + Z).
+    # A point (x, y, 0) of the sheet turns to (X, Y, Z) and is projected to focal * (X, Y) / (focal + Z).
     project = np.array(
         [
             [turn[0, 0], turn[0, 1], 0],
@@ -163,18 +164,18 @@ def view_matrix(
             [turn[2, 0] / focal, turn[2, 1] / focal, 1],
         ]
     )
-    view: Points = project @ centre
+    view: Points = project @ center
     return view
 
 
 def translate(matrix: Points, x: float, y: float) -> Points:
-    """The homography followed by a shift."""
+    """Append a shift to a homography."""
     shifted: Points = np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]) @ matrix
     return shifted
 
 
 def apply_homography(matrix: Points, points: Points) -> Points:
-    """Map points (n, 2) → (n, 2)."""
+    """Map points by a homography, (n, 2) → (n, 2)."""
     mapped = points @ matrix[:, :2].T + matrix[:, 2]
     projected: Points = mapped[:, :2] / mapped[:, 2:]
     return projected
@@ -186,17 +187,18 @@ def warp_into(
     bend: Bend | None,
     window: tuple[int, int, int, int],
 ) -> Image:
-    """The part of the picture in `window` (x1, y1, x2, y2) that a sheet covers; black outside.
+    """Draw a sheet as it appears in a window of the picture; black outside of the sheet.
 
     Args:
-        image: (h, w) or (h, w, channels) uint8, the sheet.
-        matrix: From the sheet's plane to picture coordinates.
-        bend: How the sheet curves, None if it is flat.
+        image: The sheet, (h, w) or (h, w, channels) uint8.
+        matrix: (3, 3) homography from the sheet's plane to picture coordinates.
+        bend: Bending of the sheet; None if it is flat.
+        window: (x1, y1, x2, y2) in pixels of the picture.
     """
     x1, y1, x2, y2 = window
     width, height = x2 - x1, y2 - y1
     if bend is None:
-        # OpenCV counts from pixel centres, the matrix from pixel corners.
+        # OpenCV's coordinates start at pixel centers, those of the matrix at pixel corners.
         to_corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         to_index = np.array([[1, 0, -0.5 - x1], [0, 1, -0.5 - y1], [0, 0, 1]])
         return cv2.warpPerspective(image, to_index @ matrix @ to_corner, (width, height))

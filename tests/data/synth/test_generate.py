@@ -109,11 +109,11 @@ def test_split_counts_add_up() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"images": 2}, "can't be shared"),
+        ({"images": 2}, "can't be divided"),
         ({"size": (32, 32)}, "can't be rendered at this size"),
         ({"strength": 1.5}, "from 0 (clean) to 1"),
-        ({"workers": 0}, "no worker"),
-        ({"splits": {}}, "can't be shared"),
+        ({"workers": 0}, "workers is too small"),
+        ({"splits": {}}, "can't be divided"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict, message: str) -> None:
