@@ -1,33 +1,33 @@
-"""What the documentation shows is true: commands exist with those options, files are where links point."""
+"""Shell examples of the documents: commands have the options, and files are where links point."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from command_line import edgessd
+from documents import DOCUMENTS, ROOT, examples
 
 from edgessd.cli.app import COMMANDS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = (
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "calibration/README.md",
-)
+
+def shown_lines(beginning: str) -> list[str]:
+    """Return all lines of code that begin with a word, without comments."""
+    found = []
+    for example in examples("", "bash", "console"):
+        for line in example.code.replace("\\\n", " ").splitlines():
+            words = line.split("#")[0].strip().removeprefix("sudo ").removeprefix(".venv/bin/")
+            if words.startswith(f"{beginning} "):
+                found.append(words)
+    return sorted(set(found))
 
 
 def shown_commands() -> list[str]:
-    found = []
-    for document in DOCUMENTS:
-        for block in re.findall(r"```(?:\w*)\n(.*?)```", document.read_text(), flags=re.S):
-            for line in block.splitlines():
-                words = line.split("#")[0].strip().removeprefix(".venv/bin/")
-                if words.startswith("edgessd "):
-                    found.append(words)
-    return sorted(set(found))
+    return shown_lines("edgessd")
 
 
 @pytest.mark.parametrize("shown", shown_commands())
@@ -53,10 +53,25 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-def test_make_goals_of_the_readme_exist() -> None:
+def test_shown_make_goals_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for goal in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), flags=re.M):
+    goals = {line.split()[1] for line in shown_lines("make")}
+    assert goals >= {"demo", "test", "fast"}
+    for goal in goals:
         assert re.search(rf"^{goal}:", makefile, flags=re.M)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("shown", shown_lines("python"))
+def test_shown_script_has_the_options_it_is_shown_with(shown: str) -> None:
+    _, *words = shlex.split(shown)
+    script = words[:2] if words[0] == "-m" else words[:1]
+    command = [sys.executable, *script, "--help"]
+    shown_help = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for option in (word for word in words[1:] if word.startswith("--")):
+        assert option in shown_help, f"{' '.join(script)} has no {option}"
 
 
 LEAVES = [
