@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -141,6 +142,13 @@ def test_a_camera_lives_and_dies_under_systemd(machine: Container) -> None:
         "root",
         "600",
     ]
+    # Its options lie in a file that it may read, and it runs that file.
+    config = "/etc/edgessd/door.toml"
+    assert machine.run("stat", "-c", "%U %a", config).stdout.split() == ["edgessd", "600"]
+    shown = machine.edgessd("service", "show", "--name", "door").stdout
+    assert f"run --config {config}" in shown
+    assert 'jsonl = "/opt/camera/log/door.jsonl"' in shown
+    assert 'address = "pattern:320x240@10"' in shown
     first = machine.shown("MainPID")
     assert machine.run("ps", "-o", "user=", "-p", first).stdout.strip() == "edgessd"
 
@@ -166,9 +174,8 @@ def test_a_camera_lives_and_dies_under_systemd(machine: Container) -> None:
 
     gone = machine.edgessd("service", "uninstall", "--name", "door", "--yes")
     assert gone.returncode == 0, gone.stderr
-    assert (
-        machine.run("ls", "/etc/systemd/system/door.service", "/etc/edgessd/door.env").stdout == ""
-    )
+    left = machine.run("ls", "/etc/systemd/system/door.service", "/etc/edgessd/door.env", config)
+    assert left.stdout == ""
     assert machine.run("test", "-f", "/opt/camera/log/door.jsonl").returncode == 0
 
 
@@ -184,3 +191,43 @@ def test_what_the_user_cannot_reach_is_said_before_anything_is_written(machine: 
     assert "may not write to /opt/camera/closed" in said
     assert "chown edgessd /opt/camera/closed" in said
     assert machine.run("test", "-e", "/etc/systemd/system/shut.service").returncode == 1
+
+
+def test_a_unit_with_a_command_line_runs_until_it_is_installed_again(machine: Container) -> None:
+    """Units of earlier versions have the options of `edgessd run` in them, and no options file."""
+    new = machine.edgessd(
+        "service", "install", "--name", "door", "--source", "pattern:320x240@10", "--dry-run"
+    ).stdout
+    old = re.sub(r"(?s)^.*?\n(.*?)\n# /etc/edgessd/.*", r"\1", new).replace(
+        "--config /etc/edgessd/door.toml", "--source ${EDGESSD_SECRET_1}"
+    )
+    write = "cat > /etc/systemd/system/door.service; mkdir -p -m 700 /etc/edgessd; "
+    write += "echo EDGESSD_SECRET_1=pattern:320x240@10 > /etc/edgessd/door.env; "
+    write += "id edgessd || useradd --system edgessd; systemctl daemon-reload; systemctl start door"
+    machine.run("sh", "-c", f"({write}) <<'END'\n{old}\nEND")
+    machine.until(lambda: "FPS" in machine.shown("StatusText"))
+    shown = machine.edgessd("service", "show", "--name", "door").stdout
+    assert "--source ${EDGESSD_SECRET_1}" in shown
+    assert "[[source]]" not in shown
+
+    made = machine.edgessd(
+        "service", "install", "--name", "door", "--source", "pattern:160x120@10", "--yes"
+    )
+    assert made.returncode == 0, made.stderr
+    machine.until(lambda: "FPS" in machine.shown("StatusText"))
+    assert "160x120" in machine.edgessd("service", "show", "--name", "door").stdout
+    assert "EDGESSD_SECRET_1" not in machine.run("cat", "/etc/edgessd/door.env").stdout
+    gone = machine.edgessd("service", "uninstall", "--name", "door", "--yes")
+    assert gone.returncode == 0, gone.stderr
+
+
+@pytest.mark.parametrize("path", ["/etc/systemd/system/mine.service", "/etc/edgessd/mine.toml"])
+def test_a_file_of_something_else_is_not_overwritten(machine: Container, path: str) -> None:
+    machine.run("sh", "-c", f"mkdir -p /etc/edgessd; echo mine > {path}")
+    refused = machine.edgessd(
+        "service", "install", "--name", "mine", "--source", "pattern:", "--yes"
+    )
+    assert refused.returncode == 1
+    assert f"{path} exists and wasn't written by" in " ".join(refused.stderr.split())
+    assert machine.run("cat", path).stdout == "mine\n"
+    machine.run("rm", path)
