@@ -33,7 +33,7 @@ def command(
     pace: o.Pace = None,
     loop: o.Loop = None,
     rtsp_transport: o.RtspTransport = None,
-    reconnect: o.Reconnect = None,
+    no_reconnect: o.NoReconnect = None,
     wait: o.Wait = None,
     stall_seconds: o.StallSeconds = None,
     freeze_seconds: o.FreezeSeconds = None,

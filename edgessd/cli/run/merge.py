@@ -78,7 +78,6 @@ _SOURCE = (
     "pace",
     "loop",
     "rtsp_transport",
-    "reconnect",
     "wait",
     "stall_seconds",
     "freeze_seconds",
@@ -115,7 +114,7 @@ def merge_options(given: Mapping[str, Any]) -> RunOptions:
 def merged_names() -> set[str]:
     """Return the names of all options that `merge_options` reads."""
     tables = (name for table in _TABLES.values() for name in (table.switch, *table.fields))
-    return {"camera", "source", *_MODEL, *_SOURCE, *_RUN, *tables}
+    return {"camera", "source", "no_reconnect", *_MODEL, *_SOURCE, *_RUN, *tables}
 
 
 def _merged(given: Mapping[str, Any], base: RunOptions | None) -> RunOptions:
@@ -135,6 +134,8 @@ def _merged(given: Mapping[str, Any], base: RunOptions | None) -> RunOptions:
 
 def _sources(given: Mapping[str, Any], base: RunOptions | None) -> tuple[SourceOptions, ...]:
     changes = {name: given[name] for name in _SOURCE if given[name] is not None}
+    if given["no_reconnect"]:
+        changes["reconnect"] = False
     cameras = [f"camera:{number}" for number in given["camera"] or ()]
     if addresses := [*cameras, *(given["source"] or ())]:
         return tuple(SourceOptions(address=address, **changes) for address in addresses)

@@ -117,10 +117,10 @@ RtspTransport = Annotated[
         rich_help_panel=_SOURCES,
     ),
 ]
-Reconnect = Annotated[
+NoReconnect = Annotated[
     bool | None,
     typer.Option(
-        " /--no-reconnect",
+        "--no-reconnect",
         help="End when a camera or stream fails, instead of reopening it.",
         rich_help_panel=_SOURCES,
     ),
@@ -403,8 +403,8 @@ MqttKey = Annotated[
 MqttQos = Annotated[
     int | None,
     typer.Option(
-        help="Quality of service. Default: 1.",
-        metavar="0|1|2",
+        help="Quality of service: 0, 1 or 2. Default: 1.",
+        metavar="N",
         min=0,
         max=2,
         rich_help_panel=_MQTT,
