@@ -1,9 +1,9 @@
-"""How long `edgessd --help` takes, and where the time goes. Prints one line a step.
+"""Time `edgessd --help` and its steps, and print one line per step.
 
     python benchmarks/cli_startup.py [--runs 15] [--limit 0.3]
 
-Steps are whole processes, taken in turns so that a busy machine slows all of them alike; the fastest
-of each is what the step costs. With --limit, a help that takes longer exits with 1.
+Each step is a whole process. The steps run in turns, so that other load slows all of them alike. The fastest
+run of each is reported. With --limit, the exit status is 1 if the help takes longer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEPS = {
 
 
 def seconds_of(arguments: list[str]) -> float:
-    """Wall time of one process."""
+    """Return the wall time of one process in seconds."""
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
@@ -33,7 +33,7 @@ def seconds_of(arguments: list[str]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--limit", type=float, help="seconds that `edgessd --help` may take")
+    parser.add_argument("--limit", type=float, help="maximum seconds for `edgessd --help`")
     arguments = parser.parse_args()
     times: dict[str, list[float]] = {name: [] for name in STEPS}
     for _ in range(arguments.runs):

@@ -1,12 +1,14 @@
-"""How much of the engine's speed is left when a whole pipeline stands around it?
+"""Compare the frame rate of a whole pipeline with that of its engine alone.
 
     python benchmarks/pipeline_throughput.py film.mp4 dist/codes-host dist/voc-host \\
         --json benchmarks/results/pipeline_throughput.json
 
-For each model and number of threads, in turn and several times over: the engine alone in a loop on one
-input; the pipeline over the whole film without a sink, with JSON lines, and with JSON lines and an
-annotated recording; and the loop that people write (read, preprocess,
-infer, postprocess, one after the other).
+For each model and number of threads, in turns and several times:
+
+* the engine alone in a loop on one input;
+* the pipeline over the whole film without a sink, with JSON lines, and with JSON lines and an annotated recording;
+* a plain loop: read, preprocess, infer and postprocess one after the other.
+
 Ratios are of the medians, against the engine alone with the same threads.
 """
 
@@ -39,8 +41,10 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of the engine alone, a round")
-    parser.add_argument("--json", type=Path, help="write the numbers here too")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="duration of each round of the engine alone"
+    )
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     results = {
         Path(model).name: {
@@ -57,7 +61,7 @@ def main() -> None:
 def measure(
     film: str, model: str, threads: int, arguments: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
-    """FPS and share of the engine of each way, printed as it comes."""
+    """Measure FPS of each variant and its share of the engine's; print each result at once."""
     ways: dict[str, Callable[[], float]] = {
         "engine alone": lambda: engine_fps(film, model, threads, arguments.seconds),
         "pipeline": lambda: pipeline_fps(film, model, threads, no_sinks),

@@ -1,13 +1,13 @@
-"""What do the steps around the engine cost?
+"""Time preprocessing and postprocessing, each against a plain implementation.
 
     python benchmarks/pre_and_postprocess.py --json benchmarks/results/pre_and_postprocess.json
 
-Preprocessing: a 768x432 frame to a 300x300 input, by `preprocess_image` and in the plain way (swap the
-channels of the frame, resize, subtract and divide in float32, quantize). Post-processing: raw outputs
+Preprocessing: a 768x432 frame to a 300x300 input, by `preprocess_image` and in a plain way (swap the
+channels of the frame, resize, subtract and divide in float32, quantize). Postprocessing: raw outputs
 of 1,917 anchors with 20 objects in view to detections, by `Postprocessor` on integers, by the same on
-floats, in the plain way (dequantize and activate everything first), and by TFLite's own detection op.
-All run in short alternating blocks, so that a busy machine slows them down alike; `--clock cpu` counts
-this thread's processor time instead, which is steadier where other programs run. Ratios are of medians.
+floats, in a plain way (dequantize and activate everything first), and by TFLite's own detection op.
+All run in short alternating blocks, so that other load slows them alike. `--clock cpu` counts the processor
+time of this thread instead, which varies less if other programs run. Ratios are of medians.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--blocks", type=int, default=40)
-    parser.add_argument("--threads", type=int, default=1, help="of OpenCV")
-    parser.add_argument("--json", type=Path, help="write the numbers here too")
+    parser.add_argument("--threads", type=int, default=1, help="threads of OpenCV")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
     clock = time.thread_time_ns if arguments.clock == "cpu" else time.perf_counter_ns
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def preprocess_steps(dtype: str, quantization: Affine | None) -> dict[str, Step]:
-    """Ours and the plain way for one kind of input."""
+    """Return our function and the plain one for one input dtype."""
     frame = np.random.default_rng(0).integers(0, 256, (432, 768, 3), dtype=np.uint8)
     tensor = TensorSpec(
         name="image",
@@ -103,7 +103,7 @@ def preprocess_steps(dtype: str, quantization: Affine | None) -> dict[str, Step]
 
 
 def postprocess_steps(labels: int, activation: str) -> dict[str, Step]:
-    """All ways of turning one image's raw outputs into detections."""
+    """Return all functions that turn the raw outputs of one image into detections."""
     contract = Contract(
         preprocess=PREPROCESS,
         anchors=ANCHORS,
@@ -130,7 +130,7 @@ def postprocess_steps(labels: int, activation: str) -> dict[str, Step]:
 
 
 def scene(contract: Contract, objects: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """Raw int8 outputs for objects of random size, each seen by the 8 anchors that fit it best."""
+    """Make raw int8 outputs for objects of random size, each found by its 8 best-fitting anchors."""
     random = np.random.default_rng(0)
     anchors = anchor_boxes(contract.anchors)
     has_background = contract.scoring.activation == "softmax"
@@ -154,7 +154,7 @@ def scene(contract: Contract, objects: int = 20) -> tuple[np.ndarray, np.ndarray
 def plain_detections(
     contract: Contract, raw_codes: np.ndarray, raw_scores: np.ndarray
 ) -> np.ndarray:
-    """Everything is dequantized, activated and decoded before anything is left out."""
+    """Dequantize, activate and decode everything before filtering."""
     scores = activate_scores(real(raw_scores, SCORES), contract.scoring)[0, :, 1:]
     boxes = decode_boxes(
         real(raw_codes, CODES)[0], anchor_boxes(contract.anchors), contract.box_code
@@ -165,7 +165,7 @@ def plain_detections(
 
 
 def detection_op(contract: Contract, raw_codes: np.ndarray, raw_scores: np.ndarray) -> Step:
-    """TFLite's op behind the dequantization and activation it needs, as `--postprocess op` builds it."""
+    """Build TFLite's detection op with its dequantization and activation, as `--postprocess op` does."""
     from ai_edge_litert.interpreter import Interpreter
 
     from edgessd.lower.tflite.flatbuffer import ModelBuilder
@@ -233,7 +233,7 @@ def real(raw: np.ndarray, grid: Affine) -> np.ndarray:
 def interleave(
     steps: dict[str, Step], clock: Callable[[], int], *, blocks: int
 ) -> dict[str, float]:
-    """Median milliseconds of each step, from blocks of 25 runs taken in turn."""
+    """Return the median milliseconds of each step, from alternating blocks of 25 runs."""
     times: dict[str, list[int]] = {name: [] for name in steps}
     for block in range(blocks + 1):
         for name, step in steps.items():

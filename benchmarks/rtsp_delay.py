@@ -1,12 +1,12 @@
-"""Does the delay of an RTSP camera that is faster than inference stay small, and does it not grow?
+"""Measure the delay of an RTSP camera that is faster than inference, minute by minute.
 
     python benchmarks/rtsp_delay.py [--minutes 5] [--model BUNDLE] [--fps N] [--threads 1] \\
         [--json benchmarks/results/rtsp_delay.json]
 
-An RTSP server on this machine shows the time in its picture. The delay from capture to result is taken from
-the pipeline's own figures and, independently, from the time in the picture, which the pipeline knows nothing
-of; that one also has the server's encoding and the network in it. Prints both for each minute, in
-milliseconds and in frame times (the time between two results).
+An RTSP server on this machine draws the time into its picture. The delay from capture to result is read from
+the pipeline's figures and, independently, from the time in the picture. The latter includes the server's
+encoding and the network. Both are printed for each minute, in milliseconds and in frame times (the time
+between two results).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgessd.runtime.detector import Detector
 from edgessd.runtime.starter import starter_bundle
 
 SERVER = Path(__file__).with_name("time_code_server.py")
-# What OpenCV, the decoder and the engine need to warm up.
+# Warm-up of OpenCV, the decoder and the engine.
 WARM_UP_SECONDS = 5.0
 
 
@@ -60,7 +60,7 @@ def main() -> None:
         "minutes": minutes,
         "most_frame_times": max(minute["clock_p95_frames"] for minute in minutes),
         "below_3_frame_times": all(minute["clock_p95_frames"] < 3 for minute in minutes),
-        # In frame times, since other work on the machine makes the engine slower and both longer.
+        # In frame times, because other load slows the engine and lengthens both alike.
         "grows": last["clock_p95_frames"] > 1.1 * first["clock_p95_frames"] + 0.2,
     }
     print(json.dumps(summary, indent=2))
@@ -125,7 +125,7 @@ def _minute(told: list[float], seen: list[float], frame: float) -> dict[str, flo
 
 
 def _seconds_a_frame(detector: Detector) -> float:
-    """Of the engine and what lies around it, alone on this machine."""
+    """Measure the frame rate of the pipeline alone on this machine."""
     image = np.zeros((480, 640, 3), np.uint8)
     times = []
     for _ in range(40):
@@ -145,14 +145,16 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--fps", type=int, help="of the camera; default: 1.5 times the engine's")
+    parser.add_argument(
+        "--fps", type=int, help="frame rate of the camera; default: 1.5 times the engine's"
+    )
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--python", default="/usr/bin/python3", help="with GStreamer's introspection"
+        "--python", default="/usr/bin/python3", help="Python that has GStreamer's introspection"
     )
-    parser.add_argument("--json", type=Path, help="write the numbers here too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args()
 
 

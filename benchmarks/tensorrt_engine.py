@@ -1,17 +1,17 @@
-"""What does edgessd's runtime cost on top of TensorRT, and does the engine keep its accuracy?
+"""Measure the overhead of edgessd's runtime over TensorRT, and the accuracy of the engine.
 
     python benchmarks/tensorrt_engine.py dist/voc-rtx --data ../shared/data/voc100 \
         --json benchmarks/results/tensorrt-DEVICE.json
 
 Needs a Jetson or an NVIDIA GPU. In one run, alternating in short blocks:
 
-* `enqueue`: the engine enqueued back to back, by the GPU's own clock. What `trtexec` measures, and what
-  no program can beat.
+* `enqueue`: the engine enqueued back to back, by the GPU's own clock, as `trtexec` measures. The lower bound for
+  every program.
 * `infer`: one run after the other, from the image tensor in memory to the outputs in memory.
-* `overlapped`: two runs in flight, as the pipeline does it.
+* `overlapped`: two runs in flight, as in the pipeline.
 
-Then AP over a dataset, of the engine and of the graph it was compiled from in onnxruntime, and how far
-apart the raw outputs are.
+Then AP over a dataset, of the engine and of its graph in onnxruntime, and the largest differences of the raw
+outputs.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ BLOCKS, RUNS = 20, 100
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="labelled images")
-    parser.add_argument("--json", type=Path, help="write the numbers here too")
+    parser.add_argument("--data", type=Path, required=True, help="labeled images")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     images = tuple(
         image for split in load_dataset(arguments.data).splits.values() for image in split
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def time_runtime(detector: Detector, images: Sequence[LabeledImage]) -> dict[str, Any]:
-    """Latency and throughput of the runtime against pure enqueue."""
+    """Measure latency and throughput of the runtime against plain enqueue."""
     backend = detector.backend
     assert isinstance(backend, TensorRtBackend)
     tensor = detector.preprocess(read_image(images[0].path))[0].copy()
@@ -102,7 +102,7 @@ def time_runtime(detector: Detector, images: Sequence[LabeledImage]) -> dict[str
 def compare(
     engine: Detector, reference: Detector, images: Sequence[LabeledImage]
 ) -> dict[str, Any]:
-    """AP of both, and the largest difference of each raw output over the first images."""
+    """Return AP of both, and the largest difference of each raw output over the first images."""
     accuracy = {
         name: evaluate(detector, images, detector.labels).metrics.AP
         for name, detector in (("AP", engine), ("AP_reference", reference))

@@ -1,12 +1,12 @@
-"""Which engine is faster? Latency of several engines, side by side in one process.
+"""Compare the latency of several engines in one process.
 
     python benchmarks/tflite_latency.py ours.tflite peer.tflite float.onnx --threads 1,2
 
-The first engine is ours: every other one gets the ratio ours / it. Engines run in short alternating
-blocks, so that a busy machine slows them all down alike; ratios are of medians over all blocks, with
-the spread of the per-block ratios beside them. `--clock cpu` counts processor time instead, which
-tells engines apart on a machine that has other work, with one thread. Engines are .tflite (LiteRT
-with XNNPACK) or .onnx (onnxruntime). Only the invocation is timed: input is set once, output isn't read.
+The first engine is ours; every other one gets the ratio ours / its. Engines run in short alternating blocks,
+so that other load slows them alike. Ratios are of medians over all blocks, with the spread of the ratios per
+block. `--clock cpu` counts processor time instead, which is comparable on a busy machine with one thread.
+Engines are .tflite (LiteRT with XNNPACK) or .onnx (onnxruntime). Only the invocation is timed: the input is set
+once and the output is not read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def load(path: Path, threads: int) -> Invoke:
-    """An engine with random input set, as a function that runs it once."""
+    """Open an engine with random input; return a function that runs it once."""
     random = np.random.default_rng(0)
     if path.suffix == ".tflite":
         from ai_edge_litert.interpreter import Interpreter
@@ -67,7 +67,7 @@ def load(path: Path, threads: int) -> Invoke:
 def interleave(
     engines: dict[str, Invoke], clock: Clock, *, blocks: int, runs: int, warmup: int = 10
 ) -> dict[str, list[list[float]]]:
-    """Milliseconds of every run, by engine and block; the order of engines turns with each block."""
+    """Return milliseconds of every run by engine and block; the order of engines rotates."""
     for invoke in engines.values():
         for _ in range(warmup):
             invoke()
@@ -91,7 +91,7 @@ def _block(invoke: Invoke, clock: Clock, runs: int) -> list[float]:
 
 
 def summarise(blocks: dict[str, list[list[float]]]) -> dict[str, dict[str, float]]:
-    """p50, p95 and fastest of each engine in ms, and the first engine's ratio to each."""
+    """Return p50, p95 and minimum of each engine in ms, and the ratio of the first engine to each."""
     first = next(iter(blocks))
     ours = [statistics.median(block) for block in blocks[first]]
     summary = {}
@@ -126,10 +126,10 @@ def _show(result: dict) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engines", type=Path, nargs="+", help="ours first, then what it's held to")
-    parser.add_argument("--threads", default="1,2", help="one number, or several: 1,2")
+    parser.add_argument("engines", type=Path, nargs="+", help="ours first, then the others")
+    parser.add_argument("--threads", default="1,2", help="one number, or several, as in 1,2")
     parser.add_argument("--blocks", type=int, default=20)
-    parser.add_argument("--runs", type=int, default=20, help="a block")
+    parser.add_argument("--runs", type=int, default=20, help="runs per block")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return parser.parse_args()

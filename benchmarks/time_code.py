@@ -1,4 +1,4 @@
-"""The time, drawn into a picture and read back: a clock that a video carries through any codec.
+"""Draw the time into a picture and read it back: a clock that survives any video codec.
 
 A row of squares, black and white, holds the milliseconds of this machine's monotonic clock and a checksum.
 """
@@ -16,7 +16,7 @@ _DAY = 1 << _TIME_BITS
 
 
 def milliseconds() -> int:
-    """Of the monotonic clock, which all programs of a machine share."""
+    """Return milliseconds of the monotonic clock, which all programs of a machine share."""
     return time.monotonic_ns() // 1_000_000 % _DAY
 
 
@@ -28,7 +28,7 @@ def draw(image: np.ndarray, at: int) -> None:
 
 
 def read(image: np.ndarray) -> int | None:
-    """Milliseconds in an image, None where a codec has spoilt them."""
+    """Return the milliseconds in an image, or None if a codec damaged them."""
     middle = SQUARE // 2
     row = image[middle - 1 : middle + 1, middle:WIDTH:SQUARE].mean(axis=(0, 2))
     word = sum(1 << bit for bit, value in enumerate(row) if value > 128)
@@ -37,7 +37,7 @@ def read(image: np.ndarray) -> int | None:
 
 
 def age(at: int) -> float:
-    """Seconds from then to now."""
+    """Return the seconds since a time."""
     return (milliseconds() - at) % _DAY / 1000
 
 

@@ -1,4 +1,4 @@
-"""An RTSP camera whose picture shows the time of its capture. Run by the system's Python.
+"""Serve an RTSP camera whose picture shows the time of capture. Needs the system's Python.
 
     time_code_server.py PORT WIDTH HEIGHT FPS
 
@@ -19,7 +19,7 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 
 class Camera:
-    """Gives a frame each time that one is due."""
+    """Push each frame at its time."""
 
     def __init__(self, width: int, height: int, fps: int) -> None:
         rng = np.random.default_rng(1)
@@ -33,7 +33,7 @@ class Camera:
         GLib.timeout_add(max(1, round(1000 / self._fps)), self._push, source)
 
     def _push(self, source: Gst.Element) -> bool:
-        # Moved a little each time, as noise and motion do, so that the encoder has work.
+        # The picture moves slightly, like noise and motion, so that the encoder has work.
         picture = np.roll(self._ground, 3 * self._count, axis=1).copy()
         self._count += 1
         draw(picture[..., None], milliseconds())

@@ -1,4 +1,4 @@
-"""Makes docs/live.png: the live page on a desktop and on a phone, looking at the generated test pattern.
+"""Make docs/live.png: the live page of the test pattern on a desktop and on a phone.
 
 Run it with `python docs/live_screenshot.py`. Needs chromium, chromium-driver and selenium.
 """
@@ -24,7 +24,7 @@ from edgessd.runtime.starter import starter_bundle
 
 OUT = Path(__file__).parent / "live.png"
 SOURCES = ("pattern:1280x720@12",)
-# Long enough for the plots to have something to show.
+# The plots need this long to fill.
 SECONDS = 45
 GAP = 28
 GROUND = (225, 230, 236)
@@ -42,7 +42,7 @@ FLAGS = (
 
 
 def photograph(url: str, width: int, height: int, theme: str, seconds: float) -> Image.Image:
-    """The page after some seconds, as a browser of that size shows it."""
+    """Return a screenshot of the page after some seconds, in a browser of that size."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for flag in FLAGS:
@@ -60,7 +60,7 @@ def photograph(url: str, width: int, height: int, theme: str, seconds: float) ->
 
 
 def main() -> None:
-    """Run a pipeline, look at it twice, lay the pictures side by side."""
+    """Run a pipeline, take two screenshots, and put them side by side."""
     with Pipeline(SOURCES, starter_bundle()) as pipeline:
         extras = Extras(model="codes-int8", celsius=lambda: read_sensors().celsius)
         page = LivePage(pipeline, port=0, extras=extras)

@@ -3,9 +3,8 @@
     python benchmarks/peers/litert_torch/compare.py --checkpoint voc.pt \
         --calibration ../shared/data/coco128/images/train2017 --out .peer
 
-Run it with edgessd's own Python from the root of the repository. The peer's environment (2.3 GB) is
-made in OUT/venv once; the engines lie beside it. What was built before is used again unless
-`--rebuild` is given. Ratios are ours / theirs, printed by `benchmarks/tflite_latency.py`.
+Run it with edgessd's own Python from the root of the repository. It makes the peer's environment (2.3 GB) once
+in OUT/venv, and the engines beside it. Existing engines are reused without `--rebuild`. Ratios are ours / theirs, printed by `benchmarks/tflite_latency.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def main() -> None:
 
 
 def environment(folder: Path) -> Path:
-    """The Python of the peer's virtual environment, made with its requirements where it's missing."""
+    """Return the Python of the peer's virtual environment; make the environment if it is missing."""
     python = folder / "bin" / "python"
     if not python.is_file():
         _run([sys.executable, "-m", "venv", folder])
@@ -50,7 +49,7 @@ def build_peer(arguments: argparse.Namespace, python: Path, peer: Path) -> None:
 
 
 def build_ours(arguments: argparse.Namespace, engine: Path, float_graph: Path) -> None:
-    """The float graph for onnxruntime, and the engine that `build --target host` would make."""
+    """Make the float graph for onnxruntime, and the engine of `build --target host`."""
     from edgessd.calibrate.calibration_set import CalibrationSet
     from edgessd.core.images import list_images
     from edgessd.graph.export import export_float_graph
@@ -86,10 +85,10 @@ def _arguments() -> argparse.Namespace:
         "--checkpoint", type=Path, required=True, help="a .pt file or a folded folder"
     )
     parser.add_argument("--calibration", type=Path, required=True, help="a folder of images")
-    parser.add_argument("--images", type=int, default=100, help="how many, in order of their names")
     parser.add_argument(
-        "--out", type=Path, default=Path(".peer"), help="for everything that is made"
+        "--images", type=int, default=100, help="number of images, in the order of their names"
     )
+    parser.add_argument("--out", type=Path, default=Path(".peer"), help="folder for all results")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="more engines to time")
     parser.add_argument("--rebuild", action="store_true", help="make the engines again")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")

@@ -1,16 +1,15 @@
-"""Build the peer: the same checkpoint through litert-torch and ai-edge-quantizer.
+"""Build the peer: convert the same checkpoint with litert-torch and ai-edge-quantizer.
 
-It runs in an environment of its own, from the root of the repository:
+Run it in an environment of its own, from the root of the repository:
 
     python3 -m venv .peer
     .peer/bin/pip install -r benchmarks/peers/litert_torch/requirements.txt
     PYTHONPATH=. .peer/bin/python benchmarks/peers/litert_torch/convert.py \
         --checkpoint voc.pt --calibration IMAGES --out peer.tflite
 
-The model is edgessd's network with NHWC input and output; everything after it is the peer's: its
-converter, its calibration and its `static_wi8_ai8` recipe. Weights are read by edgessd's own loader
-(a checkpoint, or a folder with graph.json and weights.npz) and images are prepared by edgessd's own
-preprocessing, so that nothing but the conversion differs.
+The model is edgessd's network with NHWC input and output. The converter, the calibration and the recipe
+`static_wi8_ai8` are the peer's. edgessd's own code reads the weights (a checkpoint, or a folder with graph.json
+and weights.npz) and preprocesses the images, so that only the conversion differs.
 """
 
 from __future__ import annotations
@@ -74,13 +73,15 @@ def _arguments() -> argparse.Namespace:
         "--checkpoint", type=Path, required=True, help="a .pt file or a folded folder"
     )
     parser.add_argument("--calibration", type=Path, required=True, help="a folder of images")
-    parser.add_argument("--images", type=int, default=100, help="how many, in order of their names")
+    parser.add_argument(
+        "--images", type=int, default=100, help="number of images, in the order of their names"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the int8 .tflite to write")
     return parser.parse_args()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Of edgessd's own file, or of a folded folder."""
+    """Read a checkpoint of edgessd, or a folded folder."""
     return import_folded(path) if path.is_dir() else load_checkpoint(path)
 
 
@@ -95,7 +96,7 @@ def convert_float(checkpoint: Checkpoint, example: np.ndarray, out: Path) -> Non
 
 
 def _tensor(path: Path, checkpoint: Checkpoint) -> np.ndarray:
-    """One calibration image as (1, H, W, 3) float32, normalised as the checkpoint says."""
+    """Return one calibration image as (1, H, W, 3) float32, normalized as in the checkpoint."""
     spec = checkpoint.contract.preprocess
     pixels, _ = fit_image(cv2.imread(str(path), cv2.IMREAD_COLOR), spec)
     mean, std = np.float32(spec.mean), np.float32(spec.std)
@@ -103,7 +104,7 @@ def _tensor(path: Path, checkpoint: Checkpoint) -> np.ndarray:
 
 
 def _pad_inside_convolutions(network: torch.nn.Module, checkpoint: Checkpoint) -> None:
-    """Let a convolution pad by itself where SAME is symmetric (odd sizes).
+    """Let a convolution pad its own input if SAME is symmetric (odd sizes).
 
     The result is the same. The peer's converter leaves one such Pad outside its convolution, between
     three transpositions, which would slow it down through no fault of its kernels.
