@@ -6,7 +6,8 @@
 For each model and number of threads, in turns and several times:
 
 * the engine alone in a loop on one input;
-* the pipeline over the whole film without a sink, with JSON lines, and with JSON lines and an annotated recording;
+* the pipeline over the whole film without a sink, with JSON lines, and with JSON lines and an annotated
+  recording;
 * a plain loop: read, preprocess, infer and postprocess one after the other.
 
 Ratios are of the medians, against the engine alone with the same threads.

@@ -5,8 +5,8 @@
 
 Needs a Jetson or an NVIDIA GPU. In one run, alternating in short blocks:
 
-* `enqueue`: the engine enqueued back to back, by the GPU's own clock, as `trtexec` measures. The lower bound for
-  every program.
+* `enqueue`: the engine enqueued back to back, by the GPU's own clock, as `trtexec` measures. The lower
+  bound for every program.
 * `infer`: one run after the other, from the image tensor in memory to the outputs in memory.
 * `overlapped`: two runs in flight, as in the pipeline.
 

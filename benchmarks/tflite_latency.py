@@ -5,8 +5,8 @@
 The first engine is ours; every other one gets the ratio ours / its. Engines run in short alternating blocks,
 so that other load slows them alike. Ratios are of medians over all blocks, with the spread of the ratios per
 block. `--clock cpu` counts processor time instead, which is comparable on a busy machine with one thread.
-Engines are .tflite (LiteRT with XNNPACK) or .onnx (onnxruntime). Only the invocation is timed: the input is set
-once and the output is not read.
+Engines are .tflite (LiteRT with XNNPACK) or .onnx (onnxruntime). Only the invocation is timed: the input is
+set once and the output is not read.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
     python benchmarks/peers/litert_torch/compare.py --checkpoint voc.pt \
         --calibration ../shared/data/coco128/images/train2017 --out .peer
 
-Run it with edgessd's own Python from the root of the repository. It makes the peer's environment (2.3 GB) once
-in OUT/venv, and the engines beside it. Existing engines are reused without `--rebuild`. Ratios are ours / theirs, printed by `benchmarks/tflite_latency.py`.
+Run it with edgessd's own Python from the root of the repository. It makes the peer's environment (2.3 GB)
+once in OUT/venv, and the engines beside it. Without `--rebuild` existing engines are reused. Ratios are
+ours / theirs, printed by `benchmarks/tflite_latency.py`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ Run it in an environment of its own, from the root of the repository:
         --checkpoint voc.pt --calibration IMAGES --out peer.tflite
 
 The model is edgessd's network with NHWC input and output. The converter, the calibration and the recipe
-`static_wi8_ai8` are the peer's. edgessd's own code reads the weights (a checkpoint, or a folder with graph.json
-and weights.npz) and preprocesses the images, so that only the conversion differs.
+`static_wi8_ai8` are the peer's. edgessd's own code reads the weights (a checkpoint, or a folder with
+graph.json and weights.npz) and preprocesses the images, so that only the conversion differs.
 """
 
 from __future__ import annotations
