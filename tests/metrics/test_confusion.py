@@ -6,22 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from detection_rows import found
 
-from edgessd.core.detections import Detections
 from edgessd.metrics.confusion import ConfusionMatrix, confusion_matrix, plot_confusion
 
 LABELS = ("a", "b")
-
-
-def found(*rows) -> Detections:
-    """Rows are (x1, y1, x2, y2, class, score), best first."""
-    table = np.array(rows, np.float32).reshape(-1, 6)
-    return Detections(
-        boxes=table[:, :4],
-        scores=table[:, 5],
-        class_ids=table[:, 4].astype(np.int64),
-        labels=LABELS,
-    )
 
 
 def test_hits_mixups_misses_and_false_alarms(truth_of) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from detection_rows import found
 
-from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError, DataError
 from edgessd.core.tensors import Affine, TensorSpec
 from edgessd.metrics.parity import (
@@ -22,17 +22,6 @@ LABELS = ("a", "b")
 GRID = TensorSpec(
     name="x", shape=(1, 4), dtype="int8", quantization=Affine(scale=0.1, zero_point=5)
 )
-
-
-def found(*rows, labels=LABELS) -> Detections:
-    """Rows are (x1, y1, x2, y2, class, score), best first."""
-    table = np.array(rows, np.float32).reshape(-1, 6)
-    return Detections(
-        boxes=table[:, :4],
-        scores=table[:, 5],
-        class_ids=table[:, 4].astype(np.int64),
-        labels=labels,
-    )
 
 
 def test_a_detector_agrees_with_itself() -> None:

@@ -41,8 +41,7 @@ class Dialect:
     tells_capturable: bool = False
 
 
-# Provider → (first version, dialect), newest first.
-_DIALECTS: dict[str, tuple[tuple[Version, Dialect], ...]] = {
+DIALECTS: dict[str, tuple[tuple[Version, Dialect], ...]] = {
     "tensorrt": (
         ((11, 0), Dialect(strongly_typed=True)),
         ((10, 0), Dialect(strongly_typed=False)),
@@ -74,8 +73,9 @@ _DIALECTS: dict[str, tuple[tuple[Version, Dialect], ...]] = {
         ),
     ),
 }
+"""Provider → (first version, dialect), newest first."""
 
-PROVIDERS = tuple(_DIALECTS)
+PROVIDERS = tuple(DIALECTS)
 
 
 def dialect_of(provider: str, version: Version) -> Dialect:
@@ -84,10 +84,10 @@ def dialect_of(provider: str, version: Version) -> Dialect:
     Raises:
         BackendError: The version is too old for edgessd.
     """
-    for first, dialect in _DIALECTS[provider]:
+    for first, dialect in DIALECTS[provider]:
         if version >= first:
             return dialect
-    oldest = ".".join(map(str, _DIALECTS[provider][-1][0]))
+    oldest = ".".join(map(str, DIALECTS[provider][-1][0]))
     jetpack = provider == "tensorrt"
     raise BackendError(
         f"This {provider} is too old",

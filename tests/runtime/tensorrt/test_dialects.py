@@ -1,8 +1,7 @@
-"""Every class and member of TensorRT that the code names, looked up in NVIDIA's own bindings.
+"""Classes and members of TensorRT that the code names, looked up in NVIDIA's bindings, and the dialects.
 
-The golden comes from the bindings themselves (tests/golden/renew_tensorrt_api.py), not from anybody's
-memory of them. What this can't show: that a call does what it should on a GPU, and anything of TensorRT
-8.5, whose binding exists inside a JetPack alone.
+The golden is read from the bindings (tests/golden/renew_tensorrt_api.py). These tests don't show that a call
+works on a GPU, and they show nothing of TensorRT 8.5, whose binding exists only inside a JetPack.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from edgessd.runtime.tensorrt import compile as compile_module
-from edgessd.runtime.tensorrt.dialects import Dialect, dialect_of
+from edgessd.runtime.tensorrt.dialects import DIALECTS, Dialect, dialect_of
 from edgessd.runtime.tensorrt.provider import parse_version
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tensorrt_api.json"
@@ -161,9 +160,7 @@ def test_every_entry_of_the_tables_is_used() -> None:
 
 
 def test_each_dialect_but_that_of_8_5_has_a_binding_to_check_it() -> None:
-    from edgessd.runtime.tensorrt.dialects import _DIALECTS
-
-    rows = {dialect for table in _DIALECTS.values() for _, dialect in table}
+    rows = {dialect for table in DIALECTS.values() for _, dialect in table}
     checked = {api.dialect for api in apis()}
     assert rows - checked == {dialect_of("tensorrt", (8, 5))}
 

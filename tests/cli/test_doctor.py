@@ -1,4 +1,4 @@
-"""`edgessd doctor` and `edgessd targets`."""
+"""`edgessd doctor`: findings as JSON and for people."""
 
 from __future__ import annotations
 
@@ -37,18 +37,3 @@ def test_doctor_names_the_command_that_mends_a_backend(monkeypatch: pytest.Monke
     (check,) = (check for check in said["checks"] if check["name"] == "Backend litert")
     assert (check["found"], check["fix"]) == ("no wheel", "pip install x")
     assert check["state"] == ("missing" if said["machine"]["target"] != "jetson" else "note")
-
-
-def test_targets_in_json() -> None:
-    said = json.loads(edgessd("targets", "--json").out)
-    targets = {target["name"]: target for target in said["targets"]}
-    assert targets["coral"]["engine"]["format"] == "tflite"
-    assert targets["raspberry-pi-5"]["device"]["soc"] == "Broadcom BCM2712"
-
-
-def test_targets_for_people() -> None:
-    ended = edgessd("targets")
-    assert "raspberry-pi-5" in ended.out
-    # One line each for android and coral, one for two boards with the same JetPack, one for the Xaviers.
-    assert ended.out.count("not done yet") == 4
-    assert "jetson-nano, jetson-tx2, not done yet: JetPack 4.6" in ended.out
