@@ -1,10 +1,10 @@
-"""Who may see the live page: a token, and what keeps other websites' scripts away from it.
+"""Access to the live page: a token, and protection from the scripts of other websites.
 
-* Without a token (bound to this machine alone) the request must name this machine: a website that lets its
-  own name point to 127.0.0.1 (DNS rebinding) is refused by the Host header.
-* With a token any name will do, since a browser sends the cookie to no other name.
-* A request that changes something, and a WebSocket, must come from the page itself: its Origin must be the
-  host it is sent to.
+* Without a token the page is bound to this machine, and a request must name this machine. A website whose
+  name points to 127.0.0.1 (DNS rebinding) is refused by the Host header.
+* With a token any name is accepted, because a browser sends the cookie to no other name.
+* A request that changes something, and a WebSocket, must come from the page itself: their Origin must be the
+  host that they are sent to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SHORTEST = 16
 _COOKIE_SECONDS = 30 * 24 * 3600
-# Nothing from elsewhere, nobody else's frame, and no address of this page (with its token) told to others.
+# Load nothing from other sites, allow no foreign frame, and send no address of this page (with its token).
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
@@ -38,7 +38,7 @@ _HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, reachable from nowhere else."""
+    """Check that a host name or address reaches only this machine itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -48,10 +48,10 @@ def is_loopback(host: str) -> bool:
 
 
 def choose_token(host: str, given: str | None) -> str | None:
-    """The token that viewers need: the one given, a new one beyond this machine, else none.
+    """Return the given token, or a new one if the page can be reached from other machines, or None.
 
     Raises:
-        SinkError: The one given is short enough to be guessed, or no browser could send it.
+        SinkError: The given token is short enough to be guessed, or has characters that can't be sent.
     """
     if given:
         if len(given) < _SHORTEST or not (given.isascii() and given.isprintable()):
@@ -59,22 +59,22 @@ def choose_token(host: str, given: str | None) -> str | None:
                 "The live page's token can't be used",
                 expected=f"at least {_SHORTEST} printable ASCII characters",
                 found=f"{len(given)} characters",
-                fix=f"Set {LIVE_TOKEN_VARIABLE} to the output of `openssl rand -hex 24`, or unset it: "
-                "then one is made.",
+                fix=f"Set {LIVE_TOKEN_VARIABLE} to the output of `openssl rand -hex 24`, or unset it "
+                "for a new token.",
             )
         return given
     return None if is_loopback(host) else secrets.token_urlsafe(24)
 
 
 class Guard:
-    """Checks each request before the application sees it.
+    """Checks each request before the application gets it.
 
     Args:
-        app: The application behind it.
-        token: What viewers need; None lets this machine's own users in.
-        cookie: Name of the cookie that a browser keeps the token in. Cookies don't tell ports apart, so
-            two pages on one machine need two names.
-        token_page: HTML that asks for the token.
+        app: Application to protect.
+        token: Token that viewers need; None admits all users of this machine.
+        cookie: Name of the cookie with the token. Cookies don't depend on ports, so two pages on one machine
+            need two names.
+        token_page: HTML file that asks for the token.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, cookie: str, token_page: Path) -> None:
@@ -102,41 +102,35 @@ class Guard:
         await (answer or self._app)(scope, receive, send_guarded)  # type: ignore[arg-type]
 
     def _answer(self, request: HTTPConnection) -> ASGIApp | None:
-        """What to answer instead of the application, None to let it pass."""
+        """Return the response of a refused request, or None to pass it on."""
         host = request.headers.get("host", "")
         if self._token is None and not is_loopback(urlsplit(f"//{host}").hostname or ""):
             return _refuse(
                 request,
                 421,
-                f"This page answers to the names of its own machine, not to {host[:100]!r}. "
-                f"Set {LIVE_TOKEN_VARIABLE} where it is reached through another name.",
+                f"This page accepts only names of its own machine, not {host[:100]!r}. "
+                f"Set {LIVE_TOKEN_VARIABLE} to allow another name.",
             )
         if not _same_origin(request, host):
             return _refuse(request, 403, "The request comes from another website.")
         if self._token is None or request.url.path.startswith("/static/"):
             return None
-        shown = self._shown_token(request)
-        if shown is not None and compare_digest(shown.encode(), self._token.encode()):
+        sent = _token_of(request, self._cookie)
+        if sent is not None and compare_digest(sent.encode(), self._token.encode()):
             if "token" in request.query_params and request.url.path == "/":
                 return self._remember(request)
             return None
         if request.url.path == "/" and request.scope["type"] == "http":
             from starlette.responses import FileResponse
 
-            return FileResponse(self._token_page, status_code=401, headers=_NEVER_KEPT)
+            return FileResponse(self._token_page, status_code=401, headers=_NO_STORE)
         return _refuse(request, 401, "The token is missing or wrong.")
 
-    def _shown_token(self, request: HTTPConnection) -> str | None:
-        kind, _, bearer = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer":
-            return bearer.strip()
-        return request.query_params.get("token") or request.cookies.get(self._cookie)
-
     def _remember(self, request: HTTPConnection) -> ASGIApp:
-        """Keep the token in a cookie that no script reads, and take it out of the address."""
+        """Store the token in a cookie that scripts can't read, and remove it from the address."""
         from starlette.responses import RedirectResponse
 
-        response = RedirectResponse("./", status_code=303, headers=_NEVER_KEPT)
+        response = RedirectResponse("./", status_code=303, headers=_NO_STORE)
         response.set_cookie(
             self._cookie,
             self._token or "",
@@ -148,11 +142,22 @@ class Guard:
         return response
 
 
-_NEVER_KEPT = {"Cache-Control": "no-store"}
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def _token_of(request: HTTPConnection, cookie: str) -> str | None:
+    """Return the token in a request's header, query or cookie."""
+    kind, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return bearer.strip()
+    return request.query_params.get("token") or request.cookies.get(cookie)
 
 
 def _same_origin(request: HTTPConnection, host: str) -> bool:
-    """Browsers state the origin of whatever changes something or opens a WebSocket; programs state none."""
+    """Check the Origin of a request that changes something or opens a WebSocket.
+
+    Browsers always state it; other programs state none and are accepted.
+    """
     if request.scope["type"] == "http" and request.scope["method"] in ("GET", "HEAD"):
         return True
     origin = request.headers.get("origin")
@@ -166,4 +171,4 @@ def _refuse(request: HTTPConnection, status: int, problem: str) -> ASGIApp:
         return WebSocketClose(code=1008, reason=problem[:100])
     from starlette.responses import JSONResponse
 
-    return JSONResponse({"error": {"problem": problem}}, status, headers=_NEVER_KEPT)
+    return JSONResponse({"error": {"problem": problem}}, status, headers=_NO_STORE)

@@ -1,4 +1,4 @@
-"""The web application of the live page: its files, its JSON interface, its streams."""
+"""Web application of the live page: files, JSON interface and streams."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgessd.pipeline.live.hub import Hub
 
 STATIC = Path(__file__).parent / "static"
-# Each costs one picture's bandwidth; so many people don't look at one camera by hand.
+# Each viewer costs the bandwidth of one stream.
 MOST_VIEWERS = 32
 _LONGEST_BODY = 64 * 1024
 _FRESH = {"Cache-Control": "no-store"}
@@ -34,11 +34,11 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class ControlChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /api/controls`; what is left out stays as it is.
+    """Body of `POST /api/controls`. A missing key leaves its setting unchanged.
 
     Attributes:
-        score_threshold: In [0, 1].
-        classes: Labels to look for; null for all.
+        score_threshold: Score threshold in [0, 1].
+        classes: Labels to detect; null for all.
     """
 
     score_threshold: float | msgspec.UnsetType = msgspec.UNSET
@@ -46,10 +46,10 @@ class ControlChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def make_app(hub: Hub, *, token: str | None, cookie: str) -> Starlette:
-    """The application.
+    """Make the application.
 
     Args:
-        hub: What it shows.
+        hub: Contents of the page.
         token: See `Guard`.
         cookie: See `Guard`.
     """
@@ -95,7 +95,7 @@ async def _controls(request: Request, hub: Hub) -> Response:
             _apply(change, hub)
         except msgspec.MsgspecError as error:
             return _refusal(
-                "The controls weren't understood",
+                "The controls are invalid",
                 found=str(error),
                 expected='{"score_threshold": 0 to 1, "classes": [labels] or null}',
             )
@@ -106,7 +106,7 @@ async def _controls(request: Request, hub: Hub) -> Response:
 
 
 def _apply(change: ControlChange, hub: Hub) -> None:
-    """Take over both or, where one of them is refused, none."""
+    """Apply both settings, or neither if one is refused."""
     before = hub.controls.classes
     if change.classes is not msgspec.UNSET:
         hub.controls.classes = None if change.classes is None else frozenset(change.classes)
@@ -171,7 +171,7 @@ def _viewer(hub: Hub) -> Callable[[WebSocket], Awaitable[None]]:
 
 
 class _Counted(Response):
-    """A stream that counts as a viewer while it lasts."""
+    """A stream that counts as a viewer while it is open."""
 
     def __init__(self, stream: MjpegResponse, hub: Hub) -> None:
         super().__init__()
@@ -201,5 +201,5 @@ def _missing_stream(request: Request, hub: Hub) -> Response | None:
 def _refusal(
     problem: str, *, expected: str | None = None, found: str | None = None, status: int = 400
 ) -> JSONResponse:
-    said = {"problem": problem, "expected": expected, "found": found}
-    return JSONResponse({"error": {key: text for key, text in said.items() if text}}, status)
+    fields = {"problem": problem, "expected": expected, "found": found}
+    return JSONResponse({"error": {key: text for key, text in fields.items() if text}}, status)

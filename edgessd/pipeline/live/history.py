@@ -1,4 +1,4 @@
-"""The last ten minutes, second by second: what the plots of the live page show."""
+"""History of the last ten minutes, one sample per second, for the plots of the live page."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _EVENTS = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One second or so.
+    """Figures of about one second.
 
     Attributes:
         time: Unix seconds at its end.
-        fps: Results of all streams a second.
-        latency_p50_ms: From the picture in memory to its detections; None where no result came.
-        delay_p50_ms, delay_p95_ms: From capture to result, likewise.
-        dropped: Frames of live sources that came while the engine was busy, a second.
-        celsius: Hottest processor sensor, None where the system shows none.
+        fps: Results of all streams per second.
+        latency_p50_ms: Median sum of the stages in milliseconds; None without a result.
+        delay_p50_ms, delay_p95_ms: Time from capture to result in milliseconds; None without a result.
+        dropped: Dropped frames of live sources per second.
+        celsius: Temperature of the hottest processor sensor; None without a sensor.
     """
 
     time: float
@@ -42,7 +42,7 @@ class Sample:
 
 
 class History:
-    """Collects results from the pipeline's thread, gives samples to any.
+    """Collects results on the pipeline's thread; any thread may read the samples.
 
     Args:
         celsius: Reads the temperature.
@@ -61,7 +61,7 @@ class History:
         self._seen: Counter[str] = Counter()
 
     def record(self, result: Result) -> None:
-        """Note one result."""
+        """Record one result."""
         with self._lock:
             self._totals.append(result.seconds.total)
             self._delays.append(result.delay)
@@ -72,10 +72,10 @@ class History:
                 self._events.append({"number": self._event_count, **event_record(event)})
 
     def sample(self, dropped: int) -> Sample:
-        """Close the second that runs.
+        """Complete the sample of the present second.
 
         Args:
-            dropped: Frames that the pipeline has dropped since it started.
+            dropped: Number of frames that the pipeline has dropped since its start.
         """
         celsius = self._celsius()
         with self._lock:
@@ -98,21 +98,21 @@ class History:
             return sample
 
     def samples(self) -> list[dict[str, Any]]:
-        """The last ten minutes, oldest first."""
+        """Return the samples of the last ten minutes, oldest first."""
         with self._lock:
             return [asdict(sample) for sample in self._samples]
 
     def latest(self) -> dict[str, Any] | None:
-        """The newest sample."""
+        """Return the newest sample; None before the first."""
         with self._lock:
             return asdict(self._samples[-1]) if self._samples else None
 
     def events_after(self, number: int) -> list[dict[str, Any]]:
-        """Events that came after the one with that number, of the last hundred, oldest first."""
+        """Return those of the last hundred events that are newer than event `number`, oldest first."""
         with self._lock:
             return [event for event in self._events if event["number"] > number]
 
     def frames_with(self) -> dict[str, int]:
-        """In how many results each label was found so far."""
+        """Return the number of results with each label."""
         with self._lock:
             return dict(self._seen)

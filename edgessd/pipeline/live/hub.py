@@ -1,4 +1,4 @@
-"""What all viewers of the live page share: the pictures, the history, the status, the controls."""
+"""Hub of the live page: pictures, history, status and controls, which all viewers share."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ _log = logging.getLogger(__name__)
 
 
 class Watched(Protocol):
-    """What a live page needs of a `Pipeline`."""
+    """The part of a `Pipeline` that a live page uses."""
 
     controls: Controls
 
     def status(self) -> PipelineStatus:
-        """How it is doing now."""
+        """Return the present status."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
-    """What a live page shows beside the pipeline's own figures.
+    """Contents of a live page besides the pipeline's figures.
 
     Attributes:
         model: Name of the detector.
-        celsius: Reads the temperature; None where it isn't known.
-        metrics: What `/metrics` answers; None leaves that page out.
+        celsius: Reads the temperature; returns None if it isn't known.
+        metrics: Metrics of the page `/metrics`; None for no such page.
     """
 
     model: str = ""
@@ -53,12 +53,12 @@ class Extras:
 
 
 class Hub:
-    """One for each live page.
+    """Hub of one live page.
 
     Args:
-        pipeline: What is watched and controlled.
-        extras: What else is shown.
-        stall_seconds: How long a viewer may leave what it was sent unread.
+        pipeline: Pipeline to show and control.
+        extras: Further contents.
+        stall_seconds: Maximum seconds in which a viewer may read nothing.
     """
 
     def __init__(self, pipeline: Watched, extras: Extras, *, stall_seconds: float) -> None:
@@ -75,14 +75,14 @@ class Hub:
         self._sampled_at = time.monotonic()
 
     def take(self, result: Result) -> None:
-        """One result, on the pipeline's thread."""
+        """Take one result, on the pipeline's thread."""
         self.history.record(result)
         if self.extras.metrics is not None:
             self.extras.metrics.add(result)
         self.pictures.offer(result)
 
     async def sample_each_second(self) -> None:
-        """Keep the history; every viewer is told after each second."""
+        """Add a sample to the history and notify every viewer, once per second."""
         while True:
             await anyio.sleep(max(0.0, self._sampled_at + 1 - time.monotonic()))
             self._sampled_at = max(self._sampled_at + 1, time.monotonic() - 1)
@@ -90,22 +90,22 @@ class Hub:
             self.announce()
 
     def announce(self) -> None:
-        """Tell every viewer now, as when somebody has moved the threshold."""
+        """Notify every viewer at once, for example of a changed threshold."""
         self.tick.set()
         self.tick = anyio.Event()
 
-    def say_stalled(self, websocket: WebSocket | None) -> None:
-        """Log that a viewer was given up."""
+    def log_stalled(self, websocket: WebSocket | None) -> None:
+        """Log that a stalled viewer was disconnected."""
         client = websocket.client if websocket is not None else None
         _log.info(
-            "A viewer of the live page%s read nothing for %g s and was let go",
+            "A viewer of the live page%s read nothing for %g s and was disconnected",
             f" ({client.host})" if client else "",
             self.stall_seconds,
             extra={"edgessd": {"event": "viewer_stalled"}},
         )
 
     async def status(self) -> dict[str, Any]:
-        """What `/api/status` answers; the pipeline is asked once a second, whoever looks."""
+        """Return the answer of `/api/status`. The pipeline's status in it is up to a second old."""
         status = self._status
         return {
             "version": __version__,
@@ -126,15 +126,15 @@ class Hub:
         }
 
     def control_values(self) -> dict[str, Any]:
-        """What `/api/controls` answers."""
-        wanted = self.controls.classes
+        """Return the settings in the answer of `/api/controls`."""
+        chosen = self.controls.classes
         return {
             "score_threshold": round(self.controls.score_threshold, 4),
-            "classes": None if wanted is None else sorted(wanted),
+            "classes": None if chosen is None else sorted(chosen),
         }
 
     def labels(self) -> list[dict[str, str]]:
-        """Every class with the colour of its boxes."""
+        """Return every class with the color of its boxes."""
         return [
             {"name": label, "color": "#{2:02x}{1:02x}{0:02x}".format(*class_color(number))}
             for number, label in enumerate(self.controls.labels)

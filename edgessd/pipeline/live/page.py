@@ -1,4 +1,4 @@
-"""The live page as a sink: what the pipeline sees, in a browser."""
+"""Live page: a sink that shows the pipeline in a browser."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _LIBRARIES = ("starlette", "uvicorn", "websockets")
 
 
 class LivePage:
-    """Serves the annotated stream, its figures and its controls until it is closed.
+    """Serves the annotated streams, their figures and the controls until it is closed.
 
-    Taking a result costs microseconds whoever looks: pictures are drawn and encoded on another thread,
-    only those that somebody is waiting for, and once for all.
+    Writing a result takes microseconds, however many viewers there are. Another thread draws and encodes
+    pictures: only those that a viewer waits for, and once for all viewers.
 
     Args:
-        pipeline: What is watched and controlled.
-        host: Address to listen on; the default is reachable from this machine alone.
-        port: 0 takes any that is free.
-        token: What viewers need. None makes one where `host` is more than this machine.
-        extras: What else is shown.
-        stall_seconds: A viewer that reads nothing for so long is let go.
+        pipeline: Pipeline to show and control.
+        host: Address to listen on. The default can be reached only from this machine.
+        port: Port to listen on; 0 for any free port.
+        token: Token that viewers need. None makes one if other machines can reach `host`.
+        extras: Further contents.
+        stall_seconds: Seconds after which a viewer that reads nothing is disconnected.
 
     Attributes:
-        token: What viewers need, None if nothing.
-        host, port: Where it listens.
+        token: Token that viewers need; None if they need none.
+        host, port: Address of the page.
 
     Raises:
-        SinkError: The address is taken or not this machine's, the token is too short, or the web server
-            isn't installed.
+        SinkError: The address is taken or isn't one of this machine, the token is too short, or the web
+            server isn't installed.
 
     Example:
         >>> with Pipeline("camera:0", "dist/codes-host") as pipeline:  # doctest: +SKIP
@@ -48,7 +48,7 @@ class LivePage:
     """
 
     lossless = False
-    own_thread = False  # a result is only left for whoever looks; a queue would make it older
+    own_thread = False  # a queue would only make the results older
 
     def __init__(
         self,
@@ -87,16 +87,16 @@ class LivePage:
 
     @property
     def viewers(self) -> int:
-        """Browsers and MJPEG readers that are connected."""
+        """Number of connected browsers and MJPEG readers."""
         return self._hub.viewers
 
     @property
     def pictures_encoded(self) -> int:
-        """JPEGs made so far."""
+        """Number of JPEGs made."""
         return self._hub.pictures.encoded
 
     def urls(self, *, with_token: bool = True) -> list[str]:
-        """Addresses to open in a browser, the most useful first."""
+        """Return the addresses to open in a browser, the most useful first."""
         query = f"?token={self.token}" if self.token and with_token else ""
         if self.host in ("0.0.0.0", "::", ""):
             hosts = addresses_of_this_machine() or ["127.0.0.1"]
@@ -113,7 +113,7 @@ class LivePage:
 
 
 def addresses_of_this_machine() -> list[str]:
-    """IPv4 addresses that others can reach, those of real network cards first."""
+    """Return the IPv4 addresses that other machines can reach, those of real network cards first."""
     import psutil
 
     up = {name for name, card in psutil.net_if_stats().items() if card.isup}

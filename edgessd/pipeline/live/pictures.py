@@ -1,8 +1,8 @@
-"""The newest picture of each stream as a JPEG: made once for all viewers, and only while somebody looks.
+"""Newest picture of each stream as a JPEG, made once for all viewers, and only if a viewer waits for it.
 
-The pipeline's thread leaves results here and goes on at once. A viewer asks for the next picture when it
-has drawn the last, so one that is slow, or stalled, gets fewer pictures and holds up nobody. Results that
-nobody asked for are never drawn nor encoded.
+The pipeline's thread leaves its results here without waiting. A viewer asks for the next picture when it has
+drawn the last one. So a slow or stalled viewer gets fewer pictures and holds up nothing. A result for which
+no viewer asks is neither drawn nor encoded.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from edgessd.pipeline.frames import Image
     from edgessd.pipeline.result import Result
 
-# More than a browser shows of a film that somebody looks at; the rest of the time is the engine's.
+# Maximum pictures per second of a stream. Beyond that, the processor's time is better spent on the engine.
 _MOST_A_SECOND = 30.0
 _LONGEST_SIDE = 1280
 _JPEG_QUALITY = 80
 
 
 class PicturesEndedError(Exception):
-    """There will be no further picture: the pipeline has ended."""
+    """No further picture will come, because the pipeline has ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """An annotated picture, ready to be sent.
+    """An annotated picture.
 
     Attributes:
         stream: Number of the source.
-        sequence: Counts the results of this stream from 1.
-        record: What `run --jsonl` writes of this frame.
-        jpeg: At most 1280 pixels wide or high.
+        sequence: Number of the result in this stream, from 1.
+        record: Record of the frame, as in `run --jsonl`.
+        jpeg: JPEG of at most 1280 pixels a side.
     """
 
     stream: int
@@ -53,7 +53,7 @@ class Picture:
     jpeg: bytes
 
     def message(self) -> bytes:
-        """Length of the record (4 bytes, big-endian), the record as JSON, the JPEG."""
+        """Return the message: length of the record (4 bytes, big-endian), the record as JSON, the JPEG."""
         record = json.dumps(self.record).encode()
         return len(record).to_bytes(4, "big") + record + self.jpeg
 
@@ -65,7 +65,7 @@ class Pictures:
     whether or not it was shown, and an asyncio future, not a thread, waits for the next.
 
     Args:
-        streams: How many sources there are.
+        streams: Number of sources.
     """
 
     def __init__(self, streams: int) -> None:
@@ -78,10 +78,10 @@ class Pictures:
         self._thread.start()
 
     def offer(self, result: Result) -> None:
-        """Leave the newest result of a stream. Never waits for a viewer.
+        """Leave the newest result of a stream, without waiting.
 
         Raises:
-            Exception: What drawing or encoding an earlier picture failed with: a bug.
+            Exception: Drawing or encoding an earlier picture failed, which is a bug.
         """
         if self._bug is not None:
             raise self._bug
@@ -93,14 +93,14 @@ class Pictures:
                 self._changed.notify_all()
 
     async def after(self, number: int, seen: int) -> Picture:
-        """The newest picture of a stream, as soon as there is one that the viewer hasn't seen.
+        """Wait for a picture of a stream that is newer than the viewer's last, and return the newest.
 
         Args:
-            number: Of the stream.
-            seen: `sequence` of the last picture that this viewer got, 0 for none.
+            number: Number of the stream.
+            seen: `sequence` of the viewer's last picture; 0 before the first.
 
         Raises:
-            PicturesEndedError: There will be none.
+            PicturesEndedError: No further picture will come.
         """
         stream = self._streams[number]
         with self._changed:
@@ -120,7 +120,7 @@ class Pictures:
                     stream.waiting.remove(future)
 
     def close(self) -> None:
-        """Encode nothing more and send every waiting viewer away. Calling it twice is fine."""
+        """Stop encoding and end the wait of every viewer. May be called twice."""
         with self._changed:
             self._ended = True
             waiting = [future for stream in self._streams for future in stream.take_waiting()]
@@ -142,23 +142,23 @@ class Pictures:
             self._bug = bug
 
     def _next_job(self) -> tuple[_Stream, int, Result] | None:
-        """Wait for a result that somebody wants to see and that isn't too early; None at the end."""
+        """Wait for a result that a viewer waits for and that is due; None at the end."""
         with self._changed:
             while not self._ended:
                 now = time.monotonic()
-                wanted = [stream for stream in self._streams if stream.wanted()]
-                for stream in sorted(wanted, key=lambda stream: stream.due):
+                requested = [stream for stream in self._streams if stream.requested()]
+                for stream in sorted(requested, key=lambda stream: stream.due):
                     if stream.due <= now and stream.newest is not None:
-                        # From the time it was due, not from now: or each wake-up's lateness adds up.
+                        # Counted from the due time, not from now; otherwise late wake-ups would add up.
                         stream.due = max(stream.due, now - 1 / _MOST_A_SECOND) + 1 / _MOST_A_SECOND
                         return stream, stream.sequence, stream.newest
-                early = min((stream.due - now for stream in wanted), default=None)
+                early = min((stream.due - now for stream in requested), default=None)
                 self._changed.wait(early)
             return None
 
 
 class _Stream:
-    """One stream's newest result and picture, and who waits for the next."""
+    """Newest result and picture of one stream, and the viewers that wait for the next picture."""
 
     def __init__(self) -> None:
         self.newest: Result | None = None
@@ -167,8 +167,8 @@ class _Stream:
         self.waiting: list[asyncio.Future[Picture]] = []
         self.due = 0.0
 
-    def wanted(self) -> bool:
-        """Whether somebody waits, and there is a result that isn't a picture yet."""
+    def requested(self) -> bool:
+        """Check that a viewer waits, and that the newest result has no picture yet."""
         return bool(self.waiting) and self.sequence > (self.picture.sequence if self.picture else 0)
 
     def take_waiting(self) -> list[asyncio.Future[Picture]]:
@@ -177,7 +177,7 @@ class _Stream:
 
 
 def _settle(waiting: list[asyncio.Future[Picture]], picture: Picture | None) -> None:
-    """Give a picture, or None for the end, to futures of event loops in other threads."""
+    """Resolve futures of event loops in other threads with a picture, or with None for the end."""
     for future in waiting:
         loop = future.get_loop()
         if not loop.is_closed():
@@ -186,7 +186,7 @@ def _settle(waiting: list[asyncio.Future[Picture]], picture: Picture | None) -> 
 
 def _resolve(future: asyncio.Future[Picture], picture: Picture | None) -> None:
     if future.done():
-        return  # its viewer has left meanwhile
+        return  # its viewer has left
     if picture is None:
         future.set_exception(PicturesEndedError())
     else:
@@ -203,7 +203,7 @@ def _picture(result: Result, sequence: int) -> Picture:
 
 
 def _shrunk(result: Result) -> tuple[Image, Detections, tuple[RegionState, ...]]:
-    """A 4K frame is shrunk before anything is drawn: lines and letters stay sharp, and it costs less."""
+    """Shrink a large frame before anything is drawn, so that lines and letters stay sharp at less cost."""
     import cv2
 
     image, detections = result.frame.image, result.detections

@@ -1,4 +1,4 @@
-"""uvicorn on a thread of its own, on a socket that was bound before anything else started."""
+"""Server of the live page: uvicorn on a thread of its own, with a socket that is bound first."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 10.0
 _PARTING_SECONDS = 1.0
-# What a stalled viewer may leave unread in the kernel: a few pictures, not megabytes of old ones.
+# Size of the kernel's send buffer: a few pictures, so that a slow viewer doesn't get old ones.
 _SEND_BUFFER = 256 * 1024
 
 
 def bind(host: str, port: int, *, stall_seconds: float) -> socket.socket:
-    """A socket that is bound to one address; connections made on it end when they stall.
+    """Bind a socket to one address. The kernel ends its connections when they stall.
 
     Raises:
-        SinkError: The port is taken or reserved, or this machine hasn't that address.
+        SinkError: The port is taken or reserved, or this machine lacks the address.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise SinkError(
             f"The live page can't be served on {host}",
-            expected="an address or name of this machine; 0.0.0.0 is all of them",
+            expected="an address or name of this machine, or 0.0.0.0 for all its addresses",
             found=error.strerror,
-            fix="Give --host 0.0.0.0, or leave --host out for this machine alone.",
+            fix="Give --host 0.0.0.0, or leave --host out to serve this machine only.",
         ) from error
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
@@ -42,7 +42,7 @@ def bind(host: str, port: int, *, stall_seconds: float) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # The kernel itself ends a connection whose other side reads nothing for so long.
+            # The kernel ends a connection whose other side reads nothing for this time.
             listener.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stall_seconds * 1e3)
             )
@@ -61,7 +61,7 @@ def _cannot_bind(host: str, port: int, error: OSError) -> SinkError:
         return SinkError(
             problem,
             found="another program that listens there",
-            fix=f"Give another one with --port, for example --port {port + 1}; `ss -ltnp` tells who has it.",
+            fix=f"Give another one, for example --port {port + 1}; `ss -ltnp` names the program.",
         )
     if error.errno == errno.EACCES:
         return SinkError(
@@ -81,23 +81,23 @@ class Server:
     """Serves an application until `close`.
 
     Args:
-        app: The application.
-        listener: Bound, not listening yet.
+        app: Application to serve.
+        listener: Bound socket that isn't listening yet.
 
     Raises:
-        SinkError: It didn't start.
+        SinkError: The server didn't start.
     """
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         import uvicorn
 
-        # Only what goes wrong inside is news; each request isn't.
+        # Log problems only, not every request.
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         config = uvicorn.Config(
             app,
             ws="websockets-sansio",
             ws_max_size=64 * 1024,
-            ws_per_message_deflate=False,  # JPEGs don't get smaller, the processor only warmer
+            ws_per_message_deflate=False,  # JPEGs can't be compressed further
             log_config=None,
             access_log=False,
             server_header=False,
@@ -121,11 +121,11 @@ class Server:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Let go of every viewer and end. Calling it twice is fine."""
+        """Disconnect every viewer and end. May be called twice."""
         self._server.should_exit = True
         self._thread.join(timeout=_PARTING_SECONDS)
         if self._thread.is_alive() and self._loop is not None:
-            # Somebody has stopped reading: what is on its way there will never arrive.
+            # A viewer has stopped reading, so what was sent to it will never arrive.
             self._loop.call_soon_threadsafe(self._abort)
             self._thread.join(timeout=5)
         self._listener.close()

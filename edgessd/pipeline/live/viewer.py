@@ -1,8 +1,8 @@
-"""One browser that looks at the live page: pictures as fast as it draws them, figures once a second.
+"""Viewer of the live page: a browser that gets pictures as fast as it draws them, and figures every second.
 
-Messages of a viewer: `{"type": "watch", "streams": [0, 1]}`, and `{"type": "drawn", "stream": 0}` for each
-picture that it has drawn. Messages to a viewer: JSON texts with a `type` (`history` once, then `status`),
-and binary pictures as `Picture.message` puts them.
+Messages from a viewer: `{"type": "watch", "streams": [0, 1]}`, and `{"type": "drawn", "stream": 0}` for each
+picture that it has drawn. Messages to a viewer: JSON texts with a `type` (`history` once, then `status`), and
+binary pictures in the form of `Picture.message`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgessd.pipeline.live.hub import Hub
 
-# One picture on its way while the last is drawn: enough to fill the line, too few to grow old in it.
+# Pictures under way: one is sent while the last is drawn. More would grow old in the network.
 _IN_FLIGHT = 2
 
 
@@ -29,8 +29,8 @@ class Viewer:
     """Serves one WebSocket until it closes, the pipeline ends, or the browser stops reading.
 
     Args:
-        websocket: Not accepted yet.
-        hub: What is to be shown.
+        websocket: WebSocket that isn't accepted yet.
+        hub: Hub of the page.
     """
 
     def __init__(self, websocket: WebSocket, hub: Hub) -> None:
@@ -38,23 +38,23 @@ class Viewer:
         self._hub = hub
         self._sending = anyio.Lock()
         self._shows = [_Show() for _ in range(hub.stream_count)]
-        self._told_event = 0
+        self._last_event = 0
 
     async def serve(self) -> None:
-        """Run until the viewer has gone."""
+        """Serve until the viewer has gone."""
         await self._websocket.accept()
         async with anyio.create_task_group() as tasks:
             for task in (
                 self._listen,
-                self._tell,
-                *(self._shower(number) for number in range(len(self._shows))),
+                self._send_figures,
+                *(self._picture_sender(number) for number in range(len(self._shows))),
             ):
                 tasks.start_soon(self._until_gone, task, tasks.cancel_scope)
 
     async def _until_gone(
         self, task: Callable[[], Awaitable[None]], others: anyio.CancelScope
     ) -> None:
-        """Run one of the tasks; when it ends, for whatever reason a viewer has, so do the others."""
+        """Run one of the tasks; when it ends, cancel the others."""
         from starlette.websockets import WebSocketDisconnect
 
         try:
@@ -62,22 +62,23 @@ class Viewer:
         except (WebSocketDisconnect, PicturesEndedError):
             pass
         except TimeoutError:
-            self._hub.say_stalled(self._websocket)
+            self._hub.log_stalled(self._websocket)
         others.cancel()
 
     async def _listen(self) -> None:
         async for text in self._websocket.iter_text():
             try:
-                self._obey(json.loads(text))
+                self._handle(json.loads(text))
             except (ValueError, KeyError, TypeError, IndexError):
-                await self._websocket.close(1008, "not a message of this page")
+                async with self._sending:  # no other task may send after the close
+                    await self._websocket.close(1008, "not a message of this page")
                 return
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "watch":
-            wanted = {int(number) for number in message["streams"]}
+            watched = {int(number) for number in message["streams"]}
             for number, show in enumerate(self._shows):
-                show.watch(number in wanted)
+                show.watch(number in watched)
         elif message["type"] == "drawn":
             number = int(message["stream"])
             if number < 0:
@@ -86,18 +87,18 @@ class Viewer:
         else:
             raise ValueError(message["type"])
 
-    async def _tell(self) -> None:
+    async def _send_figures(self) -> None:
         await self._send_text({"type": "history", "samples": self._hub.history.samples()})
         while True:
             tick = self._hub.tick  # before the status is made, so that no change is missed
-            events = self._hub.history.events_after(self._told_event)
+            events = self._hub.history.events_after(self._last_event)
             if events:
-                self._told_event = events[-1]["number"]
+                self._last_event = events[-1]["number"]
             await self._send_text({"type": "status", **await self._hub.status(), "events": events})
             await tick.wait()
 
-    def _shower(self, number: int) -> Callable[[], Awaitable[None]]:
-        async def show_pictures() -> None:
+    def _picture_sender(self, number: int) -> Callable[[], Awaitable[None]]:
+        async def send_pictures() -> None:
             show, seen = self._shows[number], 0
             while True:
                 await show.ready()
@@ -108,7 +109,7 @@ class Viewer:
                         async with self._sending:
                             await self._websocket.send_bytes(picture.message())
 
-        return show_pictures
+        return send_pictures
 
     async def _send_text(self, message: dict[str, Any]) -> None:
         with anyio.fail_after(self._hub.stall_seconds):
@@ -117,7 +118,7 @@ class Viewer:
 
 
 class _Show:
-    """Whether a viewer wants a stream's next picture."""
+    """State of one stream at a viewer: watched or not, and room for further pictures."""
 
     def __init__(self) -> None:
         self._watched = False
@@ -126,33 +127,33 @@ class _Show:
 
     def watch(self, watched: bool) -> None:
         self._watched, self._room = watched, _IN_FLIGHT
-        self._tell()
+        self._notify()
 
     def drawn(self) -> None:
         self._room = min(self._room + 1, _IN_FLIGHT)
-        self._tell()
+        self._notify()
 
     async def ready(self) -> None:
         while not (self._watched and self._room):
             await self._changed.wait()
 
     def take(self) -> bool:
-        """Use one place; False if the viewer has looked away meanwhile."""
+        """Use the room for one picture; return False if the viewer doesn't watch the stream any more."""
         if not (self._watched and self._room):
             return False
         self._room -= 1
         return True
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
 
 class MjpegResponse:
-    """Pictures one after the other as `multipart/x-mixed-replace`: for VLC, Home Assistant, an <img>.
+    """Pictures one after the other as `multipart/x-mixed-replace`, for VLC, Home Assistant or an <img>.
 
     Args:
-        hub: What is to be shown.
+        hub: Hub of the page.
         stream: Number of the source.
     """
 
@@ -179,7 +180,7 @@ class MjpegResponse:
             except PicturesEndedError:
                 await send({"type": "http.response.body", "body": b"--frame--\r\n"})
             except TimeoutError:
-                self._hub.say_stalled(None)
+                self._hub.log_stalled(None)
             tasks.cancel_scope.cancel()
 
     async def _send_pictures(self, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The pipelines that several tests of the live page look at."""
+"""Pipelines with a live page, shared by the tests of this folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# Test modules aren't in packages; this folder's share one file of their own.
+# Test modules aren't in packages, so the shared file of this folder must be found by its path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 

@@ -1,4 +1,4 @@
-"""A pipeline with a live page, and the sockets to look at it: what the tests of this folder share."""
+"""A pipeline with a live page, and clients for it: shared by the tests of this folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TOKEN = "a-token-that-nobody-guesses"
 
 
 class Running:
-    """A pipeline on its own thread, with a live page."""
+    """A pipeline with a live page, on a thread of its own."""
 
     def __init__(self, pipeline: Pipeline, page: LivePage) -> None:
         self.pipeline, self.page = pipeline, page
@@ -138,12 +138,12 @@ def read_to_the_end(viewer: Any) -> None:
 def texts_of(viewer: Any, kind: str) -> Iterator[dict[str, Any]]:
     while True:
         message = viewer.recv(timeout=20)
-        if isinstance(message, str) and (said := json.loads(message))["type"] == kind:
-            yield said
+        if isinstance(message, str) and (content := json.loads(message))["type"] == kind:
+            yield content
 
 
 def most_frames(run: Running, enough: float = 1e9) -> int:
-    """Frames in the best of some seconds: other programs' load comes and goes, a viewer's would stay."""
+    """Return the most frames of several intervals, because the load of other programs varies."""
     best = 0
     for _ in range(8):
         best = max(best, run.frames_in(1.5))
@@ -152,7 +152,7 @@ def most_frames(run: Running, enough: float = 1e9) -> int:
     return best
 
 
-class Looker(threading.Thread):
+class DrawingViewer(threading.Thread):
     """Draws every picture that it gets."""
 
     def __init__(self, run: Running) -> None:

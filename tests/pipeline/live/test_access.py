@@ -1,4 +1,4 @@
-"""Who may look at the live page, and who may not: tokens, cookies, other websites."""
+"""Access to the live page: tokens, cookies and other websites."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ pytestmark = pytest.mark.realtime
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"Host": "127.0.0.1:9"}, 200),  # through a tunnel, the port is another
+        ({"Host": "127.0.0.1:9"}, 200),  # another port, as through a tunnel
         ({"Host": "localhost"}, 200),
         ({"Host": "[::1]:80"}, 200),
-        ({"Host": "camera.example"}, 421),  # a name that somebody lets point here
+        ({"Host": "camera.example"}, 421),  # a foreign name that points here
         ({"Host": "127.0.0.1.example"}, 421),
         ({"Host": ""}, 421),
     ],
 )
-def test_without_a_token_only_this_machines_names_are_answered(
+def test_without_a_token_only_names_of_this_machine_are_accepted(
     run: Running, headers: dict[str, str], status: int
 ) -> None:
     assert ask(run, "/api/status", **headers).status == status
@@ -51,10 +51,10 @@ def test_other_websites_can_neither_change_nor_watch_anything(run: Running) -> N
     assert "Access-Control-Allow-Origin" not in ask(run, "/api/status").headers
 
 
-def test_without_the_token_nothing_is_shown(guarded: Running) -> None:
-    asked = ask(guarded, "/")
-    assert asked.status == 401
-    assert b'name="token"' in asked.body
+def test_a_request_without_the_token_is_refused(guarded: Running) -> None:
+    refusal = ask(guarded, "/")
+    assert refusal.status == 401
+    assert b'name="token"' in refusal.body
     for path in (
         "/api/status",
         "/api/history",
@@ -76,10 +76,10 @@ def test_without_the_token_nothing_is_shown(guarded: Running) -> None:
     assert refused.value.response.status_code == 403
 
 
-def test_the_token_opens_once_and_then_a_cookie_does(guarded: Running) -> None:
+def test_the_token_is_exchanged_for_a_cookie(guarded: Running) -> None:
     first = ask(guarded, f"/?token={TOKEN}")
     assert first.status == 303
-    assert first.headers["Location"] == "./"  # the address bar loses the token
+    assert first.headers["Location"] == "./"  # the address has no token any more
     cookie = first.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
@@ -90,16 +90,16 @@ def test_the_token_opens_once_and_then_a_cookie_does(guarded: Running) -> None:
         viewer.send(json.dumps({"type": "watch", "streams": [0]}))
         assert next_picture(viewer)[1].shape == (240, 320, 3)
     assert ask(guarded, "/", Cookie=f"edgessd_{guarded.page.port}=wrong").status == 401
-    # Through another name it is still this page: the cookie is bound to the name.
+    # Another name is accepted too, because the cookie is bound to the name.
     assert ask(guarded, "/", Cookie=remembered, Host="camera.lan").status == 200
 
 
-def test_programs_show_the_token_in_a_header_or_in_the_address(guarded: Running) -> None:
+def test_programs_send_the_token_in_a_header_or_in_the_address(guarded: Running) -> None:
     assert ask(guarded, "/api/status", Authorization=f"Bearer {TOKEN}").status == 200
     assert ask(guarded, f"/picture/0.jpg?token={TOKEN}").status == 200
 
 
-def test_tokens_are_made_beyond_this_machine_and_must_be_long() -> None:
+def test_a_page_for_other_machines_gets_a_token_of_sufficient_length() -> None:
     assert choose_token("127.0.0.1", None) is None
     assert choose_token("::1", None) is None
     one, two = choose_token("0.0.0.0", None), choose_token("0.0.0.0", None)
@@ -117,7 +117,7 @@ def test_tokens_are_made_beyond_this_machine_and_must_be_long() -> None:
     [("localhost", True), ("127.4.4.4", True), ("::1", True), ("[::1]", True), ("a.localhost", True),
      ("0.0.0.0", False), ("localhost.example", False), ("192.168.1.4", False), ("", False)],
 )  # fmt: skip
-def test_what_is_this_machine(host: str, own: bool) -> None:
+def test_addresses_of_this_machine_are_recognized(host: str, own: bool) -> None:
     assert is_loopback(host) is own
 
 

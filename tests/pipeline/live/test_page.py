@@ -1,4 +1,4 @@
-"""The live page over its wire: a real server, a real pipeline, real sockets."""
+"""The live page with a real server, a real pipeline and real sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edgessd.runtime.starter import starter_bundle
 pytestmark = pytest.mark.realtime
 
 
-def test_status_tells_of_streams_stages_outputs_and_temperature(run: Running) -> None:
+def test_the_status_has_streams_stages_outputs_and_temperature(run: Running) -> None:
     until(lambda: ask(run, "/api/status").json["sample"])
     status = ask(run, "/api/status").json
     assert status["model"] == "codes"
@@ -49,10 +49,12 @@ def test_history_grows_by_a_sample_a_second(run: Running) -> None:
     until(lambda: len(ask(run, "/api/history").json["samples"]) >= before + 2)
     times = [sample["time"] for sample in ask(run, "/api/history").json["samples"]]
     assert times == sorted(times)
-    assert len(times) <= times[-1] - times[0] + 2  # a late one may be followed closely, not by more
+    assert (
+        len(times) <= times[-1] - times[0] + 2
+    )  # one late sample may be followed early by another
 
 
-def test_page_and_its_files_come_from_here_alone(run: Running) -> None:
+def test_the_page_loads_nothing_from_other_sites(run: Running) -> None:
     page = ask(run, "/")
     assert page.status == 200
     text = page.body.decode()
@@ -91,32 +93,32 @@ def test_threshold_and_classes_take_effect(run: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "problem"),
     [
         ({"score_threshold": 1.5}, "probability"),
-        ({"score_threshold": "high"}, "weren't understood"),
-        ({"threshold": 0.5}, "weren't understood"),
+        ({"score_threshold": "high"}, "are invalid"),
+        ({"threshold": 0.5}, "are invalid"),
         ({"classes": ["unicorn"]}, "'unicorn'"),
-        ({"classes": "aruco"}, "weren't understood"),
-        (b"{", "weren't understood"),
-        (b'{"score_threshold": NaN}', "weren't understood"),
-        (b" " * 70_000, "weren't understood"),
-        # One of them is wrong: neither is taken.
+        ({"classes": "aruco"}, "are invalid"),
+        (b"{", "are invalid"),
+        (b'{"score_threshold": NaN}', "are invalid"),
+        (b" " * 70_000, "are invalid"),
+        # One of them is invalid: neither is applied.
         ({"score_threshold": 7, "classes": ["aruco"]}, "probability"),
         ({"score_threshold": 0.9, "classes": ["unicorn"]}, "'unicorn'"),
     ],
 )
 def test_wrong_controls_are_refused_and_change_nothing(
-    run: Running, body: object, said: str
+    run: Running, body: object, problem: str
 ) -> None:
     before = ask(run, "/api/controls").json
     answer = ask(run, "/api/controls", body)
     assert answer.status == 400
-    assert said in answer.json["error"]["problem"]
+    assert problem in answer.json["error"]["problem"]
     assert ask(run, "/api/controls").json == before
 
 
-def test_a_viewer_gets_new_pictures_with_what_was_found_in_them(run: Running) -> None:
+def test_a_viewer_gets_new_pictures_with_their_records(run: Running) -> None:
     with connect(run) as viewer:
         viewer.send(json.dumps({"type": "watch", "streams": [0]}))
         frames = []
@@ -130,7 +132,7 @@ def test_a_viewer_gets_new_pictures_with_what_was_found_in_them(run: Running) ->
     until(lambda: ask(run, "/api/status").json["viewers"] == 0)
 
 
-def test_every_viewer_learns_of_changed_controls_at_once(run: Running) -> None:
+def test_every_viewer_gets_changed_controls_at_once(run: Running) -> None:
     before = run.pipeline.controls.score_threshold
     with connect(run) as viewer:
         statuses = texts_of(viewer, "status")
@@ -150,7 +152,7 @@ def test_every_viewer_learns_of_changed_controls_at_once(run: Running) -> None:
     ["{", '"x"', '{"type": "shout"}', '{"type": "drawn", "stream": 9}', '{"type": "drawn", "stream": -1}',
      '{"type": "watch"}'],
 )  # fmt: skip
-def test_a_viewer_that_talks_nonsense_is_sent_away(run: Running, message: str) -> None:
+def test_a_viewer_with_invalid_messages_is_disconnected(run: Running, message: str) -> None:
     with connect(run) as viewer:
         viewer.send(message)
         with pytest.raises(ConnectionClosed) as closed:
@@ -173,7 +175,7 @@ def test_single_picture_and_motion_jpeg_for_other_programs(run: Running) -> None
     until(lambda: run.page.viewers == 0)
 
 
-def test_a_busy_port_is_said_with_the_way_out(run: Running) -> None:
+def test_a_busy_port_is_refused_with_a_fix(run: Running) -> None:
     with pytest.raises(SinkError, match=r"another program.*--port") as refused:
         LivePage(run.pipeline, port=run.page.port)
     assert str(run.page.port) in str(refused.value)
@@ -183,7 +185,7 @@ def test_a_busy_port_is_said_with_the_way_out(run: Running) -> None:
         LivePage(run.pipeline, host="198.51.100.7", port=0)
 
 
-def test_metrics_are_answered_where_they_are_given() -> None:
+def test_metrics_are_served_if_given() -> None:
     pytest.importorskip("prometheus_client")
     from edgessd.pipeline.sinks.metrics import Metrics
 

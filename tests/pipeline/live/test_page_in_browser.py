@@ -1,4 +1,4 @@
-"""The live page as people see it: in a real browser, on a desktop and on a phone.
+"""The live page in a real browser, on a desktop and on a phone.
 
 Needs Debian's packages chromium and chromium-driver, and `pip install selenium`.
 """
@@ -106,7 +106,7 @@ def shown_frame(chrome: Any, stream: int) -> str | None:
 
 
 def scores(chrome: Any) -> list[float]:
-    """Of the detections in the list, read at one moment."""
+    """Return the scores in the list of detections, read at one moment."""
     script = (
         "return [...document.querySelectorAll('#detections li')].map((row) => row.dataset.score)"
     )
@@ -121,7 +121,7 @@ def labels(chrome: Any) -> set[str]:
 
 
 def boxes_drawn(chrome: Any) -> int:
-    """Pixels of the boxes' colour for aruco, in the picture itself."""
+    """Count the pixels of the picture that have the color of aruco's boxes."""
     script = """
         const canvas = document.querySelector('[data-stream="0"] canvas');
         const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -151,7 +151,7 @@ def test_pictures_move_and_figures_are_shown(desktop: Any) -> None:
     until(lambda: desktop.find_element("id", "state").text == "live")
     until(lambda: desktop.find_element("id", "figure-fps").text not in ("", "–"))
     assert desktop.find_element("id", "model").text == "codes"
-    # Every plot has a curve, the temperature's too.
+    # Every plot has a curve, also that of the temperature.
     until(lambda: len(desktop.find_elements("css selector", ".plot polyline.series0")) == 4)
     assert "47" in desktop.find_element("css selector", '[data-series="celsius"] .now').text
     names = "[...document.querySelectorAll('#stream-table td:first-child')]"
@@ -165,7 +165,7 @@ def test_dragging_the_threshold_changes_the_boxes(desktop: Any, page: LivePage) 
     width = slider.size["width"]
 
     def drag_to(value: float) -> None:
-        """From the middle, as a hand does it; the knob's centre runs within its own width of the ends."""
+        """Drag the knob from its center, which can't reach the ends by half of its width."""
         offset = (value - 0.5) * (width - 16)
         actions = ActionChains(desktop).move_to_element(slider).click_and_hold()
         actions.move_by_offset(round(offset), 0).release().perform()
@@ -186,7 +186,7 @@ def test_dragging_the_threshold_changes_the_boxes(desktop: Any, page: LivePage) 
     until(lambda: scores(desktop))
 
 
-def test_clicking_a_class_leaves_that_class_alone(desktop: Any, page: LivePage) -> None:
+def test_clicking_a_class_shows_only_that_class(desktop: Any, page: LivePage) -> None:
     controls = page.pipeline.controls  # type: ignore[attr-defined]
     controls.score_threshold = 0.1
     until(lambda: len(labels(desktop)) > 1)
@@ -216,10 +216,10 @@ def test_another_viewer_sees_what_the_first_has_set(desktop: Any, page: LivePage
         assert other.find_element("id", "figure-viewers").text == "2"
 
 
-def test_a_held_picture_stands_still_until_it_goes_on(desktop: Any) -> None:
+def test_a_held_picture_stays_until_it_is_released(desktop: Any) -> None:
     button = desktop.find_element("css selector", '[data-stream="0"] button.pause')
     button.click()
-    time.sleep(0.5)  # what was on its way
+    time.sleep(0.5)  # for pictures under way
     held, other = shown_frame(desktop, 0), shown_frame(desktop, 1)
     until(lambda: shown_frame(desktop, 1) != other)
     assert shown_frame(desktop, 0) == held
@@ -227,7 +227,7 @@ def test_a_held_picture_stands_still_until_it_goes_on(desktop: Any) -> None:
     until(lambda: shown_frame(desktop, 0) != held)
 
 
-def test_one_of_two_streams_can_be_made_large(desktop: Any) -> None:
+def test_one_of_two_streams_can_be_enlarged(desktop: Any) -> None:
     card = desktop.find_element("css selector", '[data-stream="1"]')
     before = card.size["width"]
     card.find_element("css selector", "canvas").click()
@@ -249,10 +249,10 @@ def test_light_and_dark_are_remembered(desktop: Any) -> None:
     assert paper() == dark
 
 
-def test_the_browser_has_nothing_to_complain_of(desktop: Any) -> None:
-    # How these tests read the picture isn't the page's doing.
-    said = [entry for entry in desktop.get_log("browser") if entry["source"] != "rendering"]
-    assert [entry for entry in said if entry["level"] != "INFO"] == []
+def test_the_browser_logs_no_problem(desktop: Any) -> None:
+    # These tests, not the page, read the picture.
+    entries = [entry for entry in desktop.get_log("browser") if entry["source"] != "rendering"]
+    assert [entry for entry in entries if entry["level"] != "INFO"] == []
 
 
 def test_without_the_token_the_page_asks_for_it(page: LivePage) -> None:
@@ -267,7 +267,7 @@ def test_without_the_token_the_page_asks_for_it(page: LivePage) -> None:
         assert TOKEN not in chrome.current_url
 
 
-def test_on_a_phone_nothing_sticks_out_and_the_slider_is_touched(page: LivePage) -> None:
+def test_on_a_phone_the_page_fits_and_the_slider_can_be_touched(page: LivePage) -> None:
     with browser(mobileEmulation=PHONE) as phone:
         phone.get(f"http://127.0.0.1:{page.port}/?token={TOKEN}")
         until(lambda: shown_frame(phone, 0) is not None)

@@ -1,4 +1,4 @@
-"""What viewers cost: pictures made once, and nobody slowed by whoever reads slowly or not at all."""
+"""Cost of viewers: pictures are made once, and a slow or stalled viewer slows nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 from live_wire import (
-    Looker,
+    DrawingViewer,
     Running,
     connect,
     most_frames,
@@ -30,15 +30,15 @@ pytestmark = pytest.mark.realtime
 def test_a_viewer_that_draws_nothing_gets_two_pictures_and_no_more(run: Running) -> None:
     with connect(run) as viewer:
         viewer.send(json.dumps({"type": "watch", "streams": [0]}))
-        told = itertools.islice(texts_and_pictures(viewer), 2 + 4)  # pictures, and seconds' figures
-        assert sum(kind == "picture" for kind in told) == 2
+        kinds = itertools.islice(texts_and_pictures(viewer), 2 + 4)  # pictures, then figures
+        assert sum(kind == "picture" for kind in kinds) == 2
 
 
-def test_nothing_is_encoded_while_nobody_looks(run: Running) -> None:
+def test_nothing_is_encoded_without_a_viewer(run: Running) -> None:
     until(lambda: run.page.viewers == 0)
     before = run.page.pictures_encoded
     assert run.frames_in(0.7) > 3
-    assert run.page.pictures_encoded <= before + 1  # the one that the last viewer had asked for
+    assert run.page.pictures_encoded <= before + 1  # the one for which the last viewer waited
 
 
 def test_pictures_are_encoded_once_for_all_viewers(run: Running) -> None:
@@ -57,7 +57,7 @@ def test_pictures_are_encoded_once_for_all_viewers(run: Running) -> None:
         assert run.page.pictures_encoded - begin <= 16  # 30 pictures were drawn
 
 
-def test_a_4k_picture_is_shrunk_and_its_boxes_are_told_in_its_own_pixels() -> None:
+def test_a_4k_picture_is_shrunk_and_its_boxes_stay_in_pixels_of_the_frame() -> None:
     with running("pattern:3840x2160@4") as runs, connect(runs) as viewer:
         viewer.send(json.dumps({"type": "watch", "streams": [0]}))
         record, image = next_picture(viewer)
@@ -65,7 +65,7 @@ def test_a_4k_picture_is_shrunk_and_its_boxes_are_told_in_its_own_pixels() -> No
         assert (record["width"], record["height"]) == (3840, 2160)
 
 
-def test_several_streams_are_watched_apart() -> None:
+def test_streams_are_watched_independently() -> None:
     with running("pattern:320x240@8", "pattern:200x100@8") as runs, connect(runs) as viewer:
         viewer.send(json.dumps({"type": "watch", "streams": [0, 1]}))
         shapes = {}
@@ -75,17 +75,17 @@ def test_several_streams_are_watched_apart() -> None:
         assert shapes == {0: (240, 320, 3), 1: (100, 200, 3)}
         viewer.send(json.dumps({"type": "watch", "streams": [1]}))
         streams = [next_picture(viewer)[0]["stream"] for _ in range(12)]
-        assert set(streams[4:]) == {1}  # two of the other may have been on their way
+        assert set(streams[4:]) == {1}  # two of the other stream may have been under way
 
 
-def test_a_stalled_viewer_slows_nobody_and_is_let_go() -> None:
-    """Two who look and one who has stopped reading, against nobody at all, in one run."""
+def test_a_stalled_viewer_slows_nothing_and_is_disconnected() -> None:
+    """Compare two drawing viewers and a stalled one with no viewer, in one run."""
     with running("pattern:640x480@12", stall_seconds=4.0) as runs:
         alone = most_frames(runs, 0.95 * 12 * 1.5)
         with socket.create_connection(("127.0.0.1", runs.page.port)) as stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stalled.sendall(b"GET /stream/0.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            lookers = [Looker(runs), Looker(runs)]
+            lookers = [DrawingViewer(runs), DrawingViewer(runs)]
             for looker in lookers:
                 looker.start()
             until(lambda: runs.page.viewers == 3)
@@ -101,7 +101,7 @@ def test_a_stalled_viewer_slows_nobody_and_is_let_go() -> None:
                 looker.join(20)
 
 
-def test_the_end_of_the_pipeline_sends_every_viewer_away() -> None:
+def test_the_end_of_the_pipeline_disconnects_every_viewer() -> None:
     before = set(threading.enumerate())
     with ExitStack() as viewers:
         with running() as runs:
@@ -115,7 +115,7 @@ def test_the_end_of_the_pipeline_sends_every_viewer_away() -> None:
         assert time.monotonic() - start < 6
         with pytest.raises(ConnectionClosed):
             read_to_the_end(viewer)
-        stream.read()  # to its end
+        stream.read()  # until its end
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
     until(lambda: not any("edgessd" in each.name for each in set(threading.enumerate()) - before))
@@ -131,7 +131,7 @@ def test_a_stalled_viewer_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixt
                 stalled.sendall(request.encode())
             until(lambda: runs.page.viewers == 2)
             encoded = -1
-            while encoded != runs.page.pictures_encoded:  # until nothing more goes through
+            while encoded != runs.page.pictures_encoded:  # until no further picture is accepted
                 encoded = runs.page.pictures_encoded
                 time.sleep(0.5)
             start = time.monotonic()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import edgessd
 
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.events import Event, RegionState
@@ -438,7 +439,6 @@ def test_the_command_line_publishes_over_tls_with_the_environments_password(
     broker: Broker,
     certificates: Path,
     subscriber: Subscriber,
-    edgessd: Callable[..., Any],
     photos: Path,
     tiny_bundles: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import edgessd
 
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.events import Event
@@ -275,7 +276,6 @@ def test_a_secret_that_is_not_base64_is_refused_and_not_repeated() -> None:
 
 def test_the_command_line_posts_signed_detections(
     receiver: Receiver,
-    edgessd: Callable[..., Any],
     photos: Path,
     tiny_bundles: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,

@@ -1,7 +1,7 @@
-// The threshold and the classes. They are everyone's: whoever moves them, all viewers see it.
+// The threshold and the classes. All viewers share them: a change by one shows at all.
 
 const FEW = 12;
-const ALL = Symbol("all classes"); // no label can be that
+const ALL = Symbol("all classes"); // equal to no label
 
 export class Controls {
   constructor(byId) {
@@ -15,10 +15,10 @@ export class Controls {
     this.seen = [];
     this.made = new Map();
     this.colors = new Map();
-    this.wanted = null; // null: all classes
+    this.classes = null; // null: all classes
     this.all = false;
     this.dragging = false;
-    this.waiting = null; // what is to be sent once the request under way has been answered
+    this.waiting = null; // values to send after the answer to the present request
     this.busy = false;
 
     this.slider.addEventListener("input", () => {
@@ -56,13 +56,13 @@ export class Controls {
     if (!this.dragging && !this.busy && !this.waiting) {
       this.slider.value = values.score_threshold;
       this.showThreshold(values.score_threshold);
-      const before = JSON.stringify(this.wanted && [...this.wanted]);
-      this.wanted = values.classes && new Set(values.classes);
-      if (JSON.stringify(this.wanted && [...this.wanted]) !== before) this.render();
+      const before = JSON.stringify(this.classes && [...this.classes]);
+      this.classes = values.classes && new Set(values.classes);
+      if (JSON.stringify(this.classes && [...this.classes]) !== before) this.render();
     }
     const fresh = Object.keys(framesWith).filter((label) => !this.seen.includes(label));
     if (fresh.length) {
-      this.seen.push(...fresh); // in the order of their first coming, so that no chip jumps
+      this.seen.push(...fresh); // in the order of their first detection, so that no chip moves
       this.render();
     }
   }
@@ -77,15 +77,15 @@ export class Controls {
     let names = [...this.seen, ...rest];
     if (words) names = names.filter((name) => name.toLowerCase().includes(words));
     const cut = !words && !this.all && names.length > FEW;
-    const chosen = names.filter((name) => this.wanted?.has(name));
+    const chosen = names.filter((name) => this.classes?.has(name));
     this.more.hidden = Boolean(words) || this.labels.length <= FEW;
     this.more.textContent = this.all ? "Fewer" : `All ${this.labels.length} classes`;
     if (cut) names = [...new Set([...names.slice(0, FEW), ...chosen])];
     const chips = [
-      this.chip(ALL, this.wanted === null),
-      ...names.map((name) => this.chip(name, this.wanted?.has(name) ?? false)),
+      this.chip(ALL, this.classes === null),
+      ...names.map((name) => this.chip(name, this.classes?.has(name) ?? false)),
     ];
-    // Only what has changed: a chip that is being pressed must stay where it is.
+    // Only on a change: a chip that is being pressed must stay in its place.
     const before = [...this.chips.children];
     if (before.length !== chips.length || chips.some((chip, at) => chip !== before[at])) {
       this.chips.replaceChildren(...chips);
@@ -111,20 +111,20 @@ export class Controls {
     return chip;
   }
 
-  // The first class that is chosen stands alone; without any, all are shown again.
+  // The first chosen class is shown alone. If none is chosen any more, all are shown.
   toggle(name) {
-    const wanted = new Set(this.wanted ?? []);
-    if (!wanted.delete(name)) wanted.add(name);
-    this.choose(wanted.size ? wanted : null);
+    const classes = new Set(this.classes ?? []);
+    if (!classes.delete(name)) classes.add(name);
+    this.choose(classes.size ? classes : null);
   }
 
-  choose(wanted) {
-    this.wanted = wanted;
+  choose(classes) {
+    this.classes = classes;
     this.render();
-    this.change({ classes: wanted && [...wanted] });
+    this.change({ classes: classes && [...classes] });
   }
 
-  // One request at a time; while it is under way, the newest wish replaces the one before it.
+  // One request at a time; meanwhile newer values replace older ones.
   async change(values) {
     this.waiting = { ...this.waiting, ...values };
     if (this.busy) return;
@@ -135,9 +135,9 @@ export class Controls {
       try {
         const headers = { "Content-Type": "application/json" };
         const answer = await fetch("api/controls", { method: "POST", headers, body });
-        const said = await answer.json();
+        const reply = await answer.json();
         this.problem.hidden = answer.ok;
-        if (!answer.ok) this.problem.textContent = said.error.problem;
+        if (!answer.ok) this.problem.textContent = reply.error.problem;
       } catch {
         this.problem.hidden = false;
         this.problem.textContent = "The board doesn't answer; nothing was changed.";

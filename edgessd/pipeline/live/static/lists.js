@@ -1,7 +1,7 @@
-// What was found, what happened, and how streams, stages and outputs do.
+// Detections, regions and events, and the tables of streams, stages and outputs.
 
 const MOST_ROWS = 60;
-const SHOW_EVERY_MS = 200; // faster can't be read
+const SHOW_EVERY_MS = 200; // faster changes can't be read
 
 function make(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);

@@ -46,12 +46,12 @@ function connect() {
 }
 
 async function reconnect() {
-  // After a restart another token may be needed: then the server answers with the page that asks for it.
+  // After a restart another token may be needed: then the server answers 401, and the page asks for it.
   try {
     const answer = await fetch("api/status");
     if (answer.status === 401) return location.reload();
   } catch {
-    // It doesn't answer yet: connecting fails too and is tried again, more seldom each time.
+    // No answer yet: connecting fails too and is tried again at growing intervals.
   }
   connect();
 }
@@ -80,7 +80,7 @@ setInterval(() => {
   if (lastStatus && performance.now() - lastStatus > 5000) say("no answer", "bad");
 }, 1000);
 
-// What nobody sees needn't be encoded nor sent.
+// A hidden page needs no pictures.
 document.addEventListener("visibilitychange", () => streams.watch());
 
 const theme = localStorage.getItem("edgessd-theme");

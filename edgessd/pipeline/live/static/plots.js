@@ -58,7 +58,7 @@ class Plot {
     this.svg.setAttribute("preserveAspectRatio", "none");
     card.append(title, this.now, this.svg);
     root.append(card);
-    this.pointed = null; // where the pointer is, as a fraction of the plot's width
+    this.pointed = null; // position of the pointer as a fraction of the plot's width
     this.svg.addEventListener("pointermove", (event) => this.point(event));
     this.svg.addEventListener("pointerleave", () => {
       this.pointed = null;
@@ -72,7 +72,7 @@ class Plot {
     this.draw(this.samples);
   }
 
-  // The viewBox follows the element, so that letters aren't stretched.
+  // The viewBox follows the element's size, so that letters aren't stretched.
   get width() {
     return this.svg.clientWidth || WIDTH;
   }
@@ -103,7 +103,7 @@ class Plot {
   }
 
   tell(sample, newest, series, digits, unit) {
-    // The numbers have the colours of their curves.
+    // The numbers have the colors of their curves.
     const numbers = series.map(([key], number) => {
       const value = sample?.[key] ?? null;
       const textContent = value === null ? "–" : value.toFixed(digits);

@@ -22,7 +22,7 @@ function setIcon(button, name, title) {
     stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"/></svg>`;
 }
 
-// A file's name without its folders; cameras and addresses as they are.
+// Return a file's name without its folders; cameras and URLs stay unchanged.
 function shortName(name) {
   return name.includes("://") ? name : name.split("/").filter(Boolean).pop() ?? name;
 }
@@ -126,7 +126,7 @@ export class Streams {
     streams.forEach((stream, number) => this.cards[number].describe(stream));
   }
 
-  // Of several streams one can be shown large, the others below it.
+  // One of several streams can be shown large, with the others below it.
   choose(card) {
     if (this.cards.length < 2) return;
     this.chosen = this.chosen === card ? null : card;
@@ -134,7 +134,7 @@ export class Streams {
     for (const each of this.cards) each.root.classList.toggle("chosen", each === this.chosen);
   }
 
-  // Tell the server which streams somebody sees. It begins anew to count what is on its way.
+  // Tell the server which streams are visible. It then resets its count of pictures under way.
   watch() {
     const seen = document.hidden ? [] : this.cards.filter((card) => !card.paused);
     this.send({ type: "watch", streams: seen.map((card) => card.number) });
