@@ -78,7 +78,7 @@ LEAVES = [
     *([name] for name in COMMANDS if name not in ("data", "import", "service")),
     *(["data", name] for name in ("check", "convert", "synth")),
     *(["import", name] for name in ("folded", "pytorch-ssd")),
-    *(["service", name] for name in ("install", "status", "uninstall")),
+    *(["service", name] for name in ("install", "show", "status", "uninstall")),
 ]
 
 

@@ -20,6 +20,7 @@ def prepare_folder(folder: Path, photos: Path) -> None:
     """Make the paths that the examples name: the starter model, its bundles and the photos."""
     (folder / "edgessd").symlink_to(ROOT / "edgessd")
     (folder / "photos").symlink_to(photos)
+    (folder / "cameras.toml").write_text('[[source]]\naddress = "photos"\n')
     (folder / "dist").mkdir()
     for name in BUNDLES:
         (folder / "dist" / name).symlink_to(BUNDLE)
@@ -63,4 +64,10 @@ def test_example_compiles(example: Example) -> None:
 
 def test_every_guide_for_python_has_examples() -> None:
     documents = {example.document for example in EXAMPLES}
-    assert documents >= {"README.md", "CONTRIBUTING.md", "docs/live.md", "docs/sources.md"}
+    assert documents >= {
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/live.md",
+        "docs/run.md",
+        "docs/sources.md",
+    }
