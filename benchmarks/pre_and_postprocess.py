@@ -28,7 +28,7 @@ from edgessd.core.contract import Contract, Preprocess, Scoring
 from edgessd.core.decode import Postprocessor, activate_scores, decode_boxes, encode_boxes
 from edgessd.core.nms import nms_per_class
 from edgessd.core.preprocess import ImageTransform, preprocess_image
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 
 Step = Callable[[], object]
 
@@ -41,8 +41,8 @@ ANCHORS = AnchorSpec(
         skip_extra_on_first=True,
     )
 )
-CODES = Affine(scale=0.08)
-SCORES = Affine(scale=0.1)
+CODES = QuantParams(scale=0.08)
+SCORES = QuantParams(scale=0.1)
 TRANSFORM = ImageTransform(source_width=768, source_height=432)
 
 
@@ -56,8 +56,8 @@ def main() -> None:
     cv2.setNumThreads(arguments.threads)
     clock = time.thread_time_ns if arguments.clock == "cpu" else time.perf_counter_ns
     groups = {
-        "uint8 input": preprocess_steps("uint8", Affine(scale=1 / 128, zero_point=128)),
-        "int8 input": preprocess_steps("int8", Affine(scale=1 / 128)),
+        "uint8 input": preprocess_steps("uint8", QuantParams(scale=1 / 128, zero_point=128)),
+        "int8 input": preprocess_steps("int8", QuantParams(scale=1 / 128)),
         "float32 input": preprocess_steps("float32", None),
         "21 columns, softmax": postprocess_steps(20, "softmax"),
         "21 columns, sigmoid": postprocess_steps(20, "sigmoid"),
@@ -76,7 +76,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def preprocess_steps(dtype: str, quantization: Affine | None) -> dict[str, Step]:
+def preprocess_steps(dtype: str, quantization: QuantParams | None) -> dict[str, Step]:
     """Return our function and the plain one for one input dtype."""
     frame = np.random.default_rng(0).integers(0, 256, (432, 768, 3), dtype=np.uint8)
     tensor = TensorSpec(
@@ -222,11 +222,11 @@ def outputs(contract: Contract, dtype: str) -> tuple[TensorSpec, TensorSpec]:
     )
 
 
-def quantized(values: np.ndarray, grid: Affine) -> np.ndarray:
+def quantized(values: np.ndarray, grid: QuantParams) -> np.ndarray:
     return np.clip(np.rint(values / grid.scale) + grid.zero_point, -128, 127).astype(np.int8)
 
 
-def real(raw: np.ndarray, grid: Affine) -> np.ndarray:
+def real(raw: np.ndarray, grid: QuantParams) -> np.ndarray:
     return (raw.astype(np.float32) - np.float32(grid.zero_point)) * np.float32(grid.scale)
 
 

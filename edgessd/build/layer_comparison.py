@@ -20,7 +20,7 @@ from edgessd.core.errors import DataError, GraphError
 from edgessd.core.images import read_image
 from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import Affine
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import contract_in, read_model
@@ -180,7 +180,7 @@ def probe_graph(model: onnx.ModelProto, contract: Contract) -> LayerProbe:
     session = make_session(tapped, threads=1)
     image_type = model.graph.input[0].type.tensor_type.elem_type
     spec = (
-        image_spec(contract.preprocess, dtype="int8", quantization=Affine(scale=1 / CENTER))
+        image_spec(contract.preprocess, dtype="int8", quantization=QuantParams(scale=1 / CENTER))
         if image_type == TensorProto.INT8
         else image_spec(contract.preprocess)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgessd.core.contract import Contract, Preprocess
-from edgessd.core.tensors import Affine, DType, TensorSpec
+from edgessd.core.tensors import DType, QuantParams, TensorSpec
 
 INPUT = "image"
 BOX_CODES = "box_codes"
@@ -21,7 +21,7 @@ DETECTION_SIGNATURE = ("output_3", "output_2", "output_1", "output_0")
 
 
 def image_spec(
-    preprocess: Preprocess, *, dtype: DType = "float32", quantization: Affine | None = None
+    preprocess: Preprocess, *, dtype: DType = "float32", quantization: QuantParams | None = None
 ) -> TensorSpec:
     """Describe the network's input as (1, 3, H, W) NCHW, the form of every ONNX graph."""
     return TensorSpec(

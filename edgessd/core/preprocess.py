@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgessd.core.boxes import FloatArray, clip_boxes
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError, DataError
-from edgessd.core.tensors import Affine, DType, TensorSpec
+from edgessd.core.tensors import DType, QuantParams, TensorSpec
 
 Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.generic]
@@ -171,7 +171,7 @@ def preprocess_image(
 
 
 @lru_cache(maxsize=32)
-def pixel_table(spec: Preprocess, dtype: DType, quantization: Affine | None) -> Tensor:
+def pixel_table(spec: Preprocess, dtype: DType, quantization: QuantParams | None) -> Tensor:
     """Compute the input number of each pixel value: (256, 3) of `dtype`, channels in `spec.color` order."""
     pixels = np.arange(256, dtype=np.float64)[:, None]
     real = (pixels - np.array(spec.mean)) / np.array(spec.std)

@@ -13,8 +13,16 @@ DType = Literal["float32", "float16", "int8", "uint8", "int32", "int64"]
 Layout = Literal["NHWC", "NCHW", "flat"]
 
 
-class Affine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Per-tensor quantization: real = scale * (integer - zero_point)."""
+class QuantParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Scale and zero point of a tensor: real = scale * (integer - zero_point).
+
+    The one form of them, in files, graphs and engines. Weights have a scale for each output channel and
+    always zero point 0, so a plain array of scales stands for theirs.
+
+    Attributes:
+        scale: Positive.
+        zero_point: Integer that stands for 0, in the range of the tensor's integers.
+    """
 
     scale: float
     zero_point: int = 0
@@ -38,7 +46,7 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
     shape: tuple[int, ...]
     dtype: DType
-    quantization: Affine | None = None
+    quantization: QuantParams | None = None
     layout: Layout = "flat"
 
     @property

@@ -12,6 +12,7 @@ from edgessd.calibrate.moments import InputMoments, collect_moments
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
@@ -21,14 +22,13 @@ from edgessd.quantize.float_passes.absorb_preprocess import CENTER
 from edgessd.quantize.float_passes.apply import QuantizableGraph
 from edgessd.quantize.qdq.insert import insert_qdq
 from edgessd.quantize.qdq.quant_graph import QuantGraph, Quantization
-from edgessd.quantize.qparams import ActivationParams
 from edgessd.quantize.ranges.catalog import activation_range
 from edgessd.quantize.ranges.score_floor import with_score_floor
 from edgessd.quantize.ranges.tighten_ranges import Range, tighten_ranges
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
-IMAGE_PARAMS = ActivationParams(scale=1 / CENTER, zero_point=0)
+IMAGE_PARAMS = QuantParams(scale=1 / CENTER, zero_point=0)
 """Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""
 
 
@@ -108,7 +108,7 @@ def _group_range(group: Group, table: CalibrationTable, scheme: Scheme) -> Range
 
 def _activation_params(plan: Plan, ranges: Mapping[str, Range], scheme: Scheme) -> Activations:
     """Tensor → (name the parameters are stored under, parameters)."""
-    activations: dict[str, tuple[str, ActivationParams]] = {}
+    activations: dict[str, tuple[str, QuantParams]] = {}
     for group in plan.groups:
         known = group.name in ranges
         params = scheme.params(*ranges[group.name]) if known else IMAGE_PARAMS

@@ -7,12 +7,11 @@ and ONNX QuantizeLinear. Activations are int8 in [-128, 127], one scale a tensor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.errors import GraphError
+from edgessd.core.tensors import QuantParams
 
 INT8_MIN, INT8_MAX = -128, 127
 WEIGHT_MAX = 127
@@ -27,45 +26,7 @@ Int8Array = NDArray[np.int8]
 FloatArray = NDArray[np.float32]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ActivationParams:
-    """Scale and zero point of a whole tensor.
-
-    Attributes:
-        scale: Exactly representable in float32, > 0.
-        zero_point: In [-128, 127]; 0 in the symmetric scheme.
-    """
-
-    scale: float
-    zero_point: int
-
-    def __post_init__(self) -> None:
-        if not self.scale > 0 or float(np.float32(self.scale)) != self.scale:
-            raise GraphError(
-                "A scale isn't usable", expected="a positive float32", found=repr(self.scale)
-            )
-        if not INT8_MIN <= self.zero_point <= INT8_MAX:
-            raise GraphError(
-                "A zero point is out of range", expected="-128 to 127", found=str(self.zero_point)
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class WeightParams:
-    """Scales (out_channels,) float32 of a weight (out_channels, ...); the zero points are 0."""
-
-    scales: FloatArray
-
-    def __post_init__(self) -> None:
-        if self.scales.dtype != np.float32 or self.scales.ndim != 1 or not (self.scales > 0).all():
-            raise GraphError(
-                "Weight scales aren't usable",
-                expected="one positive float32 per output channel",
-                found=f"{self.scales.dtype} {self.scales.shape}, minimum {self.scales.min():g}",
-            )
-
-
-def affine_params(low: float, high: float) -> ActivationParams:
+def affine_params(low: float, high: float) -> QuantParams:
     """255 steps from low to high, the range first widened to hold 0.
 
     scale = (high - low) / 255, zero_point = round(-128 - low / scale).
@@ -73,25 +34,30 @@ def affine_params(low: float, high: float) -> ActivationParams:
     low, high = _with_zero(low, high)
     scale = float(np.float32((high - low) / (INT8_MAX - INT8_MIN)))
     zero_point = int(np.rint(INT8_MIN - low / scale))
-    return ActivationParams(scale=scale, zero_point=min(max(zero_point, INT8_MIN), INT8_MAX))
+    return QuantParams(scale=scale, zero_point=min(max(zero_point, INT8_MIN), INT8_MAX))
 
 
-def symmetric_params(low: float, high: float) -> ActivationParams:
+def symmetric_params(low: float, high: float) -> QuantParams:
     """127 steps from 0 to the larger of -low and high; zero_point 0, scale a float16 number."""
     low, high = _with_zero(low, high)
     (scale,) = float16_scales(np.array([max(-low, high) / INT8_MAX]))
-    return ActivationParams(scale=float(scale), zero_point=0)
+    return QuantParams(scale=float(scale), zero_point=0)
 
 
-def weight_params(limits: FloatArray, *, float16: bool = False) -> WeightParams:
-    """127 steps from 0 to each channel's limit (out_channels,), the largest |weight| to represent.
+def weight_scales(limits: FloatArray, *, float16: bool = False) -> FloatArray:
+    """Scales (out_channels,) of 127 steps from 0 to each channel's limit.
 
     Args:
-        limits: float32.
+        limits: float32 (out_channels,), the largest |weight| to represent.
         float16: Round the scales as `float16_scales` does.
+
+    Raises:
+        GraphError: A limit isn't a finite number.
     """
     scales = np.maximum(limits.astype(np.float64), SMALLEST_RANGE) / WEIGHT_MAX
-    return WeightParams(scales=float16_scales(scales) if float16 else scales.astype(np.float32))
+    if not np.isfinite(scales).all():
+        raise GraphError("A weight isn't finite", fix="The checkpoint is damaged; use another one.")
+    return float16_scales(scales) if float16 else scales.astype(np.float32)
 
 
 def float16_scales(scales: NDArray[np.float64]) -> FloatArray:
@@ -139,35 +105,35 @@ def float16_bias(bias: FloatArray) -> FloatArray:
     return bias.astype(np.float16).astype(np.float32)
 
 
-def quantize_activation(values: FloatArray, params: ActivationParams) -> Int8Array:
+def quantize_activation(values: FloatArray, params: QuantParams) -> Int8Array:
     """Integers of any shape, as ONNX QuantizeLinear makes them: ties to even, then saturate."""
     integers = np.rint(values / np.float32(params.scale)) + params.zero_point
     saturated: Int8Array = np.clip(integers, INT8_MIN, INT8_MAX).astype(np.int8)
     return saturated
 
 
-def dequantize_activation(integers: Int8Array, params: ActivationParams) -> FloatArray:
+def dequantize_activation(integers: Int8Array, params: QuantParams) -> FloatArray:
     """Real values of a tensor's integers, float32."""
     real: FloatArray = integers.astype(np.float32) - np.float32(params.zero_point)
     real *= np.float32(params.scale)
     return real
 
 
-def quantize_weight(weight: FloatArray, params: WeightParams) -> Int8Array:
+def quantize_weight(weight: FloatArray, scales: FloatArray) -> Int8Array:
     """Integers in [-127, 127] of a weight (out_channels, ...)."""
-    integers = np.rint(weight / per_channel(params.scales, weight.ndim))
+    integers = np.rint(weight / per_channel(scales, weight.ndim))
     saturated: Int8Array = np.clip(integers, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
     return saturated
 
 
-def dequantize_weight(integers: Int8Array, params: WeightParams) -> FloatArray:
+def dequantize_weight(integers: Int8Array, scales: FloatArray) -> FloatArray:
     """Real values of a quantized weight (out_channels, ...)."""
-    return integers.astype(np.float32) * per_channel(params.scales, integers.ndim)
+    return integers.astype(np.float32) * per_channel(scales, integers.ndim)
 
 
-def bias_scales(input_params: ActivationParams, params: WeightParams) -> FloatArray:
+def bias_scales(input_params: QuantParams, scales: FloatArray) -> FloatArray:
     """Scale of an int32 bias per channel: input scale times weight scale, in float32."""
-    product: FloatArray = np.float32(input_params.scale) * params.scales
+    product: FloatArray = np.float32(input_params.scale) * scales
     return product
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgessd.core.errors import ConfigError
-from edgessd.quantize.qparams import ActivationParams, affine_params, symmetric_params
+from edgessd.core.tensors import QuantParams
+from edgessd.quantize.qparams import affine_params, symmetric_params
 
 SchemeName = Literal["affine", "symmetric"]
 
@@ -29,7 +30,7 @@ class Scheme:
     """
 
     name: SchemeName
-    params: Callable[[float, float], ActivationParams]
+    params: Callable[[float, float], QuantParams]
     symmetric: bool
     integer_bias: bool
     float_residual_branch: bool

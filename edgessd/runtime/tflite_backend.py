@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgessd.core.errors import BackendError
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.runtime.backend import Tensor, image_layout, require_tensor
 from edgessd.runtime.native_log import without_info_lines
 from edgessd.target.packages import install_command, installed_version
@@ -177,6 +177,8 @@ def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
         name=detail["name"],
         shape=shape,
         dtype=dtype,
-        quantization=Affine(scale=float(scale), zero_point=int(zero_point)) if quantized else None,
+        quantization=QuantParams(scale=float(scale), zero_point=int(zero_point))
+        if quantized
+        else None,
         layout=layout,
     )

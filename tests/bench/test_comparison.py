@@ -11,11 +11,14 @@ import pytest
 
 from edgessd.bench.comparison import Findings, MeasuredModel, compare_models
 from edgessd.core.errors import ConfigError, DataError
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.metrics.coco import EVALUATION_NMS
 
 INT8 = TensorSpec(
-    name="class_scores", shape=(1, 4), dtype="int8", quantization=Affine(scale=0.1, zero_point=2)
+    name="class_scores",
+    shape=(1, 4),
+    dtype="int8",
+    quantization=QuantParams(scale=0.1, zero_point=2),
 )
 REAL = TensorSpec(name="class_scores", shape=(1, 4), dtype="float32")
 

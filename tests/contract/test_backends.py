@@ -10,7 +10,7 @@ import pytest
 
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError
-from edgessd.core.tensors import Affine
+from edgessd.core.tensors import QuantParams
 from edgessd.quantize.recipe import Recipe
 from edgessd.runtime.backend import Backend, Overlapping, Tensor
 from edgessd.runtime.catalog import BACKENDS, backend_entry, backends_for, open_engine
@@ -210,7 +210,7 @@ class TestOnnxruntimeQdq(BackendContract):
 
     def test_takes_pixels_as_integers(self, backend: Backend) -> None:
         assert backend.input.dtype == "int8"
-        assert backend.input.quantization == Affine(scale=1 / 128)
+        assert backend.input.quantization == QuantParams(scale=1 / 128)
         assert {spec.dtype for spec in backend.outputs} == {"float32"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from edgessd.core.anchors import AnchorSpec, ssd_levels
 from edgessd.core.contract import BoxCode, Contract, Nms, Preprocess, Scoring
 from edgessd.core.errors import ConfigError
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 
 
 def contract_of(**settings) -> Contract:
@@ -67,11 +67,11 @@ def test_an_unknown_key_is_an_error() -> None:
 def test_a_scale_is_positive() -> None:
     for scale in (0.0, -1.0, float("nan")):
         with pytest.raises(ConfigError, match="scale"):
-            Affine(scale=scale)
+            QuantParams(scale=scale)
 
 
 def test_a_tensor_knows_its_numpy_type() -> None:
-    tensor = TensorSpec(name="x", shape=(1,), dtype="int8", quantization=Affine(scale=1))
+    tensor = TensorSpec(name="x", shape=(1,), dtype="int8", quantization=QuantParams(scale=1))
     assert tensor.numpy_dtype.itemsize == 1
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"name": "x", "shape": [1], "dtype": "bfloat16"}, TensorSpec)

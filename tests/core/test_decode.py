@@ -15,7 +15,7 @@ from edgessd.core.contract import BoxCode, Contract, Nms, Preprocess, Scoring
 from edgessd.core.decode import Postprocessor, activate_scores, decode_boxes, encode_boxes
 from edgessd.core.errors import ConfigError
 from edgessd.core.preprocess import ImageTransform
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 
 ANCHORS = AnchorSpec(
     levels=ssd_levels(grids=[(4, 5), (2, 2)], scales=[0.2, 0.5, 0.9], ratios=[[2], [2, 3]])
@@ -35,7 +35,10 @@ def contract_of(scoring: Scoring, labels: int = 3, nms: Nms | None = None) -> Co
 
 
 def outputs_of(
-    columns: int, dtype: str = "float32", scores: Affine | None = None, codes: Affine | None = None
+    columns: int,
+    dtype: str = "float32",
+    scores: QuantParams | None = None,
+    codes: QuantParams | None = None,
 ) -> tuple[TensorSpec, TensorSpec]:
     return (
         TensorSpec(name="box_codes", shape=(1, COUNT, 4), dtype=dtype, quantization=codes),
@@ -45,7 +48,7 @@ def outputs_of(
     )
 
 
-def real(values: np.ndarray, quantization: Affine) -> np.ndarray:
+def real(values: np.ndarray, quantization: QuantParams) -> np.ndarray:
     """As `DequantizeLinear` computes it: in float32."""
     shifted = values.astype(np.float32) - np.float32(quantization.zero_point)
     return shifted * np.float32(quantization.scale)
@@ -152,8 +155,8 @@ def test_integers_give_what_their_real_values_give(
     else:
         raw_scores = random.integers(low, high, (1, COUNT, contract.columns)).astype(dtype)
     raw_codes = random.integers(low, high, (1, COUNT, 4)).astype(dtype)
-    scores = Affine(scale=scale, zero_point=int(random.integers(low, high)))
-    codes = Affine(scale=0.05, zero_point=int(random.integers(low, high)))
+    scores = QuantParams(scale=scale, zero_point=int(random.integers(low, high)))
+    codes = QuantParams(scale=0.05, zero_point=int(random.integers(low, high)))
 
     integers = Postprocessor(contract, *outputs_of(contract.columns, dtype, scores, codes))
     floats = Postprocessor(contract, *outputs_of(contract.columns))
@@ -179,7 +182,7 @@ def test_a_score_must_exceed_the_threshold(dtype) -> None:
         Scoring(activation="sigmoid", background=False), labels=1, nms=Nms(score_threshold=0.5)
     )
     zero_point = 3
-    scores, codes = Affine(scale=0.1, zero_point=zero_point), Affine(scale=0.1)
+    scores, codes = QuantParams(scale=0.1, zero_point=zero_point), QuantParams(scale=0.1)
     process = Postprocessor(contract, *outputs_of(1, dtype, scores, codes))
     raw_codes, raw = np.zeros((1, COUNT, 4), dtype), np.zeros((1, COUNT, 1), dtype)
     raw[0, 2, 0] = zero_point
@@ -200,7 +203,7 @@ def test_a_softmax_tie_with_the_background_is_half_and_does_not_pass() -> None:
 
 def test_nothing_passes_and_nothing_is_found() -> None:
     contract = contract_of(Scoring())
-    quantized = outputs_of(4, "int8", Affine(scale=0.1), Affine(scale=0.1))
+    quantized = outputs_of(4, "int8", QuantParams(scale=0.1), QuantParams(scale=0.1))
     scores = np.full((1, COUNT, 4), -128, np.int8)
     scores[..., 0] = 127
     found = Postprocessor(contract, *quantized)(np.zeros((1, COUNT, 4), np.int8), scores, TRANSFORM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgessd.bundle.verify import read_manifest
 from edgessd.core.network_tensors import image_spec, output_shapes, output_specs
-from edgessd.core.tensors import Affine
+from edgessd.core.tensors import QuantParams
 from edgessd.runtime.starter import starter_bundle
 
 
@@ -21,5 +21,5 @@ def test_specs_are_those_of_the_starter_engine_but_for_layout_and_dtype() -> Non
 
 def test_an_integer_image_carries_its_scale() -> None:
     preprocess = read_manifest(starter_bundle()).contract.preprocess
-    spec = image_spec(preprocess, dtype="int8", quantization=Affine(scale=1 / 128))
-    assert (spec.dtype, spec.quantization) == ("int8", Affine(scale=1 / 128))
+    spec = image_spec(preprocess, dtype="int8", quantization=QuantParams(scale=1 / 128))
+    assert (spec.dtype, spec.quantization) == ("int8", QuantParams(scale=1 / 128))

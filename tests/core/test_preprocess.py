@@ -16,10 +16,10 @@ from edgessd.core.preprocess import (
     preprocess_image,
     table_kind,
 )
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 
-SIGNED = Affine(scale=1 / 128, zero_point=0)
-UNSIGNED = Affine(scale=1 / 128, zero_point=128)
+SIGNED = QuantParams(scale=1 / 128, zero_point=0)
+UNSIGNED = QuantParams(scale=1 / 128, zero_point=128)
 
 
 def image_of(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -32,7 +32,9 @@ def spec_of(mean: float = 128.0, **settings) -> Preprocess:
     )
 
 
-def input_of(dtype: str, quantization: Affine | None = None, layout: str = "NHWC") -> TensorSpec:
+def input_of(
+    dtype: str, quantization: QuantParams | None = None, layout: str = "NHWC"
+) -> TensorSpec:
     shape = (1, 20, 30, 3) if layout == "NHWC" else (1, 3, 20, 30)
     return TensorSpec(
         name="image", shape=shape, dtype=dtype, quantization=quantization, layout=layout
@@ -100,8 +102,8 @@ def test_boxes_beyond_the_source_are_clipped_to_it() -> None:
         ("float16", None),
         ("uint8", UNSIGNED),
         ("int8", SIGNED),
-        ("int8", Affine(scale=0.021, zero_point=-3)),
-        ("uint8", Affine(scale=0.004, zero_point=200)),  # saturates on both sides
+        ("int8", QuantParams(scale=0.021, zero_point=-3)),
+        ("uint8", QuantParams(scale=0.004, zero_point=200)),  # saturates on both sides
     ],
 )
 @pytest.mark.parametrize("same_for_all", [True, False])

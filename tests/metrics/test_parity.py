@@ -8,7 +8,7 @@ import pytest
 from detection_rows import found
 
 from edgessd.core.errors import ConfigError, DataError
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.metrics.parity import (
     RawAgreement,
     agreement_ap,
@@ -20,7 +20,7 @@ from edgessd.metrics.parity import (
 
 LABELS = ("a", "b")
 GRID = TensorSpec(
-    name="x", shape=(1, 4), dtype="int8", quantization=Affine(scale=0.1, zero_point=5)
+    name="x", shape=(1, 4), dtype="int8", quantization=QuantParams(scale=0.1, zero_point=5)
 )
 
 

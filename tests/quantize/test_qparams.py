@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from edgessd.core.errors import GraphError
+from edgessd.core.tensors import QuantParams
 from edgessd.quantize.conv.guard_bias_overflow import LARGEST_BIAS, guard_bias_overflow
 from edgessd.quantize.conv.guard_tiny_multiplier import SMALLEST_MULTIPLIER, guard_tiny_multiplier
 from edgessd.quantize.conv.weight_limits import weight_limits
 from edgessd.quantize.qparams import (
-    ActivationParams,
-    WeightParams,
     affine_params,
     bias_scales,
     dequantize_weight,
@@ -20,7 +19,7 @@ from edgessd.quantize.qparams import (
     quantize_bias,
     quantize_weight,
     symmetric_params,
-    weight_params,
+    weight_scales,
 )
 
 
@@ -54,13 +53,13 @@ def test_symmetric_is_mirrored() -> None:
     params = symmetric_params(-1.27, 0.5)
     # The larger side, 1.27, takes 127 steps; TensorRT allows no other zero point than 0.
     # Of scales near 0.01, float16 has one every 2^-17.
-    assert params == ActivationParams(scale=round(0.01 * 2**17) / 2**17, zero_point=0)
+    assert params == QuantParams(scale=round(0.01 * 2**17) / 2**17, zero_point=0)
     assert quantize_activation(np.array([-1.27, 0.5], np.float32), params).tolist() == [-127, 50]
 
 
 def test_symmetric_parameters_are_float16_numbers() -> None:
     limits = np.array([6.0, 0.31, 1e-3, 2e-6, 0.0], np.float32)
-    scales = weight_params(limits, float16=True).scales
+    scales = weight_scales(limits, float16=True)
     assert scales.dtype == np.float32
     np.testing.assert_array_equal(scales, scales.astype(np.float16).astype(np.float32))
     # Nothing is clipped, in the coarse numbers below 6e-5 neither: the limit is still integer 127 or less.
@@ -70,7 +69,7 @@ def test_symmetric_parameters_are_float16_numbers() -> None:
     assert scales[2] == 133 * 2.0**-24
     # The smallest float16 there is stands for a dead channel.
     assert scales[4] == 2.0**-24
-    plain = weight_params(limits).scales
+    plain = weight_scales(limits)
     assert plain[2] == np.float32(np.float64(np.float32(1e-3)) / 127)
 
 
@@ -83,7 +82,7 @@ def test_parameters_beyond_float16_are_refused() -> None:
 
 
 def test_ties_go_to_even() -> None:
-    params = ActivationParams(scale=1.0, zero_point=0)
+    params = QuantParams(scale=1.0, zero_point=0)
     # As ONNX QuantizeLinear rounds: 0.5 → 0, 1.5 → 2, 2.5 → 2, -0.5 → 0.
     halves = np.array([0.5, 1.5, 2.5, -0.5], np.float32)
     assert quantize_activation(halves, params).tolist() == [0, 2, 2, 0]
@@ -91,23 +90,23 @@ def test_ties_go_to_even() -> None:
 
 def test_weights_are_narrow_range_per_channel() -> None:
     weight = np.array([[-1.27, 0.635], [0.0254, -0.0127]], np.float32).reshape(2, 2, 1, 1)
-    params = weight_params(weight_limits(weight, "minmax"))
+    scales = weight_scales(weight_limits(weight, "minmax"))
     # Int8 weights are symmetric, -127 to 127, and each output channel has its own scale.
-    assert params.scales == pytest.approx([0.01, 0.0002])
-    integers = quantize_weight(weight, params)
+    assert scales == pytest.approx([0.01, 0.0002])
+    integers = quantize_weight(weight, scales)
     assert integers.reshape(2, 2).tolist() == [[-127, 64], [127, -64]]
-    np.testing.assert_allclose(dequantize_weight(integers, params), weight, atol=0.005)
+    np.testing.assert_allclose(dequantize_weight(integers, scales), weight, atol=0.005)
 
 
 def test_weight_is_never_minus_128() -> None:
-    params = WeightParams(scales=np.array([0.01], np.float32))
-    integers = quantize_weight(np.full((1, 1, 1, 1), -9.0, np.float32), params)
+    scales = np.array([0.01], np.float32)
+    integers = quantize_weight(np.full((1, 1, 1, 1), -9.0, np.float32), scales)
     assert integers.item() == -127
 
 
 def test_bias_scale_is_the_product_in_float32() -> None:
     source = affine_params(0.0, 6.0)
-    weights = WeightParams(scales=np.array([0.01, 0.003], np.float32))
+    weights = np.array([0.01, 0.003], np.float32)
     scales = bias_scales(source, weights)
     assert scales.dtype == np.float32
     assert scales.tolist() == [
@@ -127,41 +126,40 @@ def test_dead_tensor_keeps_relu6_bound_inside_int32() -> None:
 
 def test_bias_overflow_widens_only_the_channel_that_needs_it() -> None:
     source = affine_params(0.0, 6.0)
-    weights = WeightParams(scales=np.array([1e-9, 0.01], np.float32))
+    weights = np.array([1e-9, 0.01], np.float32)
     bias = np.array([3.0, 3.0], np.float32)
     with pytest.raises(GraphError, match="overflows int32"):
         quantize_bias(bias, bias_scales(source, weights))
     guarded = guard_bias_overflow(weights, bias, source)
     integers = quantize_bias(bias, bias_scales(source, guarded))
-    assert guarded.scales[1] == weights.scales[1]
+    assert guarded[1] == weights[1]
     # Widened by just enough: the bias lies right under the limit.
     assert LARGEST_BIAS * 0.999 < integers[0] <= LARGEST_BIAS
 
 
 def test_bias_guard_leaves_float16_scales() -> None:
     """Scale 6e-8 under a bias of 4.6: 1e10 at an input scale of 1/128, which onnxruntime wraps to 0."""
-    source = ActivationParams(scale=1 / 128, zero_point=0)
-    weights = WeightParams(scales=np.array([2.0**-24, 0.01], np.float16).astype(np.float32))
+    source = QuantParams(scale=1 / 128, zero_point=0)
+    weights = np.array([2.0**-24, 0.01], np.float16).astype(np.float32)
     guarded = guard_bias_overflow(weights, np.array([4.6, 3.0], np.float32), source, float16=True)
-    assert (guarded.scales.astype(np.float16).astype(np.float32) == guarded.scales).all()
-    assert 4.6 / (source.scale * float(guarded.scales[0])) < 2**31
-    assert guarded.scales[1] == weights.scales[1]
+    assert (guarded.astype(np.float16).astype(np.float32) == guarded).all()
+    assert 4.6 / (source.scale * float(guarded[0])) < 2**31
+    assert guarded[1] == weights[1]
 
 
 def test_tiny_multiplier_is_raised() -> None:
     source, target = affine_params(0.0, 1e-6), affine_params(-100.0, 100.0)
-    weights = WeightParams(scales=np.array([1e-8, 1.0], np.float32))
+    weights = np.array([1e-8, 1.0], np.float32)
     guarded = guard_tiny_multiplier(weights, source, target)
-    multipliers = source.scale * guarded.scales.astype(np.float64) / target.scale
+    multipliers = source.scale * guarded.astype(np.float64) / target.scale
     assert multipliers.min() >= SMALLEST_MULTIPLIER * 0.999999
-    assert guarded.scales[1] == 1.0
+    assert guarded[1] == 1.0
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), 0.1])
-def test_unusable_scale_is_refused(scale: float) -> None:
-    # 0.1 isn't a float32, so it would change on its way into a file.
-    with pytest.raises(GraphError, match="scale"):
-        ActivationParams(scale=scale, zero_point=0)
+@pytest.mark.parametrize("limit", [float("nan"), float("inf")])
+def test_weight_that_is_not_finite_is_refused(limit: float) -> None:
+    with pytest.raises(GraphError, match="weight isn't finite"):
+        weight_scales(np.array([1.0, limit], np.float32))
 
 
 def test_unusable_range_is_refused() -> None:
@@ -177,7 +175,7 @@ def test_mse_clips_a_lonely_weight() -> None:
     assert clipped[0] < widest[0]
 
     def error(limits: np.ndarray) -> float:
-        params = weight_params(limits)
+        params = weight_scales(limits)
         restored = dequantize_weight(quantize_weight(weight, params), params)
         return float(np.square(restored - weight).sum())
 

@@ -10,7 +10,7 @@ import pytest
 from flatbuffers import flexbuffers
 
 from edgessd.core.errors import BackendError
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.runtime.flatbuffer_view import DamagedBufferError, flexbuffer_numbers, root_table
 from edgessd.runtime.foreign_tflite import read_foreign_model
 
@@ -110,7 +110,7 @@ def test_a_truncated_model_is_an_error_with_a_way_out(
         name="image",
         shape=(1, 300, 300, 3),
         dtype="uint8",
-        quantization=Affine(scale=1 / 128, zero_point=128),
+        quantization=QuantParams(scale=1 / 128, zero_point=128),
         layout="NHWC",
     )
     with pytest.raises(BackendError):

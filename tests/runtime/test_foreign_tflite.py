@@ -11,7 +11,7 @@ from edgessd.core.errors import BackendError
 from edgessd.core.images import read_image
 from edgessd.core.network_tensors import DETECTION_OP
 from edgessd.core.preprocess import fill_tensor
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.foreign_tflite import distinct_labels, read_foreign_model, read_labels
 from edgessd.runtime.postprocess_op import OpOutputs, outputs_by_name
@@ -131,7 +131,7 @@ def test_an_op_that_litert_lacks_is_named(google: Path, tmp_path: Path, op: str,
         Detector(path)
 
 
-def image_spec(dtype: str, quantization: Affine | None) -> TensorSpec:
+def image_spec(dtype: str, quantization: QuantParams | None) -> TensorSpec:
     return TensorSpec(
         name="image", shape=(1, 300, 300, 3), dtype=dtype, quantization=quantization, layout="NHWC"
     )
@@ -150,7 +150,7 @@ def test_a_float_input_is_normalized_as_stated_or_from_minus_one_to_one(
 
 
 def test_an_int8_input_without_a_word_gets_pixels_less_128(google: Path) -> None:
-    spec = image_spec("int8", Affine(scale=0.02, zero_point=-3))
+    spec = image_spec("int8", QuantParams(scale=0.02, zero_point=-3))
     model = read_foreign_model(google / f"{NAME}_no_metadata.tflite", spec, PLAIN_OUTPUTS)
     pixels = np.arange(256, dtype=np.uint8).repeat(300 * 300 * 3 // 256 + 1)[: 300 * 300 * 3]
     pixels = pixels.reshape(300, 300, 3)
@@ -162,7 +162,7 @@ def test_the_op_itself_tells_its_outputs_apart_whatever_their_names(google: Path
     """In another order than the op's: only the operator's own list can tell."""
     path = google / f"{NAME}.tflite"
     model = read_foreign_model(
-        path, image_spec("uint8", Affine(scale=1 / 128, zero_point=128)), PLAIN_OUTPUTS[::-1]
+        path, image_spec("uint8", QuantParams(scale=1 / 128, zero_point=128)), PLAIN_OUTPUTS[::-1]
     )
     assert model.outputs == OpOutputs(
         boxes=DETECTION_OP,

@@ -13,7 +13,7 @@ from edgessd.bundle.store import Bundle, describe_engine, write_bundle
 from edgessd.core.contract import Nms
 from edgessd.core.errors import BackendError, BundleError
 from edgessd.core.images import list_images, read_image
-from edgessd.core.tensors import Affine
+from edgessd.core.tensors import QuantParams
 from edgessd.runtime.detector import Detector
 
 Bundles = dict[str, Bundle]
@@ -86,7 +86,8 @@ def test_a_manifest_that_lies_about_its_engine_is_refused(
     content = bundle.engine_path.read_bytes()
     engine = bundle.manifest.engine
     outputs = tuple(
-        msgspec.structs.replace(output, quantization=Affine(scale=0.5)) for output in engine.outputs
+        msgspec.structs.replace(output, quantization=QuantParams(scale=0.5))
+        for output in engine.outputs
     )
     lying = msgspec.structs.replace(
         bundle.manifest,

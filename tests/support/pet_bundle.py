@@ -10,22 +10,22 @@ from edgessd.bundle.manifest import Manifest, Provenance
 from edgessd.bundle.store import describe_engine
 from edgessd.core.anchors import AnchorLevel, AnchorSpec
 from edgessd.core.contract import Contract, Preprocess
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 
 ENGINE = bytes(range(256)) * 4
 IMAGE = TensorSpec(
     name="image",
     shape=(1, 8, 8, 3),
     dtype="uint8",
-    quantization=Affine(scale=1 / 128, zero_point=128),
+    quantization=QuantParams(scale=1 / 128, zero_point=128),
     layout="NHWC",
 )
 # 2 x 2 cells with one shape are 4 anchors; two labels and the background are 3 columns.
 BOX_CODES = TensorSpec(
-    name="box_codes", shape=(1, 4, 4), dtype="int8", quantization=Affine(scale=0.1)
+    name="box_codes", shape=(1, 4, 4), dtype="int8", quantization=QuantParams(scale=0.1)
 )
 CLASS_SCORES = TensorSpec(
-    name="class_scores", shape=(1, 4, 3), dtype="int8", quantization=Affine(scale=0.1)
+    name="class_scores", shape=(1, 4, 3), dtype="int8", quantization=QuantParams(scale=0.1)
 )
 CONTRACT = Contract(
     preprocess=Preprocess(width=8, height=8),

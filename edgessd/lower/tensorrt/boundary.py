@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from edgessd.core.errors import LoweringError
 from edgessd.core.network_tensors import INPUT
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
 from edgessd.quantize.float_passes.absorb_preprocess import CENTER
 
@@ -75,7 +75,11 @@ def image_spec(model: onnx.ModelProto) -> TensorSpec:
     """Describe the int8 image."""
     shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
     return TensorSpec(
-        name=INPUT, shape=shape, dtype="int8", quantization=Affine(scale=1 / CENTER), layout="NCHW"
+        name=INPUT,
+        shape=shape,
+        dtype="int8",
+        quantization=QuantParams(scale=1 / CENTER),
+        layout="NCHW",
     )
 
 
@@ -85,7 +89,7 @@ def output_spec(view: GraphView, name: str, shape: tuple[int, ...]) -> TensorSpe
     if last is None or last.op_type != "QuantizeLinear":
         return TensorSpec(name=name, shape=shape, dtype="float32")
     scale = float(view.constant(last.input[1]).item())
-    return TensorSpec(name=name, shape=shape, dtype="int8", quantization=Affine(scale=scale))
+    return TensorSpec(name=name, shape=shape, dtype="int8", quantization=QuantParams(scale=scale))
 
 
 def _require_pixels(view: GraphView, quantizer: onnx.NodeProto) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.errors import LoweringError
-from edgessd.core.tensors import Affine
+from edgessd.core.tensors import QuantParams
 from edgessd.lower.tflite.ir import Activation
 
 FILE_IDENTIFIER = b"TFL3"
@@ -66,7 +66,7 @@ class ModelBuilder:
                 name or activation.name,
                 activation.physical_shape,
                 "int8",
-                Affine(scale=activation.scale, zero_point=activation.zero_point),
+                QuantParams(scale=activation.scale, zero_point=activation.zero_point),
             )
         return self._index_of[activation.name]
 
@@ -77,7 +77,7 @@ class ModelBuilder:
         self._tensors[index].name = activation.name
 
     def tensor(
-        self, name: str, shape: Sequence[int], dtype: str, quantization: Affine | None = None
+        self, name: str, shape: Sequence[int], dtype: str, quantization: QuantParams | None = None
     ) -> int:
         """Add a tensor that an operator computes or the caller fills; return its index."""
         return self._add_tensor(name, shape, dtype, 0, _per_tensor(quantization))
@@ -89,7 +89,7 @@ class ModelBuilder:
         *,
         scales: NDArray[np.float32] | None = None,
         axis: int = 0,
-        quantization: Affine | None = None,
+        quantization: QuantParams | None = None,
     ) -> int:
         """Add a constant; return its index.
 
@@ -225,7 +225,7 @@ def _serialize(model: Any, payload: int) -> bytes:
     return bytes(builder.Output())
 
 
-def _per_tensor(quantization: Affine | None) -> Any:
+def _per_tensor(quantization: QuantParams | None) -> Any:
     if quantization is None:
         return None
     return _qparams(np.array([quantization.scale], np.float32), [quantization.zero_point], 0)

@@ -18,7 +18,7 @@ from edgessd.core.network_tensors import (
     image_spec,
     output_shapes,
 )
-from edgessd.core.tensors import Affine, Layout, TensorSpec
+from edgessd.core.tensors import Layout, QuantParams, TensorSpec
 from edgessd.lower.tflite.column_pairs import PAIR_COLUMNS, pair_columns
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.graph_reader import DEPTHWISE, REQUANTIZE, read_network
@@ -153,7 +153,7 @@ def _add_input(builder: ModelBuilder, network: QuantNetwork, dtype: InputDType) 
     if dtype == "int8":
         builder.activation(image)
         return _spec(image, image.name)
-    qparams = Affine(scale=image.scale, zero_point=image.zero_point + UINT8_OFFSET)
+    qparams = QuantParams(scale=image.scale, zero_point=image.zero_point + UINT8_OFFSET)
     spec = TensorSpec(
         name=image.name,
         shape=image.physical_shape,
@@ -194,7 +194,7 @@ def _spec(activation: Activation, name: str) -> TensorSpec:
         name=name,
         shape=activation.physical_shape,
         dtype="int8",
-        quantization=Affine(scale=activation.scale, zero_point=activation.zero_point),
+        quantization=QuantParams(scale=activation.scale, zero_point=activation.zero_point),
         layout=_layout(activation),
     )
 

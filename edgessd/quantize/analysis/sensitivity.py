@@ -21,6 +21,7 @@ from edgessd.calibrate.samples import network_input
 from edgessd.core.contract import Contract
 from edgessd.core.errors import CalibrationError
 from edgessd.core.network_tensors import INPUT, OUTPUTS
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.verify import checked, make_session
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.analysis.output_error import (
@@ -31,7 +32,7 @@ from edgessd.quantize.analysis.output_error import (
     relevant_anchors,
 )
 from edgessd.quantize.qdq.insert import insert_qdq
-from edgessd.quantize.qparams import ActivationParams, per_channel
+from edgessd.quantize.qparams import per_channel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,11 +142,11 @@ Variant = tuple[str, str, Callable[[], onnx.ModelProto]]
 def _activation_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Variant]:
     """One for each scale; tensors that share one are quantized together."""
     view = GraphView(quantized)
-    groups: dict[str, tuple[ActivationParams, list[str]]] = {}
+    groups: dict[str, tuple[QuantParams, list[str]]] = {}
     for node in quantized.graph.node:
         if node.op_type != "QuantizeLinear" or node.input[0] in view.inputs:
             continue
-        params = ActivationParams(
+        params = QuantParams(
             scale=float(view.constant(node.input[1]).item()),
             zero_point=int(view.constant(node.input[2]).item()),
         )
@@ -159,7 +160,7 @@ def _activation_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProt
 
 
 def _with_pairs(
-    float_model: onnx.ModelProto, stored: str, params: ActivationParams, tensors: Sequence[str]
+    float_model: onnx.ModelProto, stored: str, params: QuantParams, tensors: Sequence[str]
 ) -> onnx.ModelProto:
     """The float graph with one scale's tensors quantized."""
     return insert_qdq(float_model, dict.fromkeys(tensors, (stored, params)), {})

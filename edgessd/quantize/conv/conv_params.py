@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from edgessd.calibrate.moments import InputMoments
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.view import GraphView
 from edgessd.quantize.annotate import Plan
 from edgessd.quantize.conv.correct_bias import correct_bias
@@ -17,15 +18,14 @@ from edgessd.quantize.conv.round_weights import round_weights
 from edgessd.quantize.conv.weight_limits import weight_limits
 from edgessd.quantize.qdq.insert import ConvParams
 from edgessd.quantize.qparams import (
-    ActivationParams,
     float16_bias,
     quantize_weight,
-    weight_params,
+    weight_scales,
 )
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme
 
-Activations = Mapping[str, tuple[str, ActivationParams]]
+Activations = Mapping[str, tuple[str, QuantParams]]
 """Tensor → (name the parameters are stored under, parameters)."""
 
 
@@ -58,29 +58,27 @@ def conv_params(
         bias = np.asarray(view.constant(conv.input[2]), np.float32)
         source = activations[conv.input[0]][1]
         limits = weight_limits(weight, recipe.weights)
-        params = weight_params(limits, float16=scheme.float16_parameters)
-        params = guard_bias_overflow(params, bias, source, float16=scheme.float16_parameters)
+        scales = weight_scales(limits, float16=scheme.float16_parameters)
+        scales = guard_bias_overflow(scales, bias, source, float16=scheme.float16_parameters)
         if scheme.integer_bias:
-            params = guard_tiny_multiplier(params, source, _output_params(view, conv, activations))
-        integers = quantize_weight(weight, params)
+            scales = guard_tiny_multiplier(scales, source, _output_params(view, conv, activations))
+        integers = quantize_weight(weight, scales)
         if conv.name in moments:
             fed = moments[conv.name]
             if recipe.rounding == "learned":
-                integers = round_weights(weight, params, fed, source.scale)
+                integers = round_weights(weight, scales, fed, source.scale)
             if recipe.correct_bias:
-                bias = correct_bias(bias, weight, integers, params, fed)
+                bias = correct_bias(bias, weight, integers, scales, fed)
         found[conv.name] = ConvParams(
             weight=integers,
-            params=params,
+            scales=scales,
             bias=float16_bias(bias) if scheme.float16_parameters else bias,
             bias_input=source if scheme.integer_bias else None,
         )
     return found
 
 
-def _output_params(
-    view: GraphView, conv: onnx.NodeProto, activations: Activations
-) -> ActivationParams:
+def _output_params(view: GraphView, conv: onnx.NodeProto, activations: Activations) -> QuantParams:
     """Parameters of what a Conv and its fused activation write."""
     name = conv.output[0]
     if name not in activations:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from edgessd.calibrate.moments import InputMoments
-from edgessd.quantize.qparams import FloatArray, Int8Array, WeightParams, dequantize_weight
+from edgessd.quantize.qparams import FloatArray, Int8Array, dequantize_weight
 
 
 def correct_bias(
     bias: FloatArray,
     weight: FloatArray,
     integers: Int8Array,
-    params: WeightParams,
+    scales: FloatArray,
     moments: InputMoments,
 ) -> FloatArray:
     """The bias (out_channels,) with which the mean output is what the real weights make.
@@ -27,11 +27,11 @@ def correct_bias(
         bias: float32 (out_channels,).
         weight: Real, (out_channels, in_channels / groups, kh, kw).
         integers: What stands for it.
-        params: Scales of the integers.
+        scales: (out_channels,) of the integers.
         moments: Of the inputs.
     """
     groups, size = moments.mean.shape
-    error = weight.astype(np.float64) - dequantize_weight(integers, params)
+    error = weight.astype(np.float64) - dequantize_weight(integers, scales)
     lost = np.einsum("grk,gk->gr", error.reshape(groups, -1, size), moments.mean.astype(np.float64))
     corrected: FloatArray = (bias + lost.reshape(-1)).astype(np.float32)
     return corrected

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgessd.quantize.qparams import ActivationParams, FloatArray, WeightParams, float16_scales
+from edgessd.core.tensors import QuantParams
+from edgessd.quantize.qparams import FloatArray, float16_scales
 
 LARGEST_BIAS = 2**30
 """Half of int32, which leaves the other half to the sum of products: at most 127 * 255 * 11,520 = 2^29
@@ -18,8 +19,8 @@ for a 3x3 convolution over 1,280 channels."""
 
 
 def guard_bias_overflow(
-    params: WeightParams, bias: FloatArray, input_params: ActivationParams, *, float16: bool = False
-) -> WeightParams:
+    scales: FloatArray, bias: FloatArray, input_params: QuantParams, *, float16: bool = False
+) -> FloatArray:
     """Widen the scale of just those channels whose bias would exceed `LARGEST_BIAS`, by just enough.
 
     Such a channel's weights lose resolution, but they are vanishingly small beside its bias. With `float16`
@@ -28,5 +29,5 @@ def guard_bias_overflow(
     needed = np.abs(bias.astype(np.float64)) / (input_params.scale * LARGEST_BIAS)
     # One float32 step up, so that rounding the scale doesn't bring the bias back over the limit.
     floor = np.nextafter(needed.astype(np.float32), np.float32(np.inf), dtype=np.float32)
-    scales = np.where(needed > params.scales, floor, params.scales)
-    return WeightParams(scales=float16_scales(scales.astype(np.float64)) if float16 else scales)
+    widened: FloatArray = np.where(needed > scales, floor, scales)
+    return float16_scales(widened.astype(np.float64)) if float16 else widened

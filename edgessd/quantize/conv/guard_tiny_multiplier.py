@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgessd.quantize.qparams import ActivationParams, WeightParams
+from edgessd.core.tensors import QuantParams
+from edgessd.quantize.qparams import FloatArray
 
 SMALLEST_MULTIPLIER = 2.0**-31
 
 
 def guard_tiny_multiplier(
-    params: WeightParams, input_params: ActivationParams, output_params: ActivationParams
-) -> WeightParams:
+    scales: FloatArray, input_params: QuantParams, output_params: QuantParams
+) -> FloatArray:
     """Widen the scale of channels whose products vanish in the output anyway."""
     floor = np.float32(SMALLEST_MULTIPLIER * output_params.scale / input_params.scale)
-    return WeightParams(scales=np.maximum(params.scales, floor))
+    widened: FloatArray = np.maximum(scales, floor)
+    return widened

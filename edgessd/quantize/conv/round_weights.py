@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edgessd.calibrate.moments import InputMoments
 from edgessd.core.errors import CalibrationError
-from edgessd.quantize.qparams import WEIGHT_MAX, FloatArray, Int8Array, WeightParams
+from edgessd.quantize.qparams import WEIGHT_MAX, FloatArray, Int8Array
 
 Array = NDArray[np.float32]
 
@@ -35,21 +35,20 @@ BLOCK = 64
 
 
 def round_weights(
-    weight: FloatArray, params: WeightParams, moments: InputMoments, input_step: float
+    weight: FloatArray, scales: FloatArray, moments: InputMoments, input_step: float
 ) -> Int8Array:
     """Integers in [-127, 127], int8 of the weight's shape, for a weight at given scales.
 
     Args:
         weight: (out_channels, in_channels / groups, kh, kw).
-        params: Final scales, per output channel.
+        scales: Final scales (out_channels,).
         moments: Of the inputs.
         input_step: Scale of the quantized input; its rounding adds step^2 / 12 to every variance.
     """
     groups, size = moments.mean.shape
     shape = (groups, len(weight) // groups, size)
     real = weight.reshape(shape)
-    scales = params.scales.reshape(shape[:2])
-    integers = _hand_on(real, scales, _conditioned(moments, input_step))
+    integers = _hand_on(real, scales.reshape(shape[:2]), _conditioned(moments, input_step))
     return integers.reshape(weight.shape).astype(np.int8)
 
 

@@ -10,7 +10,7 @@ from edgessd.quantize.qparams import (
     FloatArray,
     dequantize_weight,
     quantize_weight,
-    weight_params,
+    weight_scales,
 )
 
 _SHRINKS = np.linspace(1.0, 0.6, 21)
@@ -24,8 +24,8 @@ def weight_limits(weight: FloatArray, method: Literal["minmax", "mse"]) -> Float
     best, smallest = widest, np.full(len(weight), np.inf)
     for shrink in _SHRINKS:
         limits = (widest * shrink).astype(np.float32)
-        params = weight_params(limits)
-        error = dequantize_weight(quantize_weight(weight, params), params) - weight
+        scales = weight_scales(limits)
+        error = dequantize_weight(quantize_weight(weight, scales), scales) - weight
         squares = np.square(error.reshape(len(weight), -1)).sum(axis=1)
         better = squares < smallest
         best, smallest = np.where(better, limits, best), np.where(better, squares, smallest)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edgessd.core.tensors import QuantParams
 from edgessd.quantize.qparams import INT8_MAX, INT8_MIN, SMALLEST_RANGE, WEIGHT_MAX
 from edgessd.quantize.schemes import Scheme
 
@@ -31,22 +32,24 @@ _WITHIN = 0.49
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FakeParams:
-    """Scale and zero point as tensors that learn, and as the numbers that they are now.
+    """Scale and zero point as tensors, through which gradients reach the learned range.
+
+    `QuantParams` can't stand for them: its numbers have no gradient.
 
     Attributes:
         scale: () float32.
         zero_point: () float32 holding an integer in [-128, 127].
-        numbers: The same two.
+        current: Values of both, without gradient.
     """
 
     scale: Tensor
     zero_point: Tensor
-    numbers: tuple[float, float]
+    current: QuantParams
 
     @property
     def ends(self) -> tuple[float, float]:
         """The smallest and largest real value."""
-        scale, zero_point = self.numbers
+        scale, zero_point = self.current.scale, self.current.zero_point
         return scale * (INT8_MIN - zero_point), scale * (INT8_MAX - zero_point)
 
 
@@ -54,7 +57,7 @@ def fake_quantize(x: Tensor, params: FakeParams) -> Tensor:
     """Q and DQ of an activation of any shape; gradients flow into it, the scale and the zero point."""
     if not torch.is_grad_enabled():
         low, high = params.ends
-        return _on_grid(functional.hardtanh(x, low, high), params.numbers[0])
+        return _on_grid(functional.hardtanh(x, low, high), params.current.scale)
     result: Tensor = _FakeQuantize.apply(  # type: ignore[no-untyped-call]
         x, params.scale, params.zero_point, params
     )
@@ -72,7 +75,7 @@ class _FakeQuantize(torch.autograd.Function):
             # own fake_quantize isn't vectorised: five times as long on a CPU.)
             inner = x.detach().requires_grad_()
             clipped = functional.hardtanh(inner, low, high)
-        y = _on_grid(clipped.detach(), params.numbers[0])
+        y = _on_grid(clipped.detach(), params.current.scale)
         ctx.inner, ctx.clipped = inner, clipped
         ctx.save_for_backward(scale, y)
         return y
@@ -118,7 +121,7 @@ def activation_params(low: Tensor, high: Tensor, scheme: Scheme) -> tuple[Tensor
 def fake_quantize_weight(weight: Tensor, scheme: Scheme) -> Tensor:
     """Q and DQ of a weight (out_channels, ...) whose channels' largest values set their scales.
 
-    As `qparams.weight_params` with `ranges.weights` = minmax; gradients go straight through.
+    As `qparams.weight_scales` with `ranges.weights` = minmax; gradients go straight through.
     """
     scales = _weight_scales(weight, scheme)
     zeros = torch.zeros_like(scales, dtype=torch.int32)

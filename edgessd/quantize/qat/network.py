@@ -24,6 +24,7 @@ from torch.nn import functional
 from edgessd.core.contract import Contract
 from edgessd.core.errors import GraphError
 from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, INPUT, OUTPUTS
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.dataflow import ACTIVATIONS, MOVES, clip_bounds
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import GraphView, attribute
@@ -261,18 +262,17 @@ class QatNetwork(nn.Module):
                 scale=scale,
                 # A range that starts at 0 stays there, and so does its zero point.
                 zero_point=zero_point if two_sided else zero_point.detach(),
-                numbers=both,
+                current=QuantParams(scale=current[0], zero_point=int(current[1])),
             )
-            for name, scale, zero_point, both, two_sided in zip(
+            for name, scale, zero_point, current, two_sided in zip(
                 names, scales, zero_points, numbers, self._two_sided, strict=True
             )
         }
         for name in self._fixed:
-            both = (IMAGE_PARAMS.scale, float(IMAGE_PARAMS.zero_point))
             params[name] = FakeParams(
-                scale=scales.new_tensor(both[0]),
-                zero_point=scales.new_tensor(both[1]),
-                numbers=both,
+                scale=scales.new_tensor(IMAGE_PARAMS.scale),
+                zero_point=scales.new_tensor(float(IMAGE_PARAMS.zero_point)),
+                current=IMAGE_PARAMS,
             )
         return _Rounding(self.placements[scheme].activations, params)
 

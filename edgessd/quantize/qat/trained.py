@@ -10,6 +10,7 @@ import msgspec
 
 from edgessd.core.errors import GraphError
 from edgessd.core.network_tensors import INPUT
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.verify import checked
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.quantize.annotate import Plan, annotate
@@ -18,7 +19,6 @@ from edgessd.quantize.float_passes.apply import QuantizableGraph
 from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qdq.insert import insert_qdq
 from edgessd.quantize.qdq.quant_graph import QuantGraph, Quantization
-from edgessd.quantize.qparams import ActivationParams
 from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
@@ -74,7 +74,7 @@ def _activations(plan: Plan, trained: TrainedRanges, scheme: Scheme) -> Activati
             found=f"none of {', '.join(missing[:3])}",
             fix="Build with the recipe that the training had",
         )
-    activations: dict[str, tuple[str, ActivationParams]] = {}
+    activations: dict[str, tuple[str, QuantParams]] = {}
     for group in plan.groups:
         params = scheme.params(*trained.ranges[group.name])
         if INPUT in group.tensors:

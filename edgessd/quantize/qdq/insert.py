@@ -14,11 +14,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
 from edgessd.quantize.qparams import (
-    ActivationParams,
+    FloatArray,
     Int8Array,
-    WeightParams,
     bias_scales,
     quantize_bias,
 )
@@ -30,20 +30,20 @@ class ConvParams:
 
     Attributes:
         weight: int8 (out_channels, in_channels / group, kh, kw).
-        params: Scales of the weight.
+        scales: float32 (out_channels,) of the weight.
         bias: float32 (out_channels,).
         bias_input: Parameters of the Conv's input if the bias becomes int32, else None.
     """
 
     weight: Int8Array
-    params: WeightParams
+    scales: FloatArray
     bias: np.ndarray
-    bias_input: ActivationParams | None
+    bias_input: QuantParams | None
 
 
 def insert_qdq(
     model: onnx.ModelProto,
-    activations: Mapping[str, tuple[str, ActivationParams]],
+    activations: Mapping[str, tuple[str, QuantParams]],
     convolutions: Mapping[str, ConvParams],
 ) -> onnx.ModelProto:
     """The quantized form of a float graph.
@@ -100,14 +100,13 @@ def _conv_parameters(
     model: onnx.ModelProto, conv: onnx.NodeProto, params: ConvParams
 ) -> list[onnx.NodeProto]:
     """DequantizeLinear of weight and, where it is integer, bias; the Conv reads them."""
-    scales = params.params.scales
     weight, bias = conv.input[1], conv.input[2]
-    nodes = [_stored(model, weight, params.weight, scales)]
+    nodes = [_stored(model, weight, params.weight, params.scales)]
     conv.input[1] = f"{weight}.dequantized"
     if params.bias_input is None:
         set_initializer(model, bias, params.bias.astype(np.float32))
         return nodes
-    scales = bias_scales(params.bias_input, params.params)
+    scales = bias_scales(params.bias_input, params.scales)
     nodes.append(_stored(model, bias, quantize_bias(params.bias, scales), scales))
     conv.input[2] = f"{bias}.dequantized"
     return nodes

@@ -26,6 +26,7 @@ from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import Values, each_image
 from edgessd.core.contract import Contract
 from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, OUTPUTS
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.tail import tail_of
 from edgessd.graph.verify import make_session
 from edgessd.quantize.analysis.output_error import (
@@ -35,7 +36,7 @@ from edgessd.quantize.analysis.output_error import (
     relevant_anchors,
 )
 from edgessd.quantize.annotate import Group, Plan
-from edgessd.quantize.qparams import ActivationParams, dequantize_activation, quantize_activation
+from edgessd.quantize.qparams import dequantize_activation, quantize_activation
 from edgessd.quantize.schemes import Scheme
 
 SHARES = (1.0, 0.85, 0.7, 0.55)
@@ -73,7 +74,7 @@ class _Witness:
         return self.values[BOX_CODES], self.values[CLASS_SCORES]
 
 
-Answerer = Callable[[_Witness, ActivationParams], Outputs]
+Answerer = Callable[[_Witness, QuantParams], Outputs]
 
 
 def tighten_ranges(
@@ -141,7 +142,7 @@ def _answerer(cut: str, tail: onnx.ModelProto | None) -> Answerer:
     names = [cut] if session is None else [output.name for output in session.get_outputs()]
     others = [] if session is None else [entry.name for entry in session.get_inputs()][1:]
 
-    def answer(witness: _Witness, params: ActivationParams) -> Outputs:
+    def answer(witness: _Witness, params: QuantParams) -> Outputs:
         rounded = dequantize_activation(quantize_activation(witness.values[cut], params), params)
         if session is None:
             found = [rounded]

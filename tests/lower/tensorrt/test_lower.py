@@ -21,7 +21,7 @@ from edgessd.core.errors import BackendError, LoweringError
 from edgessd.core.images import read_image
 from edgessd.core.onnx_metadata import CONTRACT_KEY, TENSORS_KEY
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import Affine, EngineTensors, TensorSpec
+from edgessd.core.tensors import EngineTensors, QuantParams, TensorSpec
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
@@ -95,7 +95,7 @@ def test_integers_enter_and_leave(raw: TensorRtGraphs) -> None:
         name="image",
         shape=(1, 3, 64, 97),
         dtype="int8",
-        quantization=Affine(scale=1 / 128),
+        quantization=QuantParams(scale=1 / 128),
         layout="NCHW",
     )
     assert [(spec.name, spec.dtype) for spec in raw.engine_outputs] == [

@@ -12,7 +12,7 @@ from edgessd.calibrate.moments import InputMoments
 from edgessd.core.errors import CalibrationError
 from edgessd.quantize.conv.correct_bias import correct_bias
 from edgessd.quantize.conv.round_weights import round_weights
-from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_params
+from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_scales
 
 Array = NDArray[Any]
 
@@ -52,7 +52,7 @@ def test_errors_cancel_on_inputs_that_were_not_learned_from(
     inputs = correlated(groups, int(np.prod(shape)) // shape[0] if groups == 1 else 9)
     learned_from, judged_on = inputs[:, :, :2000], inputs[:, :, 2000:]
     # Few levels, so that rounding hurts.
-    params = weight_params(np.abs(weight.reshape(len(weight), -1)).max(axis=1) * 8)
+    params = weight_scales(np.abs(weight.reshape(len(weight), -1)).max(axis=1) * 8)
     nearest = quantize_weight(weight, params)
     learned = round_weights(weight, params, moments_of(learned_from), 1e-3)
     assert learned.shape == nearest.shape
@@ -70,7 +70,7 @@ def test_errors_cancel_on_inputs_that_were_not_learned_from(
 def test_weights_on_the_grid_stay_there() -> None:
     integers = np.random.default_rng(3).integers(-127, 128, (6, 32, 1, 1)).astype(np.int8)
     integers[:, 0] = 127
-    params = weight_params(np.full(6, 2.0, np.float32))
+    params = weight_scales(np.full(6, 2.0, np.float32))
     weight = dequantize_weight(integers, params)
     found = round_weights(weight, params, moments_of(correlated(1, 32)), 0.01)
     np.testing.assert_array_equal(found, integers)
@@ -78,7 +78,7 @@ def test_weights_on_the_grid_stay_there() -> None:
 
 def test_integers_stay_in_the_narrow_range() -> None:
     weight = np.random.default_rng(4).normal(size=(5, 16, 1, 1)).astype(np.float32)
-    params = weight_params(np.full(5, 0.3, np.float32))
+    params = weight_scales(np.full(5, 0.3, np.float32))
     found = round_weights(weight, params, moments_of(correlated(1, 16)), 0.01)
     assert found.min() == -127
     assert found.max() == 127
@@ -86,7 +86,7 @@ def test_integers_stay_in_the_narrow_range() -> None:
 
 def test_inputs_that_never_vary_are_no_obstacle() -> None:
     weight = np.random.default_rng(5).normal(size=(3, 8, 1, 1)).astype(np.float32)
-    params = weight_params(np.abs(weight.reshape(3, -1)).max(axis=1))
+    params = weight_scales(np.abs(weight.reshape(3, -1)).max(axis=1))
     dead = InputMoments(
         mean=np.zeros((1, 8), np.float32), covariance=np.zeros((1, 8, 8), np.float32), count=100
     )
@@ -100,7 +100,7 @@ def test_the_bias_takes_the_mean_error(groups: int) -> None:
     size = 21 if groups == 1 else 9
     inputs = correlated(groups, size)
     weight = np.random.default_rng(6).normal(size=(7, size, 1, 1)).astype(np.float32)
-    params = weight_params(np.abs(weight.reshape(7, -1)).max(axis=1) * 10)
+    params = weight_scales(np.abs(weight.reshape(7, -1)).max(axis=1) * 10)
     integers = quantize_weight(weight, params)
     bias = np.arange(7, dtype=np.float32)
     corrected = correct_bias(bias, weight, integers, params, moments_of(inputs))
@@ -113,7 +113,7 @@ def test_the_bias_takes_the_mean_error(groups: int) -> None:
 def test_a_covariance_that_rounding_made_indefinite_is_damped() -> None:
     random = np.random.default_rng(8)
     weight = random.normal(size=(4, 12, 1, 1)).astype(np.float32)
-    params = weight_params(np.abs(weight.reshape(4, -1)).max(axis=1))
+    params = weight_scales(np.abs(weight.reshape(4, -1)).max(axis=1))
     covariance = np.ones((1, 12, 12), np.float32)
     covariance[0, 0, 1] = covariance[0, 1, 0] = 1.05
     moments = InputMoments(mean=np.ones((1, 12), np.float32), covariance=covariance, count=10**6)
@@ -121,7 +121,7 @@ def test_a_covariance_that_rounding_made_indefinite_is_damped() -> None:
     assert np.abs(found.astype(int) - quantize_weight(weight, params)).max() <= 12
     # All inputs are alike, so the sum of a row is all that counts.
     error = (dequantize_weight(found, params) - weight).sum(axis=(1, 2, 3))
-    assert (np.abs(error) <= params.scales).all()
+    assert (np.abs(error) <= params).all()
 
 
 def test_values_that_arent_finite_are_refused() -> None:
@@ -132,5 +132,5 @@ def test_values_that_arent_finite_are_refused() -> None:
     )
     with pytest.raises(CalibrationError, match="covariance"):
         round_weights(
-            np.ones((2, 4, 1, 1), np.float32), weight_params(np.ones(2, np.float32)), moments, 0.1
+            np.ones((2, 4, 1, 1), np.float32), weight_scales(np.ones(2, np.float32)), moments, 0.1
         )

@@ -17,6 +17,7 @@ from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import ConfigError, GraphError
 from edgessd.core.network_tensors import INPUT
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.float_graph import FloatGraph, load_graph, save_graph
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
@@ -33,7 +34,7 @@ from edgessd.quantize.qat.fake_quantize import (
 from edgessd.quantize.qat.network import QatNetwork
 from edgessd.quantize.qat.trained import quantize_trained
 from edgessd.quantize.qdq.quant_graph import QuantGraph
-from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_params
+from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_scales
 from edgessd.quantize.recipe import Exemption, Recipe, load_recipe
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 
@@ -307,7 +308,7 @@ def _params(scale: float, zero_point: int) -> FakeParams:
     return FakeParams(
         scale=torch.tensor(scale, requires_grad=True),
         zero_point=torch.tensor(float(zero_point), requires_grad=True),
-        numbers=(scale, float(zero_point)),
+        current=QuantParams(scale=scale, zero_point=zero_point),
     )
 
 
@@ -347,13 +348,13 @@ def test_scales_are_those_of_the_scheme(scheme: SchemeName) -> None:
 def test_weights_are_rounded_as_they_will_be_stored(scheme: SchemeName) -> None:
     weight = np.random.default_rng(0).normal(size=(6, 4, 3, 3)).astype(np.float32)
     weight *= np.array([1, 1e-2, 1e-4, 1e-6, 30, 0], np.float32)[:, None, None, None]
-    params = weight_params(
+    params = weight_scales(
         np.abs(weight.reshape(6, -1)).max(1), float16=SCHEMES[scheme].float16_parameters
     )
     expected = dequantize_weight(quantize_weight(weight, params), params)
     tensor = torch.from_numpy(weight).requires_grad_()
     found = fake_quantize_weight(tensor, SCHEMES[scheme])
-    steps = np.abs(found.detach().numpy() - expected) / params.scales[:, None, None, None]
+    steps = np.abs(found.detach().numpy() - expected) / params[:, None, None, None]
     assert steps.max() < 1.01
     assert (steps > 0.01).mean() < 0.01  # ties that a float32 quotient decides otherwise
     found.sum().backward()

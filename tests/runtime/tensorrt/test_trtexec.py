@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from edgessd.core.errors import BackendError, LoweringError
-from edgessd.core.tensors import Affine, TensorSpec
+from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.runtime.tensorrt.compile import compile_engine
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider
 from edgessd.runtime.tensorrt.trtexec import command_line
 
-QUANTIZED = Affine(scale=1 / 128)
+QUANTIZED = QuantParams(scale=1 / 128)
 INT8_TENSORS = (
     TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="int8", quantization=QUANTIZED),
     TensorSpec(name="box_codes", shape=(1, 4, 4), dtype="int8", quantization=QUANTIZED),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgessd.core.tensors import Affine
+from edgessd.core.tensors import QuantParams
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.ir import INT8_MAX, INT8_MIN, Activation, QuantNode
 
@@ -46,7 +46,7 @@ def padded_image(
     batch, height, width, channels = image.physical_shape
     shape = (batch, height + sum(pads[0]), width + sum(pads[1]), channels)
     name = f"{node.name}/padded"
-    qparams = Affine(scale=image.scale, zero_point=image.zero_point)
+    qparams = QuantParams(scale=image.scale, zero_point=image.zero_point)
     padded = builder.tensor(name, shape, "int8", qparams)
     add_pad_operator(builder, image, padded, name, [(0, 0), *pads, (0, 0)], fill)
     return padded
@@ -61,7 +61,7 @@ def add_pad_operator(
     if fill is None or fill == source.zero_point:
         builder.operator("PAD", 2, inputs, [output], ("PadOptions", {}))
         return
-    qparams = Affine(scale=source.scale, zero_point=source.zero_point)
+    qparams = QuantParams(scale=source.scale, zero_point=source.zero_point)
     value = builder.constant(f"{name}/fill", np.array([fill], np.int8), quantization=qparams)
     builder.operator("PADV2", 2, [*inputs, value], [output], ("PadV2Options", {}))
 
