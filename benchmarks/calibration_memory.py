@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 from edgessd.calibrate.calibration_set import CalibrationSet
-from edgessd.calibrate.collect import WORKERS, collect
+from edgessd.calibrate.collect import collect
+from edgessd.calibrate.ordered_map import WORKERS
 from edgessd.core.images import list_images, read_image
 from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image

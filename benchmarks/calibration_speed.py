@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from edgessd.calibrate.calibration_set import CalibrationSet
-from edgessd.calibrate.collect import WORKERS, collect
+from edgessd.calibrate.collect import collect
+from edgessd.calibrate.ordered_map import WORKERS
 from edgessd.calibrate.samples import draw_samples
 from edgessd.core.images import list_images, read_image
 from edgessd.core.network_tensors import INPUT, image_spec

@@ -29,6 +29,7 @@ from edgessd.graph.view import GraphView, copy_of
 from edgessd.metrics.signal import SignalToNoise, channel_count
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.float_passes.absorb_preprocess import CENTER
+from edgessd.quantize.qdq.names import float_name
 from edgessd.runtime.tflite_probe import LiteRtProbe
 
 Values = dict[str, NDArray[Any]]
@@ -199,7 +200,7 @@ def _dequantized(view: GraphView, model: onnx.ModelProto) -> dict[str, str]:
     for node in model.graph.node:
         if node.op_type != "DequantizeLinear" or view.is_constant(node.input[0]):
             continue
-        found[node.output[0].removesuffix(".dequantized")] = node.output[0]
+        found[float_name(node.output[0])] = node.output[0]
     for value in model.graph.output:  # what the recipe keeps float
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             found.setdefault(value.name, value.name)

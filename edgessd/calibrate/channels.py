@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,14 +12,13 @@ import onnx
 from numpy.typing import NDArray
 
 from edgessd.calibrate.calibration_set import Pixels
+from edgessd.calibrate.ordered_map import ordered_map
 from edgessd.calibrate.samples import network_input
 from edgessd.calibrate.tensor_probe import FloatArray, TensorProbe
 from edgessd.core.contract import Preprocess
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import GraphView
-
-WORKERS = 2
 
 Result = TypeVar("Result")
 Values = dict[str, FloatArray]
@@ -106,8 +104,7 @@ def each_image(
             local.reader = probe.reader()
         return look(local.reader.values(network_input(pixels, preprocess)))
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        yield from pool.map(work, samples)
+    return ordered_map(work, samples)
 
 
 def _reading(plane: FloatArray) -> NDArray[np.float64]:

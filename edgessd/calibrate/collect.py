@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from edgessd.calibrate.calibration_set import CalibrationSet, Pixels, evenly
 from edgessd.calibrate.observers import Moments, TensorObserver
+from edgessd.calibrate.ordered_map import WORKERS, ordered_map
 from edgessd.calibrate.samples import KEPT, no_samples
 from edgessd.calibrate.table import CalibrationTable, TensorStatistics
 from edgessd.calibrate.tensor_probe import Extremes, TensorProbe
@@ -27,10 +26,6 @@ MINIMUM_IMAGES = 16
 
 SAMPLE = 8192
 """Values of a tensor that enter its histogram, per image."""
-
-WORKERS = 2
-"""Images in flight. Two single-threaded runs side by side finish sooner than one run on two threads,
-and each fills the gaps of the other while it decodes and scans."""
 
 Progress = Callable[[int, int], None]
 Outcome = tuple[str, Extremes, Pixels] | DataError
@@ -127,15 +122,7 @@ def _observed(
         tensor = np.asarray(fill_tensor(pixels, contract.preprocess, spec), np.float32)
         return images.sha256(path), local.reader.read(tensor), pixels.transpose(2, 0, 1)
 
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[tuple[Path, Future[Outcome]]] = deque()
-        for path in images.paths:
-            ahead.append((path, pool.submit(work, path)))
-            if len(ahead) > workers:
-                first, future = ahead.popleft()
-                yield first, future.result()
-        for first, future in ahead:
-            yield first, future.result()
+    yield from zip(images.paths, ordered_map(work, images.paths, workers=workers), strict=True)
 
 
 def refuse_few(count: int, minimum: int, what: str, skipped: dict[str, str] | None = None) -> None:

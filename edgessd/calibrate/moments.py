@@ -6,10 +6,9 @@ matter and which cancel.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import Values, each_image
 from edgessd.core.contract import Preprocess
-from edgessd.graph.view import GraphView, attribute
+from edgessd.graph.view import GraphView, int_attribute, int_attributes
 
 POSITIONS = 256
 """At most this many output positions are looked at per image; neighbours see nearly the same."""
@@ -59,24 +58,33 @@ def collect_moments(
     sums = {conv.name: _Sums(view, conv) for conv in convolutions}
     names = list(dict.fromkeys(conv.input[0] for conv in convolutions))
 
-    def look(values: Values) -> None:
-        for conv in convolutions:
-            sums[conv.name].add(values[conv.input[0]][0])
+    def look(values: Values) -> list[_ImageMoments]:
+        return [sums[conv.name].of_image(values[conv.input[0]][0]) for conv in convolutions]
 
-    for _ in each_image(model, preprocess, names, samples, look):
-        pass
+    for image in each_image(model, preprocess, names, samples, look):
+        # In the images' order: float32 sums in the threads' order would differ in their last bits.
+        for conv, moments in zip(convolutions, image, strict=True):
+            sums[conv.name].add(moments)
     return {name: entry.moments() for name, entry in sums.items()}
 
 
+class _ImageMoments(NamedTuple):
+    """Moments of one image's patches: mean (groups, K), sum of products around it, and their number."""
+
+    mean: NDArray[np.float64]
+    within: NDArray[np.float32]
+    patches: int
+
+
 class _Sums:
-    """Running sums of patches and of their products. `add` may be called by several threads."""
+    """Running sums of patches and of their products."""
 
     def __init__(self, view: GraphView, conv: onnx.NodeProto) -> None:
         _, per_group, *self._kernel = view.shape(conv.input[1])
-        self._groups = int(_ints(conv, "group", [1])[0])
-        self._strides = _ints(conv, "strides", [1, 1])
-        self._dilations = _ints(conv, "dilations", [1, 1])
-        self._pads = _ints(conv, "pads", [0, 0, 0, 0])
+        self._groups = int_attribute(conv, "group", 1)
+        self._strides = int_attributes(conv, "strides", (1, 1))
+        self._dilations = int_attributes(conv, "dilations", (1, 1))
+        self._pads = int_attributes(conv, "pads", (0, 0, 0, 0))
         size = per_group * int(np.prod(self._kernel))
         self._sum = np.zeros((self._groups, size), np.float64)
         # Each image around its own mean, and the means themselves in float64: of a channel that hardly
@@ -84,10 +92,9 @@ class _Sums:
         self._within = np.zeros((self._groups, size, size), np.float32)
         self._between = np.zeros((self._groups, size, size), np.float64)
         self._count = 0
-        self._lock = threading.Lock()
 
-    def add(self, feature_map: NDArray[np.float32]) -> None:
-        """Take in a feature map (C, H, W)."""
+    def of_image(self, feature_map: NDArray[np.float32]) -> _ImageMoments:
+        """Compute the moments of a feature map (C, H, W); several threads may call it."""
         patches = self._patches(feature_map)
         count = patches.shape[2]
         mean = patches.mean(axis=2, dtype=np.float64)
@@ -95,11 +102,15 @@ class _Sums:
         # Of one group BLAS knows that the product is symmetric, and computes half of it.
         dense = len(patches) == 1
         products = patches[0] @ patches[0].T if dense else patches @ patches.transpose(0, 2, 1)
-        with self._lock:
-            self._sum += mean * count
-            self._within += products
-            self._between += np.einsum("gi,gj->gij", mean * count, mean)
-            self._count += count
+        return _ImageMoments(mean, np.asarray(products, np.float32), count)
+
+    def add(self, image: _ImageMoments) -> None:
+        """Take in one image."""
+        mean, within, count = image
+        self._sum += mean * count
+        self._within += within
+        self._between += np.einsum("gi,gj->gij", mean * count, mean)
+        self._count += count
 
     def moments(self) -> InputMoments:
         mean = self._sum / max(self._count, 1)
@@ -126,8 +137,3 @@ class _Sums:
         return np.ascontiguousarray(ordered).reshape(
             self._groups, channels // self._groups * tall * wide, rows * columns
         )
-
-
-def _ints(node: onnx.NodeProto, name: str, default: list[int]) -> list[int]:
-    value: Any = attribute(node, name, default)
-    return [int(entry) for entry in (value if isinstance(value, list) else [value])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -99,6 +101,18 @@ def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object
         if entry.name == name:
             return onnx.helper.get_attribute_value(entry)
     return default
+
+
+def int_attributes(node: onnx.NodeProto, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """Return an attribute that holds integers, or `default`."""
+    value: Any = attribute(node, name, default)
+    return tuple(int(number) for number in value)
+
+
+def int_attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    """Return an attribute that holds one integer, or `default`."""
+    value: Any = attribute(node, name, default)
+    return int(value)
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:

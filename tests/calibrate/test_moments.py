@@ -114,3 +114,19 @@ def test_inputs_that_hardly_vary_keep_a_covariance() -> None:
     expected = np.cov(inputs.reshape(3, -1).astype(np.float64), bias=True)
     np.testing.assert_allclose(moments.covariance[0], expected, atol=0.02 * expected.max())
     assert (np.linalg.eigvalsh(moments.covariance[0].astype(np.float64)) > 0).all()
+
+
+def test_moments_are_the_same_each_time(small_graph: FloatGraph) -> None:
+    """Two threads finish in any order; the float32 sums don't show it."""
+    spec = small_graph.contract.preprocess
+    pixels = np.random.default_rng(1).integers(
+        0, 256, (12, 3, spec.height, spec.width), dtype=np.uint8
+    )
+    convolutions = [node for node in small_graph.model.graph.node if node.op_type == "Conv"][-8:]
+    first, *others = (
+        collect_moments(small_graph.model, spec, convolutions, pixels) for _ in range(4)
+    )
+    for other in others:
+        for name, moments in first.items():
+            np.testing.assert_array_equal(other[name].covariance, moments.covariance)
+            np.testing.assert_array_equal(other[name].mean, moments.mean)

@@ -11,6 +11,7 @@ from edgessd.core.network_tensors import INPUT
 from edgessd.core.tensors import QuantParams, TensorSpec
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
 from edgessd.quantize.float_passes.absorb_preprocess import CENTER
+from edgessd.quantize.qdq import names
 
 
 def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,12 +35,13 @@ def integer_input(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes = [node for node in nodes if node.name != quantizer.name]
         _rename_input(nodes, quantizer.output[0], INPUT)
     else:
-        _rename_input(nodes, INPUT, f"{INPUT}.dequantized")
-        parameters = [f"{INPUT}.scale", f"{INPUT}.zero_point"]
+        rounded = names.dequantized(INPUT)
+        _rename_input(nodes, INPUT, rounded)
+        parameters = [names.scale(INPUT), names.zero_point(INPUT)]
         set_initializer(model, parameters[0], np.array(1 / CENTER, np.float32))
         set_initializer(model, parameters[1], np.array(0, np.int8))
         made = helper.make_node(
-            "DequantizeLinear", [INPUT, *parameters], [f"{INPUT}.dequantized"], f"{INPUT}.dq"
+            "DequantizeLinear", [INPUT, *parameters], [rounded], names.dequantizer(INPUT)
         )
         nodes = [made, *nodes]
     image.type.tensor_type.elem_type = TensorProto.INT8

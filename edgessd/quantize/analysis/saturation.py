@@ -6,7 +6,7 @@ import onnx
 
 from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.network_tensors import CLASS_SCORES
-from edgessd.graph.view import GraphView
+from edgessd.quantize.qdq.read import quantized_tensors
 
 
 def saturation(model: onnx.ModelProto, table: CalibrationTable) -> dict[str, float]:
@@ -19,21 +19,17 @@ def saturation(model: onnx.ModelProto, table: CalibrationTable) -> dict[str, flo
         model: From `quantize`.
         table: That it was quantized with.
     """
-    view = GraphView(model)
     shares = {}
-    for node in model.graph.node:
-        name = node.input[0].removesuffix(".real") if node.input else ""
-        if node.op_type != "QuantizeLinear" or name not in table.tensors:
+    for tensor in quantized_tensors(model):
+        if tensor.name not in table.tensors or tensor.stored == CLASS_SCORES:
             continue
-        if node.input[1] == f"{CLASS_SCORES}.scale":
-            continue
-        scale = float(view.constant(node.input[1]).item())
-        zero_point = int(view.constant(node.input[2]).item())
-        statistics = table[name]
+        scale, zero_point = tensor.params.scale, tensor.params.zero_point
+        statistics = table[tensor.name]
         # Half a step beyond the last integer still rounds to it.
         low, high = (-128.5 - zero_point) * scale, (127.5 - zero_point) * scale
         edges = statistics.edges
         outside = (edges[1:] <= low) | (edges[:-1] >= high)
         total = int(statistics.counts.sum())
-        shares[name] = float(statistics.counts[outside].sum() / total) if total else 0.0
+        clipped = int(statistics.counts[outside].sum())
+        shares[tensor.name] = float(clipped / total) if total else 0.0
     return shares

@@ -32,7 +32,8 @@ from edgessd.quantize.analysis.output_error import (
     relevant_anchors,
 )
 from edgessd.quantize.qdq.insert import insert_qdq
-from edgessd.quantize.qparams import per_channel
+from edgessd.quantize.qdq.names import float_name
+from edgessd.quantize.qdq.read import has_integer_weight, quantized_tensors, real_parameter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,18 +142,11 @@ Variant = tuple[str, str, Callable[[], onnx.ModelProto]]
 
 def _activation_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Variant]:
     """One for each scale; tensors that share one are quantized together."""
-    view = GraphView(quantized)
+    inputs = GraphView(quantized).inputs
     groups: dict[str, tuple[QuantParams, list[str]]] = {}
-    for node in quantized.graph.node:
-        if node.op_type != "QuantizeLinear" or node.input[0] in view.inputs:
-            continue
-        params = QuantParams(
-            scale=float(view.constant(node.input[1]).item()),
-            zero_point=int(view.constant(node.input[2]).item()),
-        )
-        stored = node.input[1].removesuffix(".scale")
-        groups.setdefault(stored, (params, []))[1].append(node.input[0].removesuffix(".real"))
-
+    for tensor in quantized_tensors(quantized):
+        if tensor.name not in inputs:
+            groups.setdefault(tensor.stored, (tensor.params, []))[1].append(tensor.name)
     return [
         (stored, "activation", partial(_with_pairs, float_model, stored, params, tensors))
         for stored, (params, tensors) in groups.items()
@@ -171,11 +165,9 @@ def _weight_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -
     view = GraphView(quantized)
     found: list[Variant] = []
     for conv in quantized.graph.node:
-        stored = view.producer(conv.input[1]) if conv.op_type == "Conv" else None
-        if stored is None or stored.op_type != "DequantizeLinear":
-            continue
-        make = partial(_with_parameters, float_model, view, list(conv.input))
-        found.append((conv.name, "weights", make))
+        if conv.op_type == "Conv" and has_integer_weight(view, conv):
+            make = partial(_with_parameters, float_model, view, list(conv.input))
+            found.append((conv.name, "weights", make))
     return found
 
 
@@ -185,17 +177,8 @@ def _with_parameters(
     """The float graph with one convolution's parameters as its integers say."""
     model = copy_of(float_model)
     for name in inputs[1:]:
-        set_initializer(model, name.removesuffix(".dequantized"), _real(quantized, name))
+        set_initializer(model, float_name(name), real_parameter(quantized, name))
     return model
-
-
-def _real(view: GraphView, name: str) -> NDArray[np.float32]:
-    producer = view.producer(name)
-    if producer is None:
-        return np.asarray(view.constant(name), np.float32)
-    integers = view.constant(producer.input[0]).astype(np.float32)
-    scales = np.asarray(view.constant(producer.input[1]), np.float32)
-    return integers * per_channel(scales, integers.ndim)
 
 
 def _run(model: onnx.ModelProto, images: Sequence[NDArray[np.float32]]) -> list[Outputs]:

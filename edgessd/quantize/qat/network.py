@@ -13,119 +13,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgessd.core.contract import Contract
-from edgessd.core.errors import GraphError
 from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, INPUT, OUTPUTS
 from edgessd.core.tensors import QuantParams
-from edgessd.graph.dataflow import ACTIVATIONS, MOVES, clip_bounds
 from edgessd.graph.float_graph import FloatGraph
-from edgessd.graph.view import GraphView, attribute
+from edgessd.graph.view import GraphView
 from edgessd.quantize.ptq import IMAGE_PARAMS
+from edgessd.quantize.qat.conv import QatConv
 from edgessd.quantize.qat.fake_quantize import (
     FakeParams,
     activation_params,
     fake_quantize,
-    fake_quantize_weight,
     settled_weight,
 )
+from edgessd.quantize.qat.sites import quantizer_sites, start_ranges
+from edgessd.quantize.qat.steps import Step, read_steps
 from edgessd.quantize.qdq.quant_graph import QuantGraph
-from edgessd.quantize.qparams import INT8_MAX, INT8_MIN, WEIGHT_MAX
+from edgessd.quantize.qdq.read import parameter_scales, real_parameter
+from edgessd.quantize.qparams import WEIGHT_MAX
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
 SMALLEST_STRETCH = 0.05
 """A learned range never falls below this share of where it started."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where one scheme rounds.
-
-    Attributes:
-        activations: Tensor → name of its scale.
-        convolutions: Names of those with integer weights.
-    """
-
-    activations: Mapping[str, str]
-    convolutions: frozenset[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One node of the float graph.
-
-    Attributes:
-        op: `conv`, `clip`, `add`, `concat`, `transpose` or `reshape`.
-        inputs: Tensors.
-        output: Tensor.
-        conv: Name of the convolution.
-        numbers: Bounds of a clip, axis of a concat, permutation, or shape.
-        frees: Tensors that nobody reads after it.
-    """
-
-    op: str
-    inputs: tuple[str, ...]
-    output: str
-    conv: str = ""
-    numbers: tuple[float, ...] = ()
-    frees: tuple[str, ...] = ()
-
-
-class QatConv(nn.Module):
-    """A convolution with learnable fractions of its channels' first magnitudes.
-
-    Attributes:
-        name: Of the node.
-        weight, bias: Parameters; times `weight_unit` and `bias_unit` they are the convolution's.
-    """
-
-    weight_unit: Tensor
-    bias_unit: Tensor
-
-    def __init__(self, node: onnx.NodeProto, weight: np.ndarray, bias: np.ndarray) -> None:
-        super().__init__()
-        self.name = node.name
-        self._strides = _ints(node, "strides", (1, 1))
-        self._dilations = _ints(node, "dilations", (1, 1))
-        (self._groups,) = _ints(node, "group", (1,))
-        self._pads = _ints(node, "pads", (0, 0, 0, 0))
-        start = torch.from_numpy(np.array(weight, np.float32))
-        largest = start.flatten(1).abs().amax(1).clamp_min(1e-6)
-        typical = largest * start[0].numel() ** 0.5
-        offset = torch.from_numpy(np.array(bias, np.float32))
-        self.register_buffer("weight_unit", largest.view(-1, 1, 1, 1))
-        self.register_buffer("bias_unit", torch.maximum(typical, offset.abs()))
-        self.weight = nn.Parameter(start / self.weight_unit)
-        self.bias = nn.Parameter(offset / self.bias_unit)
-
-    def real(self) -> tuple[Tensor, Tensor]:
-        """Weight (out, in / groups, kh, kw) and bias (out,)."""
-        return self.weight * self.weight_unit, self.bias * self.bias_unit
-
-    @torch.no_grad()
-    def set_real(self, weight: np.ndarray, bias: np.ndarray) -> None:
-        """Start from other values than those that gave the units."""
-        self.weight.copy_(torch.from_numpy(np.array(weight, np.float32)) / self.weight_unit)
-        self.bias.copy_(torch.from_numpy(np.array(bias, np.float32)) / self.bias_unit)
-
-    def forward(self, x: Tensor, rounding: Scheme | None) -> Tensor:
-        weight, bias = self.real()
-        if rounding is not None:
-            weight = fake_quantize_weight(weight, rounding)
-        top, left, bottom, right = self._pads
-        padding = (top, left)
-        if (top, left) != (bottom, right):
-            x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
-        return functional.conv2d(
-            x, weight, bias, self._strides, padding, self._dilations, self._groups
-        )
 
 
 class QatNetwork(nn.Module):
@@ -153,15 +68,21 @@ class QatNetwork(nn.Module):
     def __init__(self, graph: FloatGraph, quantized: Sequence[QuantGraph]) -> None:
         super().__init__()
         self.contract: Contract = graph.contract
-        self.placements = {one.scheme: _placement(one.model) for one in quantized}
-        self.schemes: tuple[SchemeName, ...] = tuple(self.placements)
+        self.sites = {graph.scheme: quantizer_sites(graph.model) for graph in quantized}
+        self.schemes: tuple[SchemeName, ...] = tuple(self.sites)
         self.judged: SchemeName | None = self.schemes[0]
-        self._steps, convs = _read(graph.model)
+        self._steps = read_steps(graph.model)
+        view = GraphView(graph.model)
+        convs = [
+            QatConv(node, *(np.asarray(view.constant(name)) for name in node.input[1:3]))
+            for node in graph.model.graph.node
+            if node.op_type == "Conv"
+        ]
         self.convs = nn.ModuleList(convs)
         self._conv_index = {conv.name: index for index, conv in enumerate(convs)}
-        starts = _start_ranges(quantized)
+        starts = start_ranges(quantized)
         # The image's integers are its pixels; that is no range to learn.
-        fixed = self.placements[self.schemes[0]].activations.get(INPUT)
+        fixed = self.sites[self.schemes[0]].activations.get(INPUT)
         self.range_names = tuple(name for name in starts if name != fixed)
         self._range_index = {name: index for index, name in enumerate(self.range_names)}
         self._fixed = {} if fixed is None else {fixed: starts[fixed]}
@@ -228,8 +149,8 @@ class QatNetwork(nn.Module):
             if node.op_type == "Conv":
                 conv = self.convs[self._conv_index[node.name]]
                 assert isinstance(conv, QatConv)
-                weight, bias = (_real(view, name) for name in node.input[1:3])
-                scales = _scales(view, node.input[1])
+                weight, bias = (real_parameter(view, name) for name in node.input[1:3])
+                scales = parameter_scales(view, node.input[1])
                 if scales is not None:
                     flat = weight.reshape(len(weight), -1)
                     largest = np.abs(flat).argmax(axis=1)
@@ -241,8 +162,8 @@ class QatNetwork(nn.Module):
         """Those in which a convolution's weights are integers."""
         return [
             scheme_named(scheme)
-            for scheme, placement in self.placements.items()
-            if conv in placement.convolutions
+            for scheme, sites in self.sites.items()
+            if conv in sites.convolutions
         ]
 
     def _limits(self) -> tuple[Tensor, Tensor]:
@@ -274,7 +195,7 @@ class QatNetwork(nn.Module):
                 zero_point=scales.new_tensor(float(IMAGE_PARAMS.zero_point)),
                 current=IMAGE_PARAMS,
             )
-        return _Rounding(self.placements[scheme].activations, params)
+        return _Rounding(self.sites[scheme].activations, params)
 
     def _computed(
         self,
@@ -331,111 +252,3 @@ class _Rounding:
         if (low, high) == (0, math.inf):
             return functional.relu(values, inplace=step.inputs[0] in step.frees)
         return functional.hardtanh(values, low, high)
-
-
-def _placement(model: onnx.ModelProto) -> Placement:
-    view = GraphView(model)
-    activations: dict[str, str] = {}
-    convolutions = set()
-    for node in model.graph.node:
-        if node.op_type == "QuantizeLinear":
-            stored, source = node.input[1].removesuffix(".scale"), view.producer(node.input[0])
-            # What was moved or joined with the same scale is rounded already.
-            moved: Sequence[str] = ()
-            if source is not None and source.op_type in MOVES:
-                moved = source.input[:1]
-            elif source is not None and source.op_type == "Concat":
-                moved = source.input
-            if not moved or any(_stored(view, name) != stored for name in moved):
-                activations[node.name.removesuffix(".q")] = stored
-        elif node.op_type == "Conv" and not view.is_constant(node.input[1]):
-            convolutions.add(node.name)
-    return Placement(activations=activations, convolutions=frozenset(convolutions))
-
-
-def _stored(view: GraphView, name: str) -> str:
-    """The name of the scale behind a tensor, empty for one that is float."""
-    producer = view.producer(name)
-    if producer is None or producer.op_type != "DequantizeLinear":
-        return ""
-    return str(producer.input[1].removesuffix(".scale"))
-
-
-def _start_ranges(quantized: Sequence[QuantGraph]) -> dict[str, tuple[float, float]]:
-    """What the scales of the graphs can hold, by their names; the first graph that has one decides."""
-    found: dict[str, tuple[float, float]] = {}
-    for graph in quantized:
-        view = GraphView(graph.model)
-        for stored in dict.fromkeys(_placement(graph.model).activations.values()):
-            scale = float(view.constant(f"{stored}.scale").item())
-            zero_point = int(view.constant(f"{stored}.zero_point").item())
-            limits = (scale * (INT8_MIN - zero_point), scale * (INT8_MAX - zero_point))
-            if graph.scheme == "symmetric":
-                limits = (-scale * INT8_MAX, scale * INT8_MAX)
-            found.setdefault(stored, limits)
-    return found
-
-
-def _read(model: onnx.ModelProto) -> tuple[tuple[Step, ...], list[QatConv]]:
-    """The steps of a float graph and its convolutions."""
-    view = GraphView(model)
-    steps: list[Step] = []
-    convs: list[QatConv] = []
-    last = {name: node.name for node in model.graph.node for name in node.input}
-    for node in model.graph.node:
-        made, numbers = _operation(view, node)
-        if made == "conv":
-            convs.append(QatConv(node, *(np.asarray(view.constant(n)) for n in node.input[1:3])))
-        inputs = tuple(name for name in node.input if name and not view.is_constant(name))
-        steps.append(
-            Step(
-                op=made,
-                inputs=inputs,
-                output=node.output[0],
-                conv=node.name if made == "conv" else "",
-                numbers=numbers,
-                frees=tuple(n for n in dict.fromkeys(inputs) if last[n] == node.name),
-            )
-        )
-    return tuple(steps), convs
-
-
-def _operation(view: GraphView, node: onnx.NodeProto) -> tuple[str, tuple[float, ...]]:
-    if node.op_type in ACTIVATIONS:
-        return "clip", clip_bounds(view, node)
-    if node.op_type == "Concat":
-        return "concat", _ints(node, "axis", (0,))
-    if node.op_type == "Transpose":
-        return "transpose", _ints(node, "perm", ())
-    if node.op_type == "Reshape":
-        return "reshape", view.shape(node.output[0])
-    if node.op_type in ("Conv", "Add"):
-        return node.op_type.lower(), ()
-    raise GraphError(
-        "The graph holds an operation that can't be trained",
-        expected="Conv, Relu, Clip, Add, Concat, Transpose, Reshape",
-        found=f"{node.op_type} {node.name!r}",
-    )
-
-
-def _real(view: GraphView, name: str) -> np.ndarray:
-    """A convolution's parameter, integer or float."""
-    if view.is_constant(name):
-        return np.asarray(view.constant(name), np.float32)
-    node = view.producer(name)
-    assert node is not None
-    integers, scales, _ = (np.asarray(view.constant(part)) for part in node.input)
-    shape = (-1, *[1] * (integers.ndim - 1))
-    return np.asarray(integers, np.float32) * np.asarray(scales, np.float32).reshape(shape)
-
-
-def _scales(view: GraphView, name: str) -> np.ndarray | None:
-    """(out_channels,) of a weight; None for one that is float."""
-    node = view.producer(name)
-    return None if node is None else np.asarray(view.constant(node.input[1]), np.float32)
-
-
-def _ints(node: onnx.NodeProto, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    value = attribute(node, name, default)
-    numbers = value if isinstance(value, list | tuple) else [value]
-    return tuple(int(str(number)) for number in numbers)

@@ -16,6 +16,7 @@ from onnx import helper
 
 from edgessd.core.tensors import QuantParams
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qparams import (
     FloatArray,
     Int8Array,
@@ -59,14 +60,14 @@ def insert_qdq(
     outputs = set(GraphView(model).outputs)
     model = copy_of(model)
     for stored, params in dict(activations.values()).items():
-        set_initializer(model, f"{stored}.scale", np.array(params.scale, np.float32))
-        set_initializer(model, f"{stored}.zero_point", np.array(params.zero_point, np.int8))
+        set_initializer(model, names.scale(stored), np.array(params.scale, np.float32))
+        set_initializer(model, names.zero_point(stored), np.array(params.zero_point, np.int8))
     nodes: list[onnx.NodeProto] = []
     replaced: dict[str, str] = {}  # tensor → what its consumers read instead
     for value in model.graph.input:
         if value.name in activations:
             nodes += _pair(value.name, value.name, activations[value.name][0])
-            replaced[value.name] = f"{value.name}.dequantized"
+            replaced[value.name] = names.dequantized(value.name)
     for node in model.graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = replaced.get(name, name)
@@ -78,21 +79,25 @@ def insert_qdq(
                 continue
             made = name
             if name in outputs:  # the outputs' names belong to the last DequantizeLinear
-                made = node.output[index] = f"{name}.real"
+                made = node.output[index] = names.real(name)
             nodes += _pair(name, made, activations[name][0], is_output=name in outputs)
-            replaced[name] = name if name in outputs else f"{name}.dequantized"
+            replaced[name] = name if name in outputs else names.dequantized(name)
     replace_nodes(model, nodes)
     return model
 
 
 def _pair(name: str, source: str, stored: str, *, is_output: bool = False) -> list[onnx.NodeProto]:
     """Q and DQ of an activation tensor."""
-    quantized = f"{name}.quantized"
-    dequantized = name if is_output else f"{name}.dequantized"
-    parameters = [f"{stored}.scale", f"{stored}.zero_point"]
+    integers = names.quantized(name)
+    rounded = name if is_output else names.dequantized(name)
+    parameters = [names.scale(stored), names.zero_point(stored)]
     return [
-        helper.make_node("QuantizeLinear", [source, *parameters], [quantized], f"{name}.q"),
-        helper.make_node("DequantizeLinear", [quantized, *parameters], [dequantized], f"{name}.dq"),
+        helper.make_node(
+            "QuantizeLinear", [source, *parameters], [integers], names.quantizer(name)
+        ),
+        helper.make_node(
+            "DequantizeLinear", [integers, *parameters], [rounded], names.dequantizer(name)
+        ),
     ]
 
 
@@ -102,13 +107,13 @@ def _conv_parameters(
     """DequantizeLinear of weight and, where it is integer, bias; the Conv reads them."""
     weight, bias = conv.input[1], conv.input[2]
     nodes = [_stored(model, weight, params.weight, params.scales)]
-    conv.input[1] = f"{weight}.dequantized"
+    conv.input[1] = names.dequantized(weight)
     if params.bias_input is None:
         set_initializer(model, bias, params.bias.astype(np.float32))
         return nodes
     scales = bias_scales(params.bias_input, params.scales)
     nodes.append(_stored(model, bias, quantize_bias(params.bias, scales), scales))
-    conv.input[2] = f"{bias}.dequantized"
+    conv.input[2] = names.dequantized(bias)
     return nodes
 
 
@@ -116,10 +121,10 @@ def _stored(
     model: onnx.ModelProto, name: str, integers: np.ndarray, scales: np.ndarray
 ) -> onnx.NodeProto:
     """Integers, per-channel scales and zero points as initializers, and their DequantizeLinear."""
-    parts = [f"{name}.quantized", f"{name}.scale", f"{name}.zero_point"]
+    parts = [names.quantized(name), names.scale(name), names.zero_point(name)]
     set_initializer(model, parts[0], integers)
     set_initializer(model, parts[1], scales)
     set_initializer(model, parts[2], np.zeros(len(scales), integers.dtype))
     return helper.make_node(
-        "DequantizeLinear", parts, [f"{name}.dequantized"], f"{name}.dq", axis=0
+        "DequantizeLinear", parts, [names.dequantized(name)], names.dequantizer(name), axis=0
     )

@@ -103,8 +103,8 @@ def _assert_same_integers(network: QatNetwork, built: QuantGraph, image: np.ndar
     are held to it; the outputs are held to less than what rounding did to them.
     """
     network.judged = built.scheme
-    placement, view = network.placements[built.scheme], GraphView(built.model)
-    names = [name for name in placement.activations if name.startswith("backbone.blocks")][:3]
+    sites, view = network.sites[built.scheme], GraphView(built.model)
+    names = [name for name in sites.activations if name.startswith("backbone.blocks")][:3]
     model = copy_of(built.model)
     model.graph.output.extend(
         onnx.helper.make_tensor_value_info(f"{name}.dequantized", onnx.TensorProto.FLOAT, None)
@@ -114,7 +114,7 @@ def _assert_same_integers(network: QatNetwork, built: QuantGraph, image: np.ndar
     with torch.no_grad():
         found = network.eval().tensors(torch.from_numpy(image), names)
     for name in names:
-        scale = float(view.constant(f"{placement.activations[name]}.scale").item())
+        scale = float(view.constant(f"{sites.activations[name]}.scale").item())
         steps = np.abs(found[name].numpy() - expected[f"{name}.dequantized"]) / scale
         assert (steps > 0.5).mean() < 0.05, name
         assert steps.max() < 3.5, name
@@ -148,7 +148,7 @@ def test_without_rounding_it_is_the_float_graph(
 def test_it_rounds_where_the_graph_has_its_pairs_and_nowhere_else(
     absorbed: FloatGraph, graphs: dict[SchemeName, QuantGraph], scheme: SchemeName
 ) -> None:
-    placement = QatNetwork(absorbed, [graphs[scheme]]).placements[scheme]
+    sites = QatNetwork(absorbed, [graphs[scheme]]).sites[scheme]
     view = GraphView(graphs[scheme].model)
     pairs = {
         node.name.removesuffix(".q"): node.input[1].removesuffix(".scale")
@@ -163,15 +163,15 @@ def test_it_rounds_where_the_graph_has_its_pairs_and_nowhere_else(
         and producer.op_type in ("Transpose", "Reshape", "Concat")
     }
     assert moved or scheme == "symmetric"
-    assert placement.activations == {name: pairs[name] for name in pairs.keys() - moved}
+    assert sites.activations == {name: pairs[name] for name in pairs.keys() - moved}
     float_inputs = {STEM} if scheme == "symmetric" else set()
-    assert placement.convolutions == {
+    assert sites.convolutions == {
         node.name
         for node in absorbed.model.graph.node
         if node.op_type == "Conv" and node.input[0] not in float_inputs
     }
     assert STEM in pairs or scheme == "symmetric"
-    skips = [name for name in placement.activations if name.endswith(".project.conv")]
+    skips = [name for name in sites.activations if name.endswith(".project.conv")]
     adds = sum(node.op_type == "Add" for node in absorbed.model.graph.node)
     projections = sum(node.name.endswith(".project.conv") for node in absorbed.model.graph.node)
     assert len(skips) == projections - (adds if scheme == "symmetric" else 0)
