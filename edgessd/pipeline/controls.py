@@ -1,4 +1,4 @@
-"""The score threshold and the classes to look for, which can be changed while the pipeline runs."""
+"""Controls of a running pipeline: the score threshold and the classes to detect."""
 
 from __future__ import annotations
 
@@ -58,9 +58,8 @@ class Controls:
     @property
     def classes(self) -> frozenset[str] | None:
         """Labels that any stream looks for; None if one of them looks for all."""
-        wanted = [each.classes for each in self._streams]
-        known = [each for each in wanted if each is not None]
-        return frozenset().union(*known) if len(known) == len(wanted) else None
+        limited = [each.classes for each in self._streams if each.classes is not None]
+        return frozenset().union(*limited) if len(limited) == len(self._streams) else None
 
     @classes.setter
     def classes(self, classes: Iterable[str] | None) -> None:
@@ -98,12 +97,12 @@ class Controls:
 
     def choose(self, detections: Detections, stream: int = 0) -> Detections:
         """Return the detections that a stream looks for."""
-        wanted = self._streams[stream]
+        controls = self._streams[stream]
         if self._differ():
-            detections = detections[detections.scores > self._threshold(wanted)]
-        if wanted.classes is None or not len(detections):
+            detections = detections[detections.scores > self._threshold(controls)]
+        if controls.classes is None or not len(detections):
             return detections
-        ids = [number for number, label in enumerate(self.labels) if label in wanted.classes]
+        ids = [number for number, label in enumerate(self.labels) if label in controls.classes]
         return detections[np.isin(detections.class_ids, ids)]
 
     def _differ(self) -> bool:

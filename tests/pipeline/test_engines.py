@@ -43,15 +43,15 @@ def test_threads_are_shared_among_the_engines(
 
 
 def test_one_engine_keeps_the_threads_of_its_target(tiny_bundles: dict[str, Bundle]) -> None:
-    asked = []
+    counts = []
 
     def open_one(count: int | None) -> Detector:
-        asked.append(count)
+        counts.append(count)
         return Detector(tiny_bundles["host"].directory, threads=count)
 
     for detector in open_detectors(open_one, live=True):
         detector.close()
-    assert asked == [None]
+    assert counts == [None]
 
 
 def test_open_engines_are_closed_if_one_fails_to_open(tiny_bundles: dict[str, Bundle]) -> None:

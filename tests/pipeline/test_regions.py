@@ -58,10 +58,10 @@ def test_pixels_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "problem"),
     [
         ({}, "neither a line nor a zone"),
-        ({"line": [{**DOOR, "colour": 1}]}, "colour"),
+        ({"line": [{**DOOR, "shade": 1}]}, "shade"),
         ({"line": [DOOR, DOOR]}, "name of its own"),
         ({"line": [{**DOOR, "from": [320, 240]}]}, 'units = "pixels"'),
         ({"line": [{**DOOR, "to": [0.5, 1.0]}]}, "no extent"),
@@ -74,7 +74,7 @@ def test_pixels_are_kept() -> None:
     ],
 )
 def test_an_invalid_file_is_refused_with_the_faulty_key(
-    table: dict[str, Any], said: str, tmp_path: Path
+    table: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
     import tomli_w
 
@@ -82,7 +82,7 @@ def test_an_invalid_file_is_refused_with_the_faulty_key(
     path.write_text(tomli_w.dumps(table))
     with pytest.raises(ConfigError) as refused:
         read_regions(path)
-    assert said in refused.value.paragraph()
+    assert problem in refused.value.paragraph()
     assert "r.toml" in refused.value.paragraph()
 
 

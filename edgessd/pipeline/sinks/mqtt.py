@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Messages that wait while the broker is unreachable. Events are few, and each counts; of frames the newest.
+# Messages that wait while the broker is unreachable: all of the few events, and the newest frames.
 _WAITING_EVENTS, _WAITING_FRAMES = 1000, 200
 # Messages given to the client that it hasn't sent. A slow network must not fill the memory.
 _MOST_UNDERWAY = 100

@@ -61,7 +61,7 @@ class ImageSource:
             )
 
     def close(self) -> None:
-        """Nothing is held open between images."""
+        """Do nothing, because no file is open between images."""
 
 
 def _require_room(path: Path) -> None:

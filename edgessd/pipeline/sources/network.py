@@ -27,7 +27,7 @@ _KNOCK_SECONDS = 5.0
 _WITH_CLOCK = ("rtsp", "rtsps", "rtmp", "srt", "rtp")
 # Codecs of which FFmpeg's RTSP reader returns a frame only when the next one begins.
 _HELD = ("h264", "avc1", "hevc", "h265", "hvc1", "hev1")
-# A stream that is late by the first number of seconds for the second isn't decoded as fast as it comes.
+# A stream that is more than 3 s late for more than 5 s isn't decoded as fast as it comes.
 _BEHIND_SECONDS, _BEHIND_FOR = 3.0, 5.0
 # Maximum seconds for reading the frames that were buffered while the stream was opened.
 _BACKLOG_SECONDS = 5.0

@@ -109,14 +109,14 @@ def test_without_h264_frames_are_repeated_and_the_codec_is_logged(
     film = cv2.VideoCapture(str(path))
     assert codec_of(path) in ("FMP4", "mp4v", "h264", "avc1")
     assert film.get(cv2.CAP_PROP_FPS) == 20
-    grey = []
+    gray = []
     while True:
         found, image = film.read()
         if not found:
             break
-        grey.append(int(np.median(image[-20:])))
-    assert len(grey) == 32
-    assert max(grey[2:30]) - min(grey[2:30]) <= 2
+        gray.append(int(np.median(image[-20:])))
+    assert len(gray) == 32
+    assert max(gray[2:30]) - min(gray[2:30]) <= 2
     if codec_of(path) in ("FMP4", "mp4v"):
         (message,) = caplog.messages
         assert "edgessd[video]" in message

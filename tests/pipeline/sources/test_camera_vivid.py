@@ -180,7 +180,7 @@ def test_a_camera_in_use_names_the_program(vivid: int) -> None:
 
 def test_without_permission_the_group_is_named(vivid: int) -> None:
     if os.geteuid() != 0:
-        pytest.skip("needs root to become somebody who may not")
+        pytest.skip("needs root, to become a user without permission")
     read, write = os.pipe()
     child = os.fork()
     if child == 0:

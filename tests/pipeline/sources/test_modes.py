@@ -1,4 +1,4 @@
-"""Which mode of a camera is taken, how the kernel's structures are read, what is listed without one."""
+"""Choice of a camera's mode."""
 
 from __future__ import annotations
 

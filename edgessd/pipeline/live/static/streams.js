@@ -87,7 +87,7 @@ class Card {
     this.canvas.setAttribute("aria-label", `Annotated picture of ${stream.name}`);
     this.numbers.textContent = `${this.size ?? ""}  ${stream.fps.toFixed(1)} FPS`;
     this.away = !stream.connected;
-    if (this.away) this.tell("The connection is lost; it is being made anew.");
+    if (this.away) this.tell("The connection is lost. Trying to connect again.");
     else if (this.canvas.dataset.frame !== undefined) this.notice.hidden = true;
   }
 
