@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
+class MachineFacts:
     """Facts of a machine that latency depends on.
 
     Attributes:
@@ -48,7 +48,7 @@ _INT8_FEATURES = (
 )
 
 
-def this_machine(root: Path = Path("/")) -> Machine:
+def this_machine(root: Path = Path("/")) -> MachineFacts:
     """Describe this machine from /proc and /sys under `root`."""
     import psutil
 
@@ -56,7 +56,7 @@ def this_machine(root: Path = Path("/")) -> Machine:
     processor = fields.get("model name") or fields.get("Hardware") or platform.machine()
     flags = (fields.get("flags") or fields.get("Features") or "").split()
     model = _text(root / "proc/device-tree/model")
-    return Machine(
+    return MachineFacts(
         device=model or processor,
         processor=processor,
         cores=len(os.sched_getaffinity(0)),

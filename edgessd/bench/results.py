@@ -7,7 +7,7 @@ from typing import Any
 
 from edgessd.bench.accuracy import AccuracyReport
 from edgessd.bench.latency import EngineTimes
-from edgessd.bench.machine import Machine
+from edgessd.bench.machine import MachineFacts
 from edgessd.pipeline.meter import Latency
 
 
@@ -78,7 +78,7 @@ class BenchFigures:
     """
 
     model: ModelFacts
-    machine: Machine
+    machine: MachineFacts
     load_ms: float
     engine: EngineTimes
     pipeline: PipelineFigures

@@ -14,10 +14,10 @@ from edgessd.bundle.manifest import (
     EngineFile,
     Manifest,
 )
-from edgessd.core.errors import BundleError, EdgessdError
+from edgessd.core.errors import BundleError, ConfigError, EdgessdError
 from edgessd.core.files import sha256_of
 from edgessd.core.network_tensors import output_shapes
-from edgessd.core.tensors import TensorSpec
+from edgessd.core.tensors import TensorSpec, check_number_form
 
 REBUILD = "Build it again with `edgessd build`, or copy it again from where it was built"
 
@@ -162,15 +162,12 @@ def _verify_op_outputs(outputs: tuple[TensorSpec, ...]) -> None:
 
 
 def _require_number_form(tensor: TensorSpec) -> None:
-    """Check that an integer tensor has a scale, and that a float tensor has none."""
-    integer = tensor.dtype in ("int8", "uint8")
-    if integer != (tensor.quantization is not None) or tensor.dtype in ("int32", "int64"):
+    try:
+        check_number_form(tensor)
+    except ConfigError as error:
         raise BundleError(
-            f"The engine's tensor {tensor.name} can't be read as numbers",
-            expected="int8 or uint8 with scale and zero_point, or float32 without",
-            found=f"{tensor.dtype} with {tensor.quantization}",
-            fix=REBUILD,
-        )
+            error.problem, expected=error.expected, found=error.found, fix=REBUILD
+        ) from error
 
 
 def _disagree(role: str, tensor: TensorSpec, expected: str) -> None:

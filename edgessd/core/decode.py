@@ -23,7 +23,7 @@ from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError
 from edgessd.core.nms import Indices, nms_per_class
 from edgessd.core.preprocess import ImageTransform
-from edgessd.core.tensors import TensorSpec
+from edgessd.core.tensors import TensorSpec, check_number_form
 
 Raw = NDArray[np.generic]
 
@@ -224,19 +224,7 @@ def _check_output(tensor: TensorSpec, shape: tuple[int, ...]) -> None:
             expected=f"shape {shape}",
             found=f"shape {tensor.shape}",
         )
-    is_integer = tensor.dtype in ("int8", "uint8")
-    if not is_integer and tensor.dtype not in ("float32", "float16"):
-        raise ConfigError(
-            f"The output {tensor.name!r} has a type that can't be decoded",
-            expected="float32, float16, int8 or uint8",
-            found=tensor.dtype,
-        )
-    if is_integer != (tensor.quantization is not None):
-        raise ConfigError(
-            f"The output {tensor.name!r} has a type and a quantization that don't belong together",
-            expected="a scale for int8 and uint8, none for float outputs",
-            found=f"{tensor.dtype} with {tensor.quantization}",
-        )
+    check_number_form(tensor)
 
 
 def _real(raw: Raw, tensor: TensorSpec) -> FloatArray:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgessd.core.boxes import FloatArray, clip_boxes
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError, DataError
-from edgessd.core.tensors import DType, QuantParams, TensorSpec
+from edgessd.core.tensors import DType, QuantParams, TensorSpec, check_number_form
 
 Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.generic]
@@ -213,19 +213,7 @@ def check_input(spec: Preprocess, tensor: TensorSpec) -> None:
             expected=f"NHWC {shapes['NHWC']} or NCHW {shapes['NCHW']}",
             found=f"{tensor.layout} {tensor.shape}",
         )
-    is_integer = tensor.dtype in ("uint8", "int8")
-    if not is_integer and tensor.dtype not in ("float32", "float16"):
-        raise ConfigError(
-            f"The input {tensor.name!r} has a type that can't hold an image",
-            expected="float32, float16, int8 or uint8",
-            found=tensor.dtype,
-        )
-    if is_integer != (tensor.quantization is not None):
-        raise ConfigError(
-            f"The input {tensor.name!r} has a type and a quantization that don't belong together",
-            expected="a scale for int8 and uint8, none for float inputs",
-            found=f"{tensor.dtype} with {tensor.quantization}",
-        )
+    check_number_form(tensor)
 
 
 def _check_image(image: Pixels) -> None:

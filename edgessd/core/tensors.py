@@ -54,6 +54,22 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return np.dtype(self.dtype)
 
 
+def check_number_form(tensor: TensorSpec) -> None:
+    """Check that a tensor holds int8 or uint8 numbers with a scale, or floats without one.
+
+    Raises:
+        ConfigError: It has another type, integers have no scale, or floats have one.
+    """
+    is_integer = tensor.dtype in ("int8", "uint8")
+    is_number = is_integer or tensor.dtype in ("float32", "float16")
+    if not is_number or is_integer != (tensor.quantization is not None):
+        raise ConfigError(
+            f"The tensor {tensor.name!r} can't be read as numbers",
+            expected="int8 or uint8 with a scale and a zero point, or float32 or float16 without",
+            found=f"{tensor.dtype} with {tensor.quantization}",
+        )
+
+
 class EngineTensors(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Inputs and outputs of an engine, for files whose own format can't describe them.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgessd.target.detect import Machine
 from edgessd.target.findings import Check
-from edgessd.target.jetson import jetpack_here, release_numbers
+from edgessd.target.jetson import find_trtexec, jetpack_here, release_numbers
 from edgessd.target.opencv import OpenCv, find_opencv
 from edgessd.target.packages import installed_version
 from edgessd.target.spec import JetPack
@@ -64,7 +64,7 @@ def gather(root: Path = Path("/")) -> NvidiaSoftware:
         sees_system=not in_environment or sees_system(Path(sys.prefix) / "pyvenv.cfg"),
         tensorrt=(*_binding("tensorrt", "tensorrt"), *_binding("tensorrt_rtx", "tensorrt-rtx")),
         system_tensorrt=any((root / "usr/lib").glob("python3*/dist-packages/tensorrt")),
-        trtexec=_trtexec(root),
+        trtexec=str(find_trtexec(root) or ""),
         cuda=(*_binding("pycuda", "pycuda"), *_binding("cuda", "cuda-python", "cuda-bindings")),
         opencv=find_opencv(),
         power_mode=_power_mode(),
@@ -343,14 +343,6 @@ def _power_mode() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""  # `power_check` reports it
     return mode_in(run.stdout)
-
-
-def _trtexec(root: Path) -> str:
-    found = shutil.which("trtexec")
-    if found:
-        return found
-    program = root / "usr/src/tensorrt/bin/trtexec"
-    return str(program) if program.is_file() else ""
 
 
 def _binding(module: str, *distributions: str) -> tuple[tuple[str, str], ...]:

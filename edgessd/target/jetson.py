@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from edgessd.target.spec import JetPack
 
@@ -92,6 +95,15 @@ def jetpack_here(jetpacks: Iterable[JetPack], l4t: str) -> JetPack | None:
         and release_numbers(jetpack.l4t) <= numbers
     ]
     return max(fitting, key=lambda jetpack: release_numbers(jetpack.l4t), default=None)
+
+
+def find_trtexec(root: Path = Path("/")) -> Path | None:
+    """Find TensorRT's program in PATH, or in JetPack's folder below `root`."""
+    found = shutil.which("trtexec")
+    if found:
+        return Path(found)
+    program = root / "usr/src/tensorrt/bin/trtexec"
+    return program if os.access(program, os.X_OK) else None
 
 
 def release_numbers(text: str) -> tuple[int, ...]:

@@ -183,9 +183,9 @@ def test_what_is_no_colour_image_is_refused(image) -> None:
     [
         (TensorSpec(name="x", shape=(1, 30, 20, 3), dtype="float32", layout="NHWC"), "doesn't fit"),
         (TensorSpec(name="x", shape=(1, 20, 30, 3), dtype="float32", layout="flat"), "doesn't fit"),
-        (input_of("int8"), "don't belong together"),
-        (input_of("float32", SIGNED), "don't belong together"),
-        (input_of("int32"), "can't hold an image"),
+        (input_of("int8"), "can't be read as numbers"),
+        (input_of("float32", SIGNED), "can't be read as numbers"),
+        (input_of("int32"), "can't be read as numbers"),
     ],
 )
 def test_an_input_that_images_do_not_fit_is_refused(tensor, reason) -> None:

@@ -11,7 +11,6 @@ from edgessd.target import doctor
 from edgessd.target.detect import Machine, detect_machine
 from edgessd.target.doctor import examine, throttle_flags
 from edgessd.target.findings import Check
-from edgessd.target.packages import install_command
 
 
 @pytest.fixture
@@ -107,22 +106,3 @@ def test_a_raspberry_pi_is_asked_whether_it_throttles(
 
 def test_other_machines_are_not_asked(machine: Machine) -> None:
     assert "Throttling" not in named(machine)
-
-
-@pytest.mark.parametrize(
-    ("machine_name", "python", "expected"),
-    [
-        ("x86_64", (3, 12), "python -m pip install ai-edge-litert"),
-        ("aarch64", (3, 11), "python -m pip install ai-edge-litert"),
-        ("armv7l", (3, 11), "tflite-runtime"),
-        ("armv7l", (3, 13), "64-bit system"),
-    ],
-)
-def test_litert_is_installed_differently_on_32_bits(
-    machine_name: str, python: tuple[int, int], expected: str
-) -> None:
-    assert expected in install_command("litert", machine=machine_name, python=python)
-
-
-def test_other_packages_install_under_their_own_name() -> None:
-    assert install_command("flatbuffers") == "python -m pip install flatbuffers"

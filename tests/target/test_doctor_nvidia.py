@@ -201,6 +201,7 @@ def test_this_python_can_be_looked_at(tmp_path: Path) -> None:
     program = tmp_path / "usr/src/tensorrt/bin/trtexec"
     program.parent.mkdir(parents=True)
     program.write_text("")
+    program.chmod(0o755)
     (tmp_path / "usr/lib/python3.10/dist-packages/tensorrt").mkdir(parents=True)
     software = gather(tmp_path)
     assert software.opencv.version

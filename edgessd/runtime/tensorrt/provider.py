@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from types import ModuleType
 from edgessd.core.errors import BackendError
 from edgessd.runtime.tensorrt.dialects import PROVIDERS, Dialect, Version, dialect_of
 from edgessd.target.detect import l4t_release
+from edgessd.target.jetson import find_trtexec
 
 _TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
-_TRTEXEC_ON_JETSON = Path("/usr/src/tensorrt/bin/trtexec")
 _OLDEST_PYTHON = (3, 10)
 
 
@@ -101,14 +99,6 @@ def absent(name: str, problems: list[str], *, root: Path = Path("/")) -> Backend
         found=f"Python {python} at {sys.executable} ({'; '.join(problems)})",
         fix=_fix(name, root),
     )
-
-
-def find_trtexec() -> Path | None:
-    """Find TensorRT's program in PATH or in JetPack's folder."""
-    found = shutil.which("trtexec")
-    if found:
-        return Path(found)
-    return _TRTEXEC_ON_JETSON if os.access(_TRTEXEC_ON_JETSON, os.X_OK) else None
 
 
 def trtexec_version(program: Path) -> Version:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from edgessd.core.errors import BackendError
 from edgessd.runtime.tensorrt import cuda_pycuda, cuda_python
-from edgessd.runtime.tensorrt.cuda_memory import Cuda
-from edgessd.runtime.tensorrt.open_cuda import open_cuda
 
 
 def called(module: object, pattern: str) -> set[str]:
@@ -71,14 +67,3 @@ def test_graphs_for_pycuda_call_the_driver_as_cuda_python_does() -> None:
         assert hasattr(driver, plain.get(name, name)), name
     mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     assert int(mode) == cuda_pycuda._CAPTURE_THREAD_LOCAL
-
-
-@pytest.fixture(params=["pycuda", "cuda-python"])
-def cuda(request: pytest.FixtureRequest) -> Cuda:
-    module = {"pycuda": "pycuda", "cuda-python": "cuda.bindings.runtime"}[request.param]
-    if importlib.util.find_spec(module.split(".")[0]) is None:
-        pytest.skip(f"{request.param} isn't installed")
-    try:
-        return open_cuda(request.param)
-    except BackendError as error:
-        pytest.skip(str(error))
