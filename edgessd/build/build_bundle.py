@@ -1,4 +1,4 @@
-"""The whole way of a build: checkpoint → export → calibrate → quantize → lower → bundle."""
+"""Build a bundle: load the checkpoint, export, calibrate, quantize, lower, check parity, write."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Literal, cast
 import msgspec
 
 from edgessd.build.engines import make_engine
-from edgessd.build.max_drop import JUDGED_ON, DropSearch
-from edgessd.build.parity_gate import Candidate, hold_to_parity
+from edgessd.build.max_drop import JUDGED_ON, DropSearch, WithinDrop
+from edgessd.build.parity_gate import Candidate, require_parity
 from edgessd.bundle.manifest import Manifest, Provenance
 from edgessd.bundle.quality import CalibrationAudit, Parity
 from edgessd.bundle.store import Bundle, require_replaceable, write_bundle
@@ -35,27 +35,28 @@ from edgessd.version import __version__
 
 Stage = Literal["load", "export", "calibrate", "quantize", "audit", "lower", "parity", "bundle"]
 Report = Callable[[Stage, int, int], None]
+"""Function called with (stage, done, total); total is 0 for a stage without steps."""
 
-# Packages whose version can change a bundle's bytes.
+# Packages whose versions can change a bundle's bytes.
 _TOOLS = ("numpy", "onnx", "onnxruntime", "onnxsim", "opencv-python-headless", "torch")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRequest:
-    """What shall be built from what.
+    """Inputs of one build.
 
     Attributes:
-        target: The device.
-        checkpoint: The float checkpoint.
-        name: Of the bundle.
-        out: The bundle's folder.
-        recipe: How ranges are chosen.
-        images: To calibrate with; called only if the target is quantized.
-        postprocess: None takes the target's.
-        cache: Folder of calibration tables; None keeps none.
-        gate: Hold the engine to the recipe's parity bound before it becomes a bundle.
-        max_drop: Most agreement AP that quantizing may lose; what it takes is left in float. None
-            leaves everything to the recipe.
+        target: Device to build for.
+        checkpoint: File of the detector.
+        name: Name of the bundle.
+        out: Folder of the bundle.
+        recipe: Quantization settings.
+        images: Function that chooses the calibration images; called only if the target is quantized.
+        postprocess: End of the engine; None takes the target's.
+        cache: Folder of rewritten graphs and calibration tables; None keeps none.
+        gate: Whether the engine must reach the recipe's parity bound.
+        max_drop: Largest loss of agreement AP, in [0, 1]. The fewest tensors that it takes stay in float.
+            None leaves this to the recipe.
     """
 
     target: TargetSpec
@@ -72,7 +73,7 @@ class BuildRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedCheckpoint:
-    """A checkpoint's float graph, and which file it is of."""
+    """A checkpoint's float graph, with the path and the sha256 of its file."""
 
     graph: FloatGraph
     path: Path
@@ -81,24 +82,26 @@ class ExportedCheckpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildResult:
-    """What came out.
+    """Outcome of one build.
 
     Attributes:
-        bundle: Written and verified.
-        seconds: Of each stage, in order.
-        images: What was calibrated with, None for a float target.
-        advice: What was left in float, and what could be faster, as sentences.
+        bundle: Written and verified bundle.
+        seconds: Seconds of each stage, in order.
+        images: Calibration images; None for a float target.
+        left_float: Tensors that `max_drop` left in float; None if the request has no limit.
+        engine_advice: Sentences about layers of the engine that could be faster.
     """
 
     bundle: Bundle
     seconds: dict[str, float]
     images: CalibrationSet | None
-    advice: tuple[str, ...] = ()
+    left_float: WithinDrop | None = None
+    engine_advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """Times stages and tells the outside about them."""
+    """Measures the stages and reports them."""
 
     report: Report
     seconds: dict[str, float] = field(default_factory=dict)
@@ -112,7 +115,7 @@ class _Clock:
 
     @contextmanager
     def stages(self) -> Iterator[Report]:
-        """Give a report to a function that has several stages; each ends where the next begins."""
+        """Provide a report to a function with several stages; each ends when the next begins."""
         running: list[tuple[Stage, float]] = []
 
         def end() -> None:
@@ -140,29 +143,29 @@ def build_bundle(
     """Build one bundle.
 
     Args:
-        request: What from what.
-        report: Called with (stage, done, total); total is 0 where a stage has no steps.
-        exported: From `export_checkpoint`, where several targets are built from one checkpoint.
+        request: Inputs of the build.
+        report: Function that is told the stage and its progress.
+        exported: Graph from `export_checkpoint`, if several targets are built from one checkpoint.
 
     Raises:
-        EdgessdError: Of the stage that refuses, with its reason. No bundle is left half-written, and
-            one that stood at `out` stays.
+        EdgessdError: A stage refuses its input. No bundle is left half-written, and one that was at `out`
+            stays.
     """
     clock = _Clock(report)
-    # Refusals that need no work come before the seconds of an export.
+    # Checks that need no work come before the export, which takes seconds.
     postprocess = _postprocess(request)
     require_replaceable(request.out)
     images = None if request.target.engine.scheme == "float" else request.images()
     if images is not None:
         refuse_few(len(images), request.recipe.minimum_images, "images")
-        images.keep(_looked_at_again(request, images))
+        images.keep(_photos_needed_again(request, images))
     if exported is None:
         exported = _export(request.checkpoint, clock)
     graph: FloatGraph | QuantGraph = exported.graph
     audit: CalibrationAudit | None = None
-    said: tuple[str, ...] = ()
+    left_float: WithinDrop | None = None
     if images is not None:
-        graph, audit, said = _quantized(request, exported.graph, images, clock)
+        graph, audit, left_float = _quantize(request, exported.graph, images, clock)
     with clock.stage("lower"):
         engine = make_engine(request.target, graph, postprocess)
     manifest = Manifest(
@@ -187,11 +190,15 @@ def build_bundle(
     with clock.stage("bundle"):
         bundle = write_bundle(request.out, manifest, engine.content, engine.companions)
     return BuildResult(
-        bundle=bundle, seconds=clock.seconds, images=images, advice=(*said, *engine.advice)
+        bundle=bundle,
+        seconds=clock.seconds,
+        images=images,
+        left_float=left_float,
+        engine_advice=engine.advice,
     )
 
 
-def _looked_at_again(request: BuildRequest, images: CalibrationSet) -> list[Path]:
+def _photos_needed_again(request: BuildRequest, images: CalibrationSet) -> list[Path]:
     """Choose the photos that the search and the gate need after calibration."""
     searched = [] if request.max_drop is None else evenly(images.paths, JUDGED_ON)
     gated = evenly(images.paths, request.recipe.parity.images) if request.gate else []
@@ -208,11 +215,11 @@ def _parity(
     if not request.gate:
         return Parity(verdict="skipped", reason="Built with --no-gate")
     with clock.stage("parity"):
-        return hold_to_parity(candidate, graph, images, request.recipe.parity)
+        return require_parity(candidate, graph, images, request.recipe.parity)
 
 
 def export_checkpoint(checkpoint: Path) -> ExportedCheckpoint:
-    """Load and export a checkpoint once, for several `build_bundle`."""
+    """Load and export a checkpoint, for several calls of `build_bundle`."""
     return _export(checkpoint, _Clock(lambda *_: None))
 
 
@@ -228,7 +235,7 @@ def _postprocess(request: BuildRequest) -> PostprocessMode:
     spec = request.target.engine
     if request.postprocess == "op" and spec.format == "onnx":
         raise TargetError(
-            f"The engine of {request.target.name} can't end in the detection post-process op",
+            f"The engine of {request.target.name} can't end in the detection operator",
             expected="--postprocess raw",
             found=f"a {spec.format} engine",
             fix="Leave --postprocess out, or build for a target with a .tflite or TensorRT engine",
@@ -236,10 +243,10 @@ def _postprocess(request: BuildRequest) -> PostprocessMode:
     return request.postprocess or spec.postprocess
 
 
-def _quantized(
+def _quantize(
     request: BuildRequest, graph: FloatGraph, images: CalibrationSet, clock: _Clock
-) -> tuple[QuantGraph, CalibrationAudit | None, tuple[str, ...]]:
-    """The quantized graph, what its calibration is worth, and advice."""
+) -> tuple[QuantGraph, CalibrationAudit, WithinDrop | None]:
+    """Quantize for the target's scheme; return the graph, the audit and the tensors left in float."""
     scheme = cast(SchemeName, request.target.engine.scheme)
     if graph.trained_ranges is not None:
         _refuse_max_drop(request)
@@ -252,15 +259,15 @@ def _quantized(
             cache=request.cache,
             progress=progress,
         )
-        advice: tuple[str, ...] = ()
+        within = None
         if request.max_drop is not None:
             progress("quantize", 0, 0)
             search = DropSearch(
                 exported=graph, found=found, images=images, scheme=scheme, recipe=request.recipe
             )
             within = search.within(request.max_drop)
-            advice, found = (within.sentence(),), within.found
-    return found.quantized[scheme], found.audit, advice
+            found = within.found
+    return found.quantized[scheme], found.audit, within
 
 
 def _refuse_max_drop(request: BuildRequest) -> None:
@@ -269,7 +276,7 @@ def _refuse_max_drop(request: BuildRequest) -> None:
             "--max-drop can't search a checkpoint that was trained with quantization",
             expected="a float checkpoint",
             found=f"{request.checkpoint}, whose ranges come from training",
-            fix="Leave --max-drop out, or build from the checkpoint it was trained from",
+            fix="Leave --max-drop out, or build from the float checkpoint that the training started from",
         )
 
 
@@ -279,15 +286,10 @@ def _provenance(
     return Provenance(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         edgessd=__version__,
-        # Not the whole path: it says more about the person than about the bundle.
+        # The whole path would tell where its owner keeps files.
         checkpoint="/".join(source.path.parts[-2:]),
         checkpoint_sha256=source.sha256,
         calibration=graph.quantization.calibration if isinstance(graph, QuantGraph) else None,
-        # Each of them has run, so one without a version is there under another name.
+        # All of them have run, so one without a version is installed under another name.
         tools={**{name: installed_version(name) or "unknown" for name in _TOOLS}, **tools},
     )
-
-
-def relaxed(recipe: Recipe) -> Recipe:
-    """The recipe without its minimum of calibration images, for someone who knows better."""
-    return msgspec.structs.replace(recipe, minimum_images=1)

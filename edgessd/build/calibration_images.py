@@ -1,4 +1,4 @@
-"""Images that a build calibrates with."""
+"""Choose the images that a build calibrates with."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _WAY_OUT = "Name a folder of images like those the camera will see: --calibratio
 
 
 def images_in(folder: Path, *, limit: int) -> CalibrationSet:
-    """Up to `limit` images of a folder; of a labelled dataset, only images that are trained on.
+    """Choose up to `limit` images of a folder; from a labeled dataset, only training images.
 
     Raises:
-        DataError: No such folder, or a dataset that can't be read.
+        DataError: There is no such folder, or its dataset can't be read.
     """
     try:
         recognize_format(folder)
@@ -39,16 +39,16 @@ def images_in(folder: Path, *, limit: int) -> CalibrationSet:
 
 
 def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationSet:
-    """Up to `limit` of the images that a checkpoint's run folder says it was trained on.
+    """Choose up to `limit` of a checkpoint's training images, by the config in its run's folder.
 
     Raises:
-        CalibrationError: It doesn't lie in a run folder, or its dataset has moved.
+        CalibrationError: The checkpoint isn't in a run's folder, or its dataset has moved.
     """
     config = checkpoint.parent / RUN_CONFIG
     if not config.is_file():
         raise CalibrationError(
-            f"Nothing says which images to calibrate {checkpoint} with",
-            expected=f"{RUN_CONFIG} of its training beside it",
+            f"The training images of {checkpoint} aren't known",
+            expected=f"{RUN_CONFIG} of its training in the same folder",
             fix=_WAY_OUT,
         )
     data = _data_section(config)
@@ -68,8 +68,8 @@ def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> Calib
     if splits == ("train",) and "train" not in dataset.splits:
         if set(dataset.splits) != {"all"}:
             raise CalibrationError(
-                f"{folder} has no images to calibrate with: calibrating on images that a detector is "
-                "judged by would flatter it",
+                f"{folder} has no images to calibrate with: its images are for evaluation, and calibrating "
+                "with them would flatter the detector",
                 expected="a split called train",
                 found=", ".join(dataset.splits),
                 fix=_WAY_OUT,
@@ -81,13 +81,13 @@ def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> Calib
 def chosen_among(
     images: Sequence[LabeledImage], dataset: Dataset, splits: tuple[str, ...], *, limit: int
 ) -> CalibrationSet:
-    """Up to `limit` of the images that are trained on, spread evenly over them by name.
+    """Choose up to `limit` training images, spread evenly over their sorted names.
 
     Args:
-        images: Trained on, all or part of the splits.
-        dataset: That they are of.
-        splits: That are trained on.
-        limit: Most images.
+        images: Training images, all or part of the splits.
+        dataset: Dataset of the images.
+        splits: Names of the training splits.
+        limit: Largest number of images.
     """
     paths = tuple(evenly(sorted(image.path for image in images), limit))
     return CalibrationSet(
@@ -105,7 +105,7 @@ def _known(dataset: Dataset, splits: tuple[str, ...], chosen: Collection[Path]) 
         name=dataset.root.resolve().name,
         trained=_boxes(images, dataset.labels),
         calibrated=_boxes([image for image in images if image.path in chosen], dataset.labels),
-        # By images, not by names: `trainval` and `all` stand for several splits.
+        # By images, not by names: `trainval` and `all` contain several splits.
         evaluation={name: part for name, part in others.items() if not trained_on.issuperset(part)},
     )
 
@@ -116,7 +116,7 @@ def _boxes(images: Sequence[LabeledImage], labels: tuple[str, ...]) -> dict[str,
 
 
 def with_evaluation_of(images: CalibrationSet, checkpoint: Path) -> CalibrationSet:
-    """Plain images, with the evaluation images that the checkpoint's run folder knows, if it does."""
+    """Add the evaluation images that the checkpoint's run names, so that the audit finds leaks."""
     config = checkpoint.parent / RUN_CONFIG
     if images.dataset is not None or not config.is_file():
         return images
@@ -132,10 +132,10 @@ def with_evaluation_of(images: CalibrationSet, checkpoint: Path) -> CalibrationS
 def with_evaluation_in(
     images: CalibrationSet, dataset: Dataset, splits: tuple[str, ...]
 ) -> CalibrationSet:
-    """Plain images, with the images of a dataset's splits that aren't trained on."""
+    """Add the images of a dataset's other splits, so that the audit finds leaks."""
     if images.dataset is not None or not set(splits) <= set(dataset.splits):
         return images
-    # The photos have no labels, so nothing is known about the classes in them.
+    # The photos have no labels, so the audit can't count classes.
     known = replace(_known(dataset, splits, ()), trained={}, calibrated={})
     return images.with_dataset(known)
 

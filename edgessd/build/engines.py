@@ -1,4 +1,4 @@
-"""A graph, float or quantized → what a bundle holds of it: engine, companions, tensors."""
+"""Make a target's engine from a float or quantized graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgessd.lower.tflite.lower import InputDType, lower_to_tflite
 from edgessd.quantize.qdq.quant_graph import QuantGraph, quant_metadata
 from edgessd.target.spec import PostprocessMode, TargetSpec
 
-# Jetson's GPUs aren't among those that TensorRT-RTX compiles for. This one is Ampere, as Orin's is.
+# TensorRT-RTX doesn't compile for Jetson's GPUs. This capability is Ampere, as Orin's is.
 _CHECKED_ON = "8.6"
 
 
@@ -28,13 +28,13 @@ class Engine:
     """An engine before it is written.
 
     Attributes:
-        file: Its description.
-        content: Its bytes.
-        companions: Name → bytes of the files beside it.
-        finish: What TensorRT compiles.
-        needs_finish: It still has to.
-        tools: Compiler → version, where one had a say.
-        advice: What could be faster, as sentences.
+        file: Description of the engine's file.
+        content: Bytes of the engine.
+        companions: Bytes of the files beside it, by name.
+        finish: Graphs that TensorRT compiles; None for other formats.
+        needs_finish: Whether the device must compile the engine.
+        tools: Version of the compiler by its name, if one has run.
+        advice: Sentences about layers that could be faster.
     """
 
     file: EngineFile
@@ -49,7 +49,7 @@ class Engine:
 def make_engine(
     target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: PostprocessMode
 ) -> Engine:
-    """The engine that a target wants of a graph.
+    """Make the engine in the target's format.
 
     Raises:
         LoweringError: The engine's format can't express the graph.
@@ -63,7 +63,7 @@ def make_engine(
 
 def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: PostprocessMode) -> Engine:
     spec = target.engine
-    # The op is for other people's clients, and these feed pixels as they are.
+    # The detection operator is for other people's clients, which feed pixels as they are.
     input_dtype = "uint8" if postprocess == "op" else spec.input_dtype
     lowered = lower_to_tflite(
         graph,
@@ -86,7 +86,7 @@ def _tflite(target: TargetSpec, graph: QuantGraph, postprocess: PostprocessMode)
 def _tensorrt(
     target: TargetSpec, graph: FloatGraph | QuantGraph, postprocess: PostprocessMode
 ) -> Engine:
-    """Both forms of the graph, and the engine where it can be compiled without the device."""
+    """Lower both forms of the graph, and compile the engine if that needs no device."""
     from edgessd.lower.tensorrt.ahead_of_time import compile_ahead_of_time, installed_compiler
     from edgessd.lower.tensorrt.lower import lower_to_tensorrt
 
@@ -108,11 +108,11 @@ def _tensorrt(
         inputs=graphs.engine_inputs,
         outputs=graphs.engine_outputs,
     )
-    # What NVIDIA's compiler refuses here, the device's would refuse too: better now than there.
+    # A graph that NVIDIA's compiler refuses here would be refused on the device too.
     compiler = installed_compiler()
     here = spec.provider == "tensorrt_rtx"
     capabilities = spec.compute_capabilities if here else (_CHECKED_ON,)
-    # TensorRT-RTX lacks the NMS layer, so what it checks for the other is suppression by operators.
+    # TensorRT-RTX has no NMS layer, so for TensorRT it checks the graph with suppression by operators.
     checked = graphs if here or postprocess == "raw" else lower(provider="tensorrt_rtx")
     compiled = compile_ahead_of_time(checked, compiler, capabilities) if compiler else None
     engine = Engine(

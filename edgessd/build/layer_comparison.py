@@ -1,4 +1,4 @@
-"""Look into two forms of one network, tensor by tensor: where do they part?"""
+"""Compare the inner tensors of two forms of one network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ from edgessd.runtime.tflite_probe import LiteRtProbe
 Values = dict[str, NDArray[Any]]
 
 DIVERGED_DB = 20.0
-"""A tensor that lost a hundredth of its power: int8 networks stay above it nearly to their end."""
+"""Signal-to-noise ratio of a tensor whose noise has a hundredth of its power. Tensors of int8 networks stay
+above it nearly up to the outputs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +44,8 @@ class LayerProbe:
     """A network whose inner tensors can be read.
 
     Attributes:
-        tensors: Names in the order of the computation, those of the exported float graph.
-        run: BGR image → real values by name, feature maps as (1, C, H, W).
+        tensors: Names of the exported float graph, in the order of the computation.
+        run: Function from a BGR image to real values by name; feature maps are (1, C, H, W).
     """
 
     tensors: tuple[str, ...]
@@ -53,7 +54,7 @@ class LayerProbe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSignal:
-    """What one tensor keeps of the reference's, in dB."""
+    """Signal-to-noise ratio of one tensor against the reference's, in dB."""
 
     tensor: str
     sqnr_db: float
@@ -61,11 +62,11 @@ class LayerSignal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Divergence:
-    """Two networks, tensor by tensor.
+    """Signal-to-noise ratios of the tensors that two networks have in common.
 
     Attributes:
-        layers: Every tensor that both have, in the order of the computation.
-        images: How many it was measured on.
+        layers: One entry per tensor, in the order of the computation.
+        images: Number of images measured.
     """
 
     layers: tuple[LayerSignal, ...]
@@ -73,11 +74,11 @@ class Divergence:
 
     @property
     def first(self) -> LayerSignal | None:
-        """The first tensor below `DIVERGED_DB`; None where none is."""
+        """First tensor below `DIVERGED_DB`; None if there is none."""
         return next((layer for layer in self.layers if layer.sqnr_db < DIVERGED_DB), None)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the numbers as plain values."""
         first = self.first
         return {
             "first": None if first is None else first.tensor,
@@ -90,10 +91,10 @@ class Divergence:
 def measure_divergence(
     reference: LayerProbe, found: LayerProbe, images: Sequence[NDArray[np.uint8]]
 ) -> Divergence:
-    """Run both over BGR images and compare the tensors that both have.
+    """Run two networks on BGR images and compare the tensors that both have.
 
     Raises:
-        GraphError: They have none in common beside the input.
+        GraphError: They have no tensor in common but the input.
     """
     both = [name for name in reference.tensors if name in set(found.tensors) and name != INPUT]
     if not both:
@@ -107,7 +108,7 @@ def measure_divergence(
         first, second = reference.run(image), found.run(image)
         for name in both:
             if first[name].shape != second[name].shape:
-                continue  # an engine may lay a tensor out in its own way, as pairs of columns
+                continue  # the engine has another layout, for example pairs of columns
             if name not in signals:
                 signals[name] = SignalToNoise.over(channel_count(first[name].shape))
             signals[name].add(first[name], second[name])
@@ -137,13 +138,13 @@ def readable_images(
 
 
 def open_layer_probe(path: Path) -> LayerProbe:
-    """Open a checkpoint, an edgessd .onnx or a bundle with its inner tensors.
+    """Open a checkpoint, an edgessd .onnx or a bundle so that its inner tensors can be read.
 
-    A TensorRT bundle is read through the graph that it is compiled from, a .tflite on LiteRT's own
-    kernels: XNNPACK keeps no inner tensors.
+    A TensorRT bundle is represented by the graph that it is compiled from. A .tflite runs on LiteRT's own
+    kernels, since XNNPACK keeps no inner tensors.
 
     Raises:
-        GraphError: A foreign .tflite, or one that decodes inside the engine.
+        GraphError: The file is none of these, for example a foreign .tflite.
     """
     if (path / "best.pt").is_file() and not (path / MANIFEST_NAME).is_file():
         path = path / "best.pt"
@@ -168,7 +169,7 @@ def open_layer_probe(path: Path) -> LayerProbe:
 
 
 def probe_graph(model: onnx.ModelProto, contract: Contract) -> LayerProbe:
-    """A float or Q/DQ graph in onnxruntime."""
+    """Make a probe of a float or Q/DQ graph, which onnxruntime runs."""
     view = GraphView(model)
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     wanted = _dequantized(view, model) if quantized else {n: n for n in observed_tensors(model)}
@@ -195,13 +196,13 @@ def probe_graph(model: onnx.ModelProto, contract: Contract) -> LayerProbe:
 
 
 def _dequantized(view: GraphView, model: onnx.ModelProto) -> dict[str, str]:
-    """Name of the float graph → tensor with what integers made of it."""
+    """Map names of the float graph to the tensors with their dequantized values."""
     found = {}
     for node in model.graph.node:
         if node.op_type != "DequantizeLinear" or view.is_constant(node.input[0]):
             continue
         found[float_name(node.output[0])] = node.output[0]
-    for value in model.graph.output:  # what the recipe keeps float
+    for value in model.graph.output:  # outputs that the recipe keeps float
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             found.setdefault(value.name, value.name)
     return found

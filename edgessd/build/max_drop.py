@@ -1,4 +1,4 @@
-"""The smallest set of tensors to leave in float so that a quantized graph loses at most so much."""
+"""Search for the fewest tensors to leave in float so that a quantized graph stays within a loss."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgessd.graph.float_graph import FloatGraph, save_graph
 from edgessd.graph.view import GraphView
 from edgessd.metrics.parity import agreement_ap
 from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
-from edgessd.quantize.qdq.quant_graph import QuantGraph, save_quant_graph
+from edgessd.quantize.qdq.quant_graph import save_quant_graph
 from edgessd.quantize.recipe import Exemption, Recipe
 from edgessd.quantize.schemes import SchemeName, scheme_named
 from edgessd.quantize.workflow import QuantizationResult, quantize_calibrated
@@ -31,19 +31,19 @@ from edgessd.runtime.detector import Detector
 
 _RANKED_ON = 4
 JUDGED_ON = 100
-"""Images on which a search measures the loss."""
+"""Largest number of images on which a search measures the loss."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithinDrop:
-    """A graph that loses no more than it may.
+    """Quantization within the largest loss.
 
     Attributes:
-        graph: Quantized, but for `kept`.
-        kept: Names of tensors left in float, the most costly first.
-        drop: 1 - agreement AP of `graph` with the float graph.
-        drop_before: The same with nothing kept.
-        float_share: Share of the multiplications that leave int8 for it.
+        found: Quantized graph with `kept` in float, and its audit.
+        kept: Names of tensors left in float, in descending order of their error.
+        drop: 1 - agreement AP with the float graph.
+        drop_before: The same with all tensors quantized.
+        float_share: Fraction of the multiplications that run in float.
     """
 
     found: QuantizationResult
@@ -53,9 +53,9 @@ class WithinDrop:
     float_share: float
 
     def sentence(self) -> str:
-        """For a person."""
+        """Describe the outcome in one sentence."""
         if not self.kept:
-            return f"Nothing is kept float: all of it in int8 loses {self.drop:.4f} of agreement AP"
+            return f"No tensor stays float: the loss of agreement AP in int8 is {self.drop:.4f}"
         more = f" and {len(self.kept) - 3} more" if len(self.kept) > 3 else ""
         return (
             f"{len(self.kept)} tensors stay float16 ({', '.join(self.kept[:3])}{more}), which takes "
@@ -66,13 +66,14 @@ class WithinDrop:
 
 @dataclass(frozen=True, kw_only=True)
 class DropSearch:
-    """What a search needs.
+    """Search for the tensors to leave in float.
 
     Attributes:
-        exported: The float graph as the checkpoint gives it, the reference.
-        found: The graph quantized by the recipe alone.
-        images: Of the calibration; up to 100 of them are judged on.
-        scheme, recipe: As for `quantize`.
+        exported: Float graph of the checkpoint, the reference.
+        found: Graph quantized by the recipe alone.
+        images: Calibration images; the loss is measured on up to `JUDGED_ON` of them.
+        scheme: Scheme of the target.
+        recipe: Recipe of `found`.
     """
 
     exported: FloatGraph
@@ -82,14 +83,17 @@ class DropSearch:
     recipe: Recipe
 
     def within(self, limit: float) -> WithinDrop:
-        """Search by halving over the tensors in the order of what they lose.
+        """Search by bisection over the tensors, ordered by their error.
+
+        Args:
+            limit: Largest loss of agreement AP, in [0, 1].
 
         Raises:
-            ParityError: The scheme has no float tensors and loses more, or float alone loses more.
+            ParityError: The loss is larger and the scheme allows no float tensor, or it stays larger with
+                all tensors in float.
             DataError: The float graph finds nothing in the images.
         """
-        whole = self.found.quantized[self.scheme]
-        before = self._drop(self.found)
+        before = self.drop(self.found)
         if before <= limit:
             return self._result(self.found, (), before, before)
         if scheme_named(self.scheme).integer_bias:
@@ -97,12 +101,12 @@ class DropSearch:
                 "An engine of the affine scheme can't be kept within this loss: LiteRT's int8 kernels "
                 "take integers throughout, and none of their operators mixes int8 with float",
                 expected=f"a loss of at most {limit:g} of agreement AP",
-                found=f"{before:.4f} over {len(self._pictures)} calibration images",
+                found=f"{before:.4f} over {len(self._photos)} calibration images",
                 fix="Calibrate with more images, train with --qat, or build for a TensorRT target",
             )
-        order = self._order(whole)
-        kept, drop = _halve(order, lambda names: self._drop(self._quantized(names)), limit)
-        return self._result(self._quantized(kept), kept, drop, before)
+        order = self.order()
+        kept, drop = shortest_prefix(order, lambda names: self.drop(self.quantized(names)), limit)
+        return self._result(self.quantized(kept), kept, drop, before)
 
     def _result(
         self, found: QuantizationResult, kept: tuple[str, ...], drop: float, before: float
@@ -111,7 +115,8 @@ class DropSearch:
         share = float_share(self.found.graph.graph.model, graph.model)
         return WithinDrop(found=found, kept=kept, drop=drop, drop_before=before, float_share=share)
 
-    def _quantized(self, kept: tuple[str, ...]) -> QuantizationResult:
+    def quantized(self, kept: tuple[str, ...]) -> QuantizationResult:
+        """Quantize with some tensors left in float."""
         assert self.found.table is not None  # a graph with trained ranges isn't searched
         exemption = Exemption(tensors=kept, keep_float=True, scheme=self.scheme)
         recipe = msgspec.structs.replace(
@@ -121,15 +126,18 @@ class DropSearch:
             self.found.graph, self.found.table, self.images, recipe=recipe, schemes=(self.scheme,)
         )
 
-    def _order(self, whole: QuantGraph) -> tuple[str, ...]:
-        """Tensors by what they and the weights that they feed lose; in float, both are saved."""
+    def order(self) -> tuple[str, ...]:
+        """Order tensors by their own error and that of the weights that read them; float removes both."""
         floating = self.found.graph.graph
         samples = draw_samples(self.images, floating.contract, count=_RANKED_ON)
-        sensitivity = measure_sensitivity(floating.model, whole.model, floating.contract, samples)
+        quantized = self.found.quantized[self.scheme]
+        sensitivity = measure_sensitivity(
+            floating.model, quantized.model, floating.contract, samples
+        )
         return _ranked(sensitivity, floating.model)
 
     @cached_property
-    def _pictures(self) -> list[np.ndarray]:
+    def _photos(self) -> list[np.ndarray]:
         return readable_images(self.images.paths, JUDGED_ON, self.images.photo)
 
     @cached_property
@@ -139,7 +147,8 @@ class DropSearch:
             save_graph(self.exported, path)
             return self._detections(path)
 
-    def _drop(self, found: QuantizationResult) -> float:
+    def drop(self, found: QuantizationResult) -> float:
+        """Measure the loss of agreement AP, in [0, 1]."""
         with TemporaryDirectory() as folder:
             path = Path(folder) / "quantized.onnx"
             save_quant_graph(found.quantized[self.scheme], path)
@@ -148,18 +157,30 @@ class DropSearch:
     def _detections(self, path: Path) -> list[Detections]:
         with Detector(path, threads=default_threads(2)) as detector:
             model = measured_model(detector, path.name)
-            return [model.run(picture).detections for picture in self._pictures]
+            return [model.run(photo).detections for photo in self._photos]
 
 
-def _halve(
+def shortest_prefix(
     order: Sequence[str], drop_of: Callable[[tuple[str, ...]], float], limit: float
 ) -> tuple[tuple[str, ...], float]:
-    """The shortest beginning of `order` found within the limit, and its drop."""
+    """Find the shortest prefix of `order` within the limit by bisection.
+
+    Args:
+        order: Names of tensors, those with the largest error first.
+        drop_of: Function from the tensors left in float to the loss.
+        limit: Largest loss.
+
+    Returns:
+        The prefix and its loss.
+
+    Raises:
+        ParityError: The loss with all of `order` in float is larger.
+    """
     fewest, most = 0, len(order)  # too few, enough
     drop = drop_of(tuple(order))
     if drop > limit:
         raise ParityError(
-            "The loss stays above what is wanted whatever is left in float",
+            "The loss stays above the limit with every tensor in float",
             expected=f"a loss of at most {limit:g} of agreement AP",
             found=f"{drop:.4f} with all {len(order)} tensors in float",
             fix="Allow more with --max-drop, or build with --precision fp16",
@@ -187,7 +208,7 @@ def _ranked(sensitivity: Sensitivity, model: onnx.ModelProto) -> tuple[str, ...]
 
 
 def float_share(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> float:
-    """Share of the convolutions' multiplications that a Q/DQ graph leaves in float."""
+    """Compute the fraction of the convolutions' multiplications that a Q/DQ graph runs in float."""
     shapes, view = GraphView(float_model), GraphView(quantized)
     whole = kept = 0.0
     for conv in quantized.graph.node:

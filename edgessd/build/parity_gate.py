@@ -1,7 +1,7 @@
-"""No bundle leaves a build unless its engine finds what the float graph finds.
+"""Refuse a bundle whose engine finds other objects than its float graph.
 
-The engine is opened from a bundle as a device would open it, and runs on some of the calibration
-images. They aren't new to it, so this proves that nothing broke, not how accurate the detector is.
+The engine is opened from a bundle, as on a device, and runs on some of the calibration images. They aren't
+new to the engine, so this proves that nothing broke. It doesn't measure the detector's accuracy.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from edgessd.runtime.detector import Detector
 _THREADS = 2
 
 _OP_MARGIN = 0.1
-"""An engine that cuts at a score of its own can't be asked for what sank below it from just above."""
+"""Distance from an engine's own score threshold within which its detections may be missing."""
 
 _WAY_OUT = (
-    "Calibrate with more images like those the camera will see. `edgessd sensitivity` shows which "
-    "tensors lose it; --no-gate builds the bundle as it is"
+    "Calibrate with more images like those the camera will see. `edgessd sensitivity` ranks the "
+    "tensors by their error; --no-gate builds the bundle without this check"
 )
 
 
@@ -46,7 +46,7 @@ class Candidate:
     """A bundle before it is written.
 
     Attributes:
-        manifest, engine, companions: As `write_bundle` takes them.
+        manifest, engine, companions: Arguments of `write_bundle`.
     """
 
     manifest: Manifest
@@ -54,20 +54,20 @@ class Candidate:
     companions: Mapping[str, bytes]
 
 
-def hold_to_parity(
+def require_parity(
     candidate: Candidate, graph: FloatGraph, images: CalibrationSet, bound: ParityBound
 ) -> Parity:
     """Measure a candidate against its float graph.
 
     Args:
-        candidate: The bundle that shall be written.
-        graph: As exported, before anything was done for quantization.
-        images: Those of the calibration.
-        bound: From the recipe.
+        candidate: Bundle before it is written.
+        graph: Float graph as exported, before the float passes.
+        images: Calibration images.
+        bound: Bound of the recipe.
 
     Returns:
-        `passed`, or `undecided` where the library that executes the engine is missing or the images
-        show too few objects.
+        `passed`, or `undecided` if the library that executes the engine is missing or the images show too
+        few objects.
 
     Raises:
         ParityError: The agreement is below the bound.
@@ -84,7 +84,7 @@ def hold_to_parity(
         parity = _measure(reference, engine, images, bound, over=_truth_over(candidate.manifest))
     if parity.agreement_AP is not None and parity.agreement_AP < bound.agreement:
         raise ParityError(
-            f"The engine of {candidate.manifest.name} doesn't find what its float graph finds",
+            f"The engine of {candidate.manifest.name} finds other objects than its float graph",
             expected=f"agreement AP of at least {bound.agreement:g} over {parity.images} of the "
             "calibration images",
             found=_found(parity),
@@ -97,7 +97,7 @@ def hold_to_parity(
 def _opened(
     candidate: Candidate, graph: FloatGraph, backend: str | None
 ) -> Iterator[tuple[MeasuredModel, MeasuredModel]]:
-    """Float graph and engine as files of a folder that goes away."""
+    """Open float graph and engine from files in a temporary folder."""
     threads = default_threads(_THREADS)
     with TemporaryDirectory() as folder:
         float_file, bundle = Path(folder) / "float.onnx", Path(folder) / "bundle"
@@ -114,7 +114,7 @@ def _opened(
 
 
 def _truth_over(manifest: Manifest) -> float:
-    """Which of the float graph's detections the engine must find."""
+    """Choose the score above which the engine must find the float graph's detections."""
     if manifest.postprocess == "op":
         return max(REFERENCE_SCORE, manifest.contract.nms.score_threshold + _OP_MARGIN)
     return REFERENCE_SCORE
@@ -132,14 +132,14 @@ def _measure(
     expected: list[Detections] = []
     found: list[Detections] = []
     objects = 0
-    # Spread evenly over all images; further ones only where these show too little.
+    # First some images spread evenly, then the others until enough objects are found.
     for path in dict.fromkeys((*evenly(images.paths, bound.images), *images.paths)):
         if len(used) >= bound.images and objects >= bound.detections:
             break
         try:
             photo = images.photo(path)
         except DataError:
-            continue  # calibration has named it
+            continue  # the calibration has reported it
         used.append(path)
         expected.append(reference.run(photo).detections)
         found.append(engine.run(photo).detections)
@@ -147,7 +147,7 @@ def _measure(
     parity = Parity(
         verdict="undecided",
         reason=f"The float graph finds {objects} objects over {over:g} in {len(used)} calibration "
-        f"images; {bound.detections} are needed to tell",
+        f"images; a verdict needs {bound.detections}",
         reference=engine_sentence(reference.details),
         engine=engine_sentence(engine.details),
         data="calibration images",
@@ -184,7 +184,7 @@ def _with_drift(parity: Parity, agreement: float, drift: Drift) -> Parity:
 def _found(parity: Parity) -> str:
     moved = ""
     if parity.mean_score_drift is not None:
-        moved = f", scores moved by {parity.mean_score_drift:.3f} in the mean"
+        moved = f", scores changed by {parity.mean_score_drift:.3f} on average"
     return (
         f"{parity.agreement_AP:.4f}: of {parity.detections} detections {parity.lost} lost and "
         f"{parity.added} added{moved}"

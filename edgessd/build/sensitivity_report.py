@@ -1,4 +1,4 @@
-"""Checkpoint and calibration → which tensors lose what, with everything known about each."""
+"""Rank the tensors of a quantized detector by the error that quantizing each of them causes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ _PROBED_IMAGES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SensitivityReport:
-    """What `edgessd sensitivity` tells.
+    """Result of `edgessd sensitivity`.
 
     Attributes:
-        checkpoint, scheme, recipe: What was quantized, and how.
-        sensitivity: Each tensor quantized alone.
-        sqnr_db: Signal-to-noise ratio of each tensor inside the whole quantized graph.
+        checkpoint: Path of the checkpoint.
+        scheme: Quantization scheme.
+        recipe: Name of the recipe.
+        sensitivity: Errors with each tensor quantized alone.
+        sqnr_db: Signal-to-noise ratio in dB of each tensor in the graph with all tensors quantized.
         saturation: Fraction of each tensor's values beyond its range; empty for ranges that were
             learned in training, which no calibration table belongs to.
     """
@@ -40,7 +42,7 @@ class SensitivityReport:
     saturation: dict[str, float]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One a tensor or convolution, largest share first."""
+        """Return one row per tensor or convolution, in descending order of its share."""
         return [
             {
                 **asdict(loss),
@@ -51,7 +53,7 @@ class SensitivityReport:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the numbers as plain values."""
         return {
             "checkpoint": self.checkpoint,
             "scheme": self.scheme,
@@ -74,19 +76,19 @@ def report_sensitivity(
     cache: Path | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SensitivityReport:
-    """Quantize as a build would, then take it apart.
+    """Quantize as a build does, then measure each tensor.
 
     Args:
-        checkpoint: The float checkpoint.
-        images: To calibrate with; `count` of them are measured on.
-        scheme: Of the target.
-        recipe: How ranges are chosen.
-        count: Calibration images to measure on.
-        cache: Folder of calibration tables; None keeps none.
-        progress: Called with (done, total) while tensors are quantized one by one.
+        checkpoint: File of the detector.
+        images: Calibration images.
+        scheme: Scheme of the target.
+        recipe: Quantization settings.
+        count: Number of calibration images to measure on.
+        cache: Folder of rewritten graphs and calibration tables; None keeps none.
+        progress: Function called with (done, total) after each tensor.
 
     Raises:
-        EdgessdError: Of the stage that refuses.
+        EdgessdError: A stage refuses its input.
     """
     images.keep(evenly(images.paths, _PROBED_IMAGES))
     exported = export_float_graph(load_checkpoint(checkpoint))

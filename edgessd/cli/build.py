@@ -1,4 +1,4 @@
-"""`edgessd build`: a bundle for a device, from a checkpoint."""
+"""`edgessd build`: build a bundle for a device from a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,65 +23,77 @@ CALIBRATION_IMAGES = 100
 
 def command(
     target: Annotated[
-        str | None, typer.Option(help="A device; `edgessd targets` lists them.")
+        str | None, typer.Option(help="Device to build for; `edgessd targets` lists them.")
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Default: the newest of runs/*/best.pt, else the starter model."),
+        typer.Option(
+            help="Checkpoint. Default: the newest of runs/*/best.pt, else the starter model."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Images like those the camera will see, no labels needed. Default: training images.",
+            help="Folder of images like those the camera will see; labels aren't needed. Default: training "
+            "images.",
             metavar="DIR",
         ),
     ] = None,
     calibration_images: Annotated[
-        int, typer.Option(help="Take this many of them, spread evenly.", min=1)
+        int,
+        typer.Option(help="Largest number of calibration images, spread evenly over all.", min=1),
     ] = CALIBRATION_IMAGES,
     recipe: Annotated[
-        str, typer.Option(help="How ranges are chosen: a name or a .toml.", metavar="NAME|PATH")
+        str,
+        typer.Option(help="Quantization settings: a name or a .toml file.", metavar="NAME|PATH"),
     ] = "default",
     out: Annotated[
-        Path | None, typer.Option(help="Default: dist/NAME-TARGET.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder of the bundle. Default: dist/NAME-TARGET.", metavar="DIR"),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the bundle. Default: the run's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the bundle. Default: the run's name.")
+    ] = None,
     postprocess: Annotated[
         Literal["raw", "op"] | None,
-        typer.Option(help="End in raw outputs or in the engine's own detection op."),
+        typer.Option(
+            help="End the engine in raw outputs, or in an operator that decodes and suppresses."
+        ),
     ] = None,
     force_small: Annotated[
-        bool, typer.Option("--force-small", help="Calibrate with however few images there are.")
+        bool, typer.Option("--force-small", help="Accept any number of calibration images.")
     ] = False,
     max_drop: Annotated[
         float | None,
         typer.Option(
-            help="Most agreement AP to lose on the calibration images; TensorRT keeps as few tensors "
-            "float16 as that takes.",
+            help="Maximum loss of agreement AP on the calibration images. For TensorRT, the fewest tensors "
+            "needed to stay below it remain float16.",
             min=0.0,
             max=1.0,
         ),
     ] = None,
     no_gate: Annotated[
         bool,
-        typer.Option("--no-gate", help="Don't hold the engine to what the float graph finds."),
+        typer.Option("--no-gate", help="Skip the parity gate."),
     ] = False,
     precision: Annotated[
         Literal["int8", "fp16"] | None,
-        typer.Option(help="Of a TensorRT engine. Default: the target's."),
+        typer.Option(help="Precision of a TensorRT engine. Default: the target's."),
     ] = None,
     finish: Annotated[
         Path | None,
         typer.Option(
-            help="Compile a bundle that was built elsewhere, on the Jetson it is for.",
+            help="Compile a bundle that was built elsewhere, on the Jetson that it was built for.",
             metavar="BUNDLE",
         ),
     ] = None,
     dla: Annotated[
-        int | None, typer.Option(help="Compile for this DLA core, GPU for the rest.", min=0)
+        int | None,
+        typer.Option(help="DLA core to compile for; the GPU runs the other layers.", min=0),
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Compile again what the engine cache holds.")
+        bool,
+        typer.Option("--rebuild", help="Compile again even if the engine cache has this engine."),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -106,7 +118,7 @@ def command(
 
     start = time.perf_counter()
     console = people()
-    # What is wrong with the words of the command is said before torch takes its seconds to load.
+    # Mistakes in the command are reported before torch is loaded, which takes seconds.
     spec, resolved = resolve_target(target, detect_machine().target)
     source, is_starter = choose_checkpoint(checkpoint, Path.cwd())
     bundle_name = name or checkpoint_name(source, is_starter=is_starter)
@@ -115,8 +127,8 @@ def command(
         console.print(resolved, soft_wrap=True)
     spec = with_precision(spec, precision)
 
-    from edgessd.build.build_bundle import BuildRequest, build_bundle, relaxed
-    from edgessd.quantize.recipe import load_recipe
+    from edgessd.build.build_bundle import BuildRequest, build_bundle
+    from edgessd.quantize.recipe import load_recipe, without_minimum
 
     chosen = load_recipe(recipe)
 
@@ -128,7 +140,7 @@ def command(
         checkpoint=source,
         name=bundle_name,
         out=folder,
-        recipe=relaxed(chosen) if force_small else chosen,
+        recipe=without_minimum(chosen) if force_small else chosen,
         images=images,
         postprocess=postprocess,
         cache=folder.parent / ".cache",
@@ -144,11 +156,11 @@ def command(
 
 
 def choose_checkpoint(given: Path | None, folder: Path) -> tuple[Path, bool]:
-    """The checkpoint to build from, and whether it is the starter model's."""
+    """Return the checkpoint to build from, and whether it is the starter model's."""
     from edgessd.runtime.starter import starter_checkpoint
 
     if given is not None:
-        # A run's folder stands for the best checkpoint in it.
+        # The folder of a run means its best checkpoint.
         return (given / "best.pt" if (given / "best.pt").is_file() else given), False
     runs = list(folder.glob(f"{RUNS}/*/best.pt"))
     if runs:
@@ -158,7 +170,7 @@ def choose_checkpoint(given: Path | None, folder: Path) -> tuple[Path, bool]:
 
 
 def checkpoint_name(checkpoint: Path, *, is_starter: bool) -> str:
-    """`cells` for runs/cells/best.pt, else the file's own name."""
+    """Return the run's name, `cells` for runs/cells/best.pt, or the file's name outside a run."""
     in_run = checkpoint.stem in ("best", "last") and not is_starter
     return checkpoint.resolve().parent.name if in_run else checkpoint.stem
 
@@ -166,7 +178,7 @@ def checkpoint_name(checkpoint: Path, *, is_starter: bool) -> str:
 def choose_images(
     given: Path | None, checkpoint: Path, *, is_starter: bool, limit: int
 ) -> CalibrationSet:
-    """Images to calibrate with: those that were named, else what the checkpoint was trained on."""
+    """Choose the calibration images: the named folder, else the checkpoint's training images."""
     from edgessd.build.calibration_images import images_in, images_of_run, with_evaluation_of
     from edgessd.core.resources import resource_directory
 
@@ -179,7 +191,7 @@ def choose_images(
 
 @contextmanager
 def stage_display() -> Iterator[Report]:
-    """A line for each finished stage with its time, and a bar while one is at work."""
+    """Print a line with the time of each finished stage, and a progress bar of the running one."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -205,7 +217,7 @@ def stage_display() -> Iterator[Report]:
 
 
 def as_object(result: BuildResult, seconds: float) -> dict[str, Any]:
-    """What `--json` prints; `seconds` are those of the whole command, loading torch included."""
+    """Return the values for `--json`; `seconds` is the time of the whole command, loading torch included."""
     import msgspec
 
     manifest = result.bundle.manifest
@@ -224,12 +236,18 @@ def as_object(result: BuildResult, seconds: float) -> dict[str, Any]:
         "calibration": msgspec.to_builtins(manifest.calibration),
         "parity": msgspec.to_builtins(manifest.parity),
         "notes": list(manifest.notes),
-        "advice": list(result.advice),
+        "advice": advice(result),
     }
 
 
+def advice(result: BuildResult) -> list[str]:
+    """List the sentences about tensors left in float and about layers that could be faster."""
+    left_float = [] if result.left_float is None else [result.left_float.sentence()]
+    return [*left_float, *result.engine_advice]
+
+
 def print_result(result: BuildResult, seconds: float | None = None) -> None:
-    """The bundle in two lines, then what is not done; without `seconds` the stages are added up."""
+    """Print calibration, parity, bundle, advice and the next step; without `seconds`, add up the stages."""
     took = sum(result.seconds.values()) if seconds is None else seconds
     console, manifest = people(), result.bundle.manifest
     calibration = manifest.provenance.calibration
@@ -241,8 +259,8 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
         )
     for warning in manifest.calibration.warnings if manifest.calibration else ():
         console.print(f"[yellow]Doubtful[/]: {warning}.", soft_wrap=True)
-    if any("agreement AP" in sentence for sentence in result.advice):
-        console.print(result.advice[0], soft_wrap=True)
+    if result.left_float is not None:
+        console.print(f"{result.left_float.sentence()}.", soft_wrap=True)
     _print_parity(manifest.parity)
     console.print(
         f"[green]Built[/green] {result.bundle.directory}: {manifest.engine.file}, "
@@ -250,13 +268,15 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
         f"{took:.1f} s",
         soft_wrap=True,
     )
+    for sentence in result.engine_advice:
+        console.print(f"Could be faster: {sentence}", soft_wrap=True)
     for note in manifest.notes:
         console.print(f"Not done: {note}.", soft_wrap=True)
     if manifest.needs_finish:
         console.print(
-            f"Next, on the device: edgessd build --finish {result.bundle.directory.name} (or run it: "
-            f"it is compiled then). Here: edgessd eval {result.bundle.directory} --data DIR runs the "
-            "same graph in onnxruntime",
+            f"Next, on the device: edgessd build --finish {result.bundle.directory.name} (`edgessd run` "
+            f"compiles it too). Here: edgessd eval {result.bundle.directory} --data DIR runs the same "
+            "graph in onnxruntime",
             soft_wrap=True,
         )
     else:
@@ -264,7 +284,7 @@ def print_result(result: BuildResult, seconds: float | None = None) -> None:
 
 
 def _print_parity(parity: Parity | None) -> None:
-    """How closely the engine follows the float graph, or why nobody knows."""
+    """Print the agreement with the float graph, or the reason why it wasn't measured."""
     if parity is None:
         return
     console = people()
@@ -274,6 +294,6 @@ def _print_parity(parity: Parity | None) -> None:
     console.print(
         f"Parity: agreement AP {parity.agreement_AP:.4f} with the float graph over {parity.images} "
         f"calibration images, {parity.detections} detections, {parity.lost} lost, {parity.added} added "
-        f"({parity.engine}; at least {parity.bound:g} is wanted)",
+        f"({parity.engine}; at least {parity.bound:g} is required)",
         soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""`edgessd sensitivity`: which tensors lose what a build loses."""
+"""`edgessd sensitivity`: rank tensors by the accuracy that quantizing each of them costs."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ _SHOWN = 15
 
 
 def command(
-    target: Annotated[str, typer.Option(help="A device; `edgessd targets` lists them.")] = "host",
+    target: Annotated[str, typer.Option(help="Device; `edgessd targets` lists them.")] = "host",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Default: the newest of runs/*/best.pt, else the starter model."),
+        typer.Option(
+            help="Checkpoint. Default: the newest of runs/*/best.pt, else the starter model."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="As for build. Default: training images.", metavar="DIR"),
+        typer.Option(help="Folder of calibration images. Default: training images.", metavar="DIR"),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="How ranges are chosen: a name or a .toml.", metavar="NAME|PATH")
+        str,
+        typer.Option(help="Quantization settings: a name or a .toml file.", metavar="NAME|PATH"),
     ] = "default",
     images: Annotated[
-        int, typer.Option(help="Measure on this many calibration images.", min=1)
+        int, typer.Option(help="Number of calibration images to measure on.", min=1)
     ] = 8,
     report: Annotated[
-        Path | None, typer.Option(help="Write a heat table as an HTML page.", metavar="FILE")
+        Path | None, typer.Option(help="Write the table as an HTML page.", metavar="FILE")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show which tensors lose what int8 loses.
+    """Rank the tensors by the accuracy that quantizing each of them costs.
 
-    Each activation and each convolution's weights is quantized alone, as the target's build does it.
+    Each activation, and the weights of each convolution, are quantized alone, with the parameters of the
+    target's build.
 
     Example: edgessd sensitivity --target jetson --checkpoint runs/cells/best.pt --report heat.html
     """

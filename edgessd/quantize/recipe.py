@@ -192,3 +192,8 @@ def _find(name_or_path: str | Path) -> Path:
 
 def _directory() -> Path:
     return resource_directory("calibration") / "recipes"
+
+
+def without_minimum(recipe: Recipe) -> Recipe:
+    """Return the recipe without its minimum of calibration images, for `build --force-small`."""
+    return msgspec.structs.replace(recipe, minimum_images=1)

@@ -41,7 +41,7 @@ def test_a_run_is_calibrated_with_its_own_training_images(
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (None, "Nothing says which images"),
+        (None, "The training images of .* aren't known"),
         ('[data]\npath = "moved/away"\n', "moved/away"),
         ("[data\n", "can't be read"),
         ("[model]\nwidth = 1.0\n", "isn't there"),

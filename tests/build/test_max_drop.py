@@ -1,4 +1,4 @@
-"""The search for what stays float: as little as is enough, refused where nothing can."""
+"""Search for the tensors that stay float: as few as are needed, and refused if none can."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from command_line import edgessd
 from msgspec import structs
 
 from edgessd.build.calibration_images import images_in
-from edgessd.build.max_drop import DropSearch, _halve, float_share
+from edgessd.build.max_drop import DropSearch, float_share, shortest_prefix
 from edgessd.core.errors import ParityError
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
@@ -39,22 +39,22 @@ def search(graph: FloatGraph, photos: Path) -> DropSearch:
     )
 
 
-def test_halving_finds_the_shortest_beginning() -> None:
-    asked: list[int] = []
+def test_bisection_finds_the_shortest_prefix() -> None:
+    measured: list[int] = []
 
     def drop_of(names: tuple[str, ...]) -> float:
-        asked.append(len(names))
+        measured.append(len(names))
         return 0.1 - 0.01 * len(names)
 
     order = tuple("abcdefghij")
-    kept, drop = _halve(order, drop_of, 0.035)
+    kept, drop = shortest_prefix(order, drop_of, 0.035)
     assert (kept, drop) == (order[:7], pytest.approx(0.03))
-    assert len(asked) <= 5
+    assert len(measured) <= 5
     with pytest.raises(ParityError, match=r"0\.0000 with all 10 tensors"):
-        _halve(order, drop_of, -0.001)
+        shortest_prefix(order, drop_of, -0.001)
 
 
-def test_what_is_kept_is_enough_and_tensorrt_takes_it(search: DropSearch) -> None:
+def test_the_kept_tensors_are_enough_and_tensorrt_takes_the_graph(search: DropSearch) -> None:
     loose = search.within(1.0)
     assert (loose.kept, loose.float_share) == ((), 0.0)
     assert loose.drop > 0.05
@@ -66,12 +66,11 @@ def test_what_is_kept_is_enough_and_tensorrt_takes_it(search: DropSearch) -> Non
     graph = found.found.quantized["symmetric"]
     assert found.float_share == float_share(search.found.graph.graph.model, graph.model)
     assert f"{len(found.kept)} tensors stay float16" in found.sentence()
-    # What the search leaves float is something that TensorRT runs.
     assert lower_to_tensorrt(graph).precision == "int8"
 
 
-def test_all_in_float_loses_next_to_nothing(search: DropSearch) -> None:
-    # Learned rounding then looks at the image alone: the stem is all that is left in int8.
+def test_all_tensors_in_float_leave_a_small_loss(search: DropSearch) -> None:
+    """Only the stem stays in int8, since the image is quantized in any case."""
     recipe = structs.replace(search.recipe, rounding="learned")
     assert search.found.table is not None
     whole = quantize_calibrated(
@@ -82,8 +81,11 @@ def test_all_in_float_loses_next_to_nothing(search: DropSearch) -> None:
         schemes=("symmetric",),
     )
     learned = replace(search, recipe=recipe, found=whole)
-    rest = learned._quantized(learned._order(whole.quantized["symmetric"]))
-    assert learned._drop(rest) < learned._drop(whole)
+    rest = learned.quantized(learned.order())
+    assert learned.drop(rest) < 0.25 * learned.drop(whole), (
+        learned.drop(rest),
+        learned.drop(whole),
+    )
     model = rest.quantized["symmetric"].model
     assert 0.8 < float_share(search.found.graph.graph.model, model) < 1
 
@@ -95,12 +97,14 @@ def test_an_integer_engine_is_refused_with_the_reason(search: DropSearch) -> Non
     assert affine.within(1.0).kept == ()
 
 
-def test_build_says_what_it_kept(tiny_checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+def test_build_reports_the_tensors_that_it_kept(
+    tiny_checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
     words = ("build", "--no-gate", "--checkpoint", tiny_checkpoint, "--calibration", photos)
     ended = edgessd(
         *words, "--target", "jetson", "--out", tmp_path / "jetson", "--max-drop", "0.9", "--json"
     )
-    assert "all of it in int8 loses 0." in json.loads(ended.out)["advice"][0]
+    assert "the loss of agreement AP in int8 is 0." in json.loads(ended.out)["advice"][0]
     refused = edgessd(
         *words, "--target", "host", "--out", tmp_path / "host", "--max-drop", "0.0001", code=1
     )

@@ -70,11 +70,16 @@ def test_an_unfinished_bundle_is_said_to_be_one(
     assert [spec.dtype for spec in manifest.finish.inputs] == ["int8"]
 
 
-def test_people_are_told_how_a_jetson_bundle_goes_on(
+def test_a_jetson_bundle_is_printed_with_its_advice_and_its_next_step(
     work: Path, tiny_checkpoint: Path, photos: Path
 ) -> None:
-    ended = edgessd(*BUILD, "jetson", "--checkpoint", tiny_checkpoint, "--calibration", photos)
+    ended = edgessd(
+        *BUILD, "jetson", "--checkpoint", tiny_checkpoint,
+        "--calibration", photos, "--max-drop", "0.95",
+    )  # fmt: skip
     assert "the target is jetson-orin-nano" in ended.err
+    assert "No tensor stays float: the loss of agreement AP in int8 is 0." in ended.err
+    assert "Could be faster: backbone.stem.conv: 3 channels in and 16 out" in ended.err
     assert "Next, on the device: edgessd build --finish tiny-jetson" in ended.err
 
 

@@ -14,7 +14,6 @@ import msgspec
 import onnx
 import pytest
 
-from edgessd.build.build_bundle import relaxed
 from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.collect import collect
 from edgessd.core.errors import BackendError, LoweringError
@@ -24,7 +23,7 @@ from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph
-from edgessd.quantize.recipe import Exemption, load_recipe
+from edgessd.quantize.recipe import Exemption, load_recipe, without_minimum
 from edgessd.runtime.tensorrt.compile import compile_engine
 from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.options import EngineOptions
@@ -91,7 +90,7 @@ def quant_graph(float_graph: FloatGraph, photos: Path) -> QuantGraph:
 
 def quantized(graph: FloatGraph, photos: Path, *kept_float: str) -> QuantGraph:
     table = collect(graph, CalibrationSet(sorted(photos.iterdir())[:2]), minimum=1)
-    recipe = relaxed(load_recipe("average" if kept_float else "default"))
+    recipe = without_minimum(load_recipe("average" if kept_float else "default"))
     if kept_float:
         exemption = Exemption(tensors=kept_float, keep_float=True)
         recipe = msgspec.structs.replace(recipe, exemptions=(exemption,))
