@@ -53,6 +53,18 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
+# Files that a recipe of CONTRIBUTING.md lets its reader write.
+TO_BE_WRITTEN = re.compile(r"NAME|rock-5|csv_boxes|ops/sub\.py")
+OWN_FOLDERS = "edgessd|tests|targets|docs|benchmarks|calibration"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_files_exist(document: Path) -> None:
+    names = set(re.findall(rf"`((?:{OWN_FOLDERS})/[\w./-]+)`", document.read_text()))
+    missing = [name for name in names if not (ROOT / name).exists()]
+    assert not [name for name in missing if not TO_BE_WRITTEN.search(name)]
+
+
 def test_shown_make_goals_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     goals = {line.split()[1] for line in shown_lines("make")}
