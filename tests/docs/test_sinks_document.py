@@ -75,7 +75,7 @@ def test_a_sink_of_ones_own_and_tracking_run_as_shown(
     with Pipeline(str(photos), tiny_bundles["host"].directory, [bell]) as pipeline:
         assert len(list(pipeline)) == 16
     assert pipeline.status().sinks[0].written == 16
-    with pytest.raises(SinkError, match="wired"):
+    with pytest.raises(SinkError, match="connected"):
         bell._ring()  # type: ignore[attr-defined]
 
     monkeypatch.chdir(tmp_path)
