@@ -78,9 +78,11 @@ def test_file_loses_no_frame_to_a_slow_reader() -> None:
 def test_file_is_read_ahead_by_depth_frames() -> None:
     source = CountingSource(1000)
     streams = started([source], depth=3)
-    time.sleep(0.2)
     # Three frames wait in the queue; the reading thread holds one more.
-    assert source.given <= 4
+    while source.given < 4:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    assert source.given == 4
     streams.close()
 
 

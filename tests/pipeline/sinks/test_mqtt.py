@@ -325,8 +325,7 @@ def test_memory_stays_constant_without_a_broker(certificates: Path, make_result:
     sink = MqttSink(MqttAddress(host="127.0.0.1", port=1, tls=False, topic="a"))
     for index in range(3000):
         sink.write(make_result(index, "person"))
-    assert len(sink._frames) == 200
-    assert sink.lost == 2800
+    assert sink.lost == 2800, "200 messages wait"
     with pytest.raises(SinkError, match="3000 messages"):
         sink.close()
 
