@@ -1,4 +1,4 @@
-"""A world of coloured squares, and a detector that really finds them: by colour."""
+"""Images of colored squares, and a detector that finds them by their color."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def paint(path: Path, *squares: tuple[int, int, int, int, int]) -> LabeledImage:
 def find_squares(
     image: np.ndarray, *, grow: int = 0, labels: tuple[str, ...] = LABELS
 ) -> Detections:
-    """Every coloured square, each `grow` pixels too wide; the larger, the surer."""
+    """Find every colored square, `grow` pixels too wide; larger ones have higher scores."""
     rows = []
     for class_id, channel in enumerate(_CHANNEL):
         mask = (image[..., channel] > 128).astype(np.uint8)

@@ -20,7 +20,7 @@ def scenes(squares, folder: Path) -> list:
     ]
 
 
-def test_a_detector_that_finds_all(squares, tmp_path: Path) -> None:
+def test_a_detector_that_finds_all_objects(squares, tmp_path: Path) -> None:
     seen = []
     report = evaluate(
         squares.find_squares,
@@ -41,7 +41,7 @@ def test_a_detector_that_finds_all(squares, tmp_path: Path) -> None:
     )
 
 
-def test_the_record_is_json_that_says_how_it_was_measured(squares, tmp_path: Path) -> None:
+def test_the_record_is_json_with_the_settings_of_the_measurement(squares, tmp_path: Path) -> None:
     images = scenes(squares, tmp_path)
     labels = (*squares.LABELS, "blue")
     # 40 x 40 found as 50 x 40 is IoU .8, 100 wide found as 110 is .91, 60 as 70 is .86.

@@ -1,4 +1,4 @@
-"""Comparing models: agreement, drift, raw outputs, and what is left out."""
+"""Comparison of models: agreement, drift, raw outputs, and skipped images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def scenes(squares, tmp_path: Path) -> list:
     ]
 
 
-def test_agreement_covers_all_images_and_ap_the_labelled_ones(squares, scenes) -> None:
+def test_agreement_covers_all_images_and_ap_the_labeled_ones(squares, scenes) -> None:
     wide = partial(squares.find_squares, grow=10)
     reference, other = model_of(squares.find_squares, "ref.pt"), model_of(wide, "dist/b")
     truth = {scenes[0].path: scenes[0]}
@@ -54,7 +54,7 @@ def test_agreement_covers_all_images_and_ap_the_labelled_ones(squares, scenes) -
     assert record["reference"]["detections"] == 4
     assert record["reference"]["AP"] == pytest.approx(1)
     parity = record["artifacts"]["dist/b"]
-    # Labelled: 40 wide found as 50 is IoU .8, at seven of ten thresholds; 60 as 70 is .857, at eight.
+    # Labeled: 40 wide found as 50 is IoU .8, at seven of ten thresholds; 60 as 70 is .857, at eight.
     assert parity["AP"] == pytest.approx((0.7 + 0.8) / 2)
     assert parity["max_class_drift"] == pytest.approx(0.3)
     # All: red .8 and .909; green .857 and .75. Greens at .8, .85 match one of two, ranked first.
@@ -79,7 +79,7 @@ def test_raw_outputs_are_compared_on_the_artifacts_grid(squares, scenes) -> None
     result = compare_models(graph, [engine, floats], images, {})
     assert result.artifacts["engine"].raw_within_1_lsb == pytest.approx(3 / 4)
     assert result.artifacts["float.onnx"].raw_within_1_lsb is None
-    # The other way round, the graph is held to the engine's grid; a float network never is.
+    # With the engine as reference, the graph is compared on its grid; a float network never is.
     turned = compare_models(engine, [graph, floats], images, {})
     assert turned.artifacts["qdq.onnx"].raw_within_1_lsb == pytest.approx(3 / 4)
     assert turned.artifacts["float.onnx"].raw_within_1_lsb is None

@@ -19,13 +19,13 @@ def test_peak_is_at_least_what_is_resident_and_grows_with_use() -> None:
     assert len(held) == 60_000_000
 
 
-def test_peak_without_the_kernels_word_is_refused(tmp_path: Path) -> None:
+def test_a_status_file_without_a_peak_is_refused(tmp_path: Path) -> None:
     (tmp_path / "status").write_text("Name:\tpython\n")
     with pytest.raises(BackendError, match="VmHWM"):
         peak_resident_mb(tmp_path / "status")
 
 
-def test_sensors_give_numbers_or_say_that_there_are_none() -> None:
+def test_sensors_give_plausible_numbers_or_none() -> None:
     reading = read_sensors()
     assert reading.celsius is None or -40 < reading.celsius < 150
     assert reading.mhz is None or reading.mhz > 0

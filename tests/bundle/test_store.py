@@ -40,7 +40,7 @@ def bundle(tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "dist" / "pets-host", make_manifest(), ENGINE).directory
 
 
-def test_what_is_written_is_what_opens(bundle: Path) -> None:
+def test_a_written_bundle_opens_with_the_same_content(bundle: Path) -> None:
     opened = open_bundle(bundle)
     assert opened.manifest == make_manifest()
     assert opened.engine_path.read_bytes() == ENGINE
@@ -48,7 +48,7 @@ def test_what_is_written_is_what_opens(bundle: Path) -> None:
     assert sorted(entry.name for entry in bundle.iterdir()) == ["engine.tflite", MANIFEST_NAME]
 
 
-def test_other_bytes_than_described_leave_the_old_bundle_in_place(bundle: Path) -> None:
+def test_bytes_that_differ_from_the_manifest_leave_the_old_bundle_in_place(bundle: Path) -> None:
     with pytest.raises(BundleError, match="changed or damaged"):
         write_bundle(bundle, make_manifest(), ENGINE[::-1])
     assert open_bundle(bundle).engine_path.read_bytes() == ENGINE

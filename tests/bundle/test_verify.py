@@ -160,7 +160,7 @@ def test_both_graphs_of_an_unfinished_bundle_are_verified(tmp_path: Path) -> Non
         open_bundle(bundle)
 
 
-def test_an_unfinished_bundle_must_say_what_is_compiled(tmp_path: Path) -> None:
+def test_an_unfinished_bundle_without_graphs_to_compile_is_refused(tmp_path: Path) -> None:
     bundle = write_unfinished(tmp_path / "pets-jetson")
     edit_manifest(bundle, finish=None)
     with pytest.raises(BundleError, match="doesn't say what to compile"):

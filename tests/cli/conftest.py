@@ -18,7 +18,7 @@ def voc_checkpoint(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def some_of_voc(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six images of voc100 as a dataset of its own."""
+    """Make a dataset of six images of voc100."""
     source, root = shared / "data" / "voc100", tmp_path_factory.mktemp("some") / "some"
     names = sorted(path.stem for path in (source / "JPEGImages").glob("*.jpg"))[:6]
     for folder, suffix in (("JPEGImages", ".jpg"), ("Annotations", ".xml")):

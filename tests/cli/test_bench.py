@@ -37,7 +37,7 @@ def test_bench_gives_the_promised_keys_and_a_report(
     assert page.count("<svg") == 3
     assert page.count("data:image/jpeg;base64,") == 6
     assert f"{engine['p50_ms']:.2f}" in page
-    # One file with everything in it: nothing is fetched.
+    # The page is one file and fetches nothing.
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
 
 

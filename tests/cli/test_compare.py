@@ -23,7 +23,7 @@ def test_compare_checkpoint_and_its_float_graph(
     record = result.json
     parity = record["artifacts"][str(graph)]
     assert record["images"] == record["labelled_images"] == 6
-    # Rounding of float32 alone: nothing that AP could see.
+    # Only float32 rounding differs, too little to change AP.
     assert parity["agreement_AP"] == pytest.approx(1, abs=1e-3)
     assert parity["AP"] == pytest.approx(record["reference"]["AP"], abs=1e-3)
     assert parity["max_class_drift"] == pytest.approx(0, abs=1e-3)

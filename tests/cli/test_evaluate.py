@@ -23,11 +23,11 @@ def test_the_voc_detector_has_its_known_accuracy(shared: Path, voc_checkpoint: P
     assert record["AP50"] == pytest.approx(0.775, abs=0.002)
     assert (record["images"], record["skipped"], record["split"]) == (100, [], "all")
     assert len(record["per_class"]) == 20
-    # VOC's own AP50 of the same detections lies close by.
+    # VOC's own AP50 of the same detections is close.
     assert record["voc10_AP50"] == pytest.approx(0.770, abs=0.005)
 
 
-def test_eval_writes_a_folder_and_says_what_it_rests_on(
+def test_eval_writes_a_folder_and_describes_the_measurement(
     voc_checkpoint: Path, some_of_voc: Path, tmp_path: Path
 ) -> None:
     broken = some_of_voc / "JPEGImages" / "2007_000000.jpg"
@@ -44,10 +44,10 @@ def test_eval_writes_a_folder_and_says_what_it_rests_on(
         broken.unlink()
         (some_of_voc / "Annotations" / "2007_000000.xml").unlink()
     assert result.out == ""
-    said = " ".join(result.err.split())
-    assert "COCO AP over 6 images" in said
-    assert "2007_000000.jpg" in said
-    assert "1 images skipped" in said
+    text = " ".join(result.err.split())
+    assert "COCO AP over 6 images" in text
+    assert "2007_000000.jpg" in text
+    assert "1 images skipped" in text
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert record["images"] == 6
     assert len(record["skipped"]) == 1
@@ -68,7 +68,7 @@ def test_eval_names_classes_the_model_does_not_know(shared: Path, voc_checkpoint
         (("eval", "absent", "--data", "."), "no model at absent"),
     ],
 )
-def test_what_is_not_there_is_refused(arguments, reason: str) -> None:
+def test_a_missing_model_is_refused(arguments, reason: str) -> None:
     assert reason in edgessd(*arguments, code=1).paragraph
 
 

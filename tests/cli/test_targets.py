@@ -8,8 +8,8 @@ from command_line import edgessd
 
 
 def test_targets_in_json() -> None:
-    said = json.loads(edgessd("targets", "--json").out)
-    targets = {target["name"]: target for target in said["targets"]}
+    record = json.loads(edgessd("targets", "--json").out)
+    targets = {target["name"]: target for target in record["targets"]}
     assert targets["coral"]["engine"]["format"] == "tflite"
     assert targets["raspberry-pi-5"]["device"]["soc"] == "Broadcom BCM2712"
 

@@ -1,4 +1,4 @@
-"""Anchors: count, order and shapes as section 2.2 of the SSD paper has them."""
+"""Anchors: count, order and shapes by section 2.2 of the SSD paper."""
 
 from __future__ import annotations
 

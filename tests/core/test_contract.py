@@ -1,4 +1,4 @@
-"""The contract: what it refuses, and that it survives its file form."""
+"""The contract: validation, and its file form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Box codes and post-processing: the integer path must give what the float path gives, bit for bit."""
+"""Box codes and post-processing: the integer path gives the same bits as the float path."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def outputs_of(
 
 
 def real(values: np.ndarray, quantization: QuantParams) -> np.ndarray:
-    """As `DequantizeLinear` computes it: in float32."""
+    """Dequantize like `DequantizeLinear`, in float32."""
     shifted = values.astype(np.float32) - np.float32(quantization.zero_point)
     return shifted * np.float32(quantization.scale)
 
 
 def by_definition(contract: Contract, codes: np.ndarray, logits: np.ndarray) -> list[tuple]:
-    """Post-processing as the contract describes it, without any short cut, on float32 outputs."""
+    """Postprocess float32 outputs by the contract's definition, without any shortcut."""
     first = int(contract.scoring.background)
     scores = activate_scores(logits[0], contract.scoring)[:, first:]
     boxes = decode_boxes(codes[0], anchor_boxes(contract.anchors), contract.box_code)
@@ -95,20 +95,20 @@ def test_encoding_and_decoding_are_inverse(code) -> None:
 
 def test_a_code_worked_by_hand() -> None:
     anchor = np.array([[0.5, 0.5, 0.2, 0.4]], np.float32)
-    # Centre moves by 1 * 0.1 * 0.2 and -2 * 0.1 * 0.4; width doubles, height halves.
+    # The center moves by 1 * 0.1 * 0.2 and -2 * 0.1 * 0.4; width doubles, height halves.
     codes = np.array([[1, -2, math.log(2) / 0.2, math.log(0.5) / 0.2]], np.float32)
     boxes = decode_boxes(codes, anchor, BoxCode())
     np.testing.assert_allclose(boxes, [[0.32, 0.32, 0.72, 0.52]], atol=1e-6)
 
 
-def test_codes_of_a_batch_meet_the_same_anchors() -> None:
+def test_codes_of_a_batch_share_the_anchors() -> None:
     codes = np.random.default_rng(1).normal(0, 1, (2, COUNT, 4)).astype(np.float32)
     anchors = anchor_boxes(ANCHORS)
     both = decode_boxes(codes, anchors, BoxCode())
     np.testing.assert_array_equal(both[1], decode_boxes(codes[1], anchors, BoxCode()))
 
 
-def test_a_runaway_size_stays_a_number() -> None:
+def test_a_huge_size_code_gives_a_finite_box() -> None:
     codes = np.full((1, 4), 1e6, np.float32)
     assert np.isfinite(decode_boxes(codes, np.full((1, 4), 0.5, np.float32), BoxCode())).all()
 
@@ -201,7 +201,7 @@ def test_a_softmax_tie_with_the_background_is_half_and_does_not_pass() -> None:
     assert len(process(np.zeros((1, COUNT, 4), np.float32), scores, TRANSFORM)) == 1
 
 
-def test_nothing_passes_and_nothing_is_found() -> None:
+def test_no_score_over_the_threshold_gives_no_detection() -> None:
     contract = contract_of(Scoring())
     quantized = outputs_of(4, "int8", QuantParams(scale=0.1), QuantParams(scale=0.1))
     scores = np.full((1, COUNT, 4), -128, np.int8)
@@ -226,7 +226,7 @@ def test_the_background_is_never_found() -> None:
 
 
 def test_a_box_outside_the_image_is_left_out() -> None:
-    """A letterboxed image ends where its bars begin; what lies in the bars is nowhere in the source."""
+    """A box in the bars of a letterboxed image has no place in the source."""
     contract = contract_of(Scoring(activation="sigmoid", background=False), labels=1)
     bars = ImageTransform(source_width=100, source_height=10, top=0.45, height=0.1)
     scores = np.full((1, COUNT, 1), -9, np.float32)
@@ -238,7 +238,7 @@ def test_a_box_outside_the_image_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("nan", [np.nan, -np.inf])
-def test_scores_that_are_no_numbers_find_nothing(nan) -> None:
+def test_nan_scores_give_no_detection(nan) -> None:
     contract = contract_of(Scoring(activation="sigmoid", background=False), labels=1)
     process = Postprocessor(contract, *outputs_of(1))
     scores = np.full((1, COUNT, 1), nan, np.float32)

@@ -36,7 +36,7 @@ def test_named_gives_plain_values() -> None:
     assert type(score) is float
 
 
-def test_a_choice_keeps_all_fields_together() -> None:
+def test_a_selection_applies_to_all_fields() -> None:
     chosen = three(np.array([7, 8, 9]))[np.array([False, True, True])]
     assert len(chosen) == 2
     assert chosen.class_ids.tolist() == [0, 1]

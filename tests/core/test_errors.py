@@ -1,4 +1,4 @@
-"""A refusal is one paragraph: problem, expected, found, way out."""
+"""An error is one paragraph: problem, expected, found, way out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def test_all_parts_become_sentences_of_one_paragraph() -> None:
     assert (error.expected, error.found, error.fix) == ("photos", "nothing ", "Take some!")
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_absent_parts_are_left_out() -> None:
     assert EdgessdError("It failed").paragraph() == "It failed."
 
 
-def test_every_error_is_one_that_the_command_line_catches() -> None:
+def test_every_error_is_an_edgessd_error() -> None:
     classes = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
     assert len(classes) > 5
     assert all(issubclass(value, EdgessdError) for value in classes)

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic writes of files and folders, and hashes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["file.txt"]
 
 
-def test_a_folder_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+def test_a_folder_replaces_an_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     folder.mkdir()
     (folder / "old").touch()

@@ -1,4 +1,4 @@
-"""Reading image files: whole ones, however odd; broken ones refused by name."""
+"""Image files: unusual complete ones are read, broken ones are refused."""
 
 from __future__ import annotations
 

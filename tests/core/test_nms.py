@@ -1,4 +1,4 @@
-"""Suppression: edge cases by hand, and many random ones against the definition."""
+"""Suppression: edge cases worked by hand, and random ones against the definition."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def by_definition(boxes, scores, class_ids, settings: Nms) -> list[int]:
     return kept[: settings.max_detections]
 
 
-def test_nothing_in_nothing_out() -> None:
+def test_no_boxes_give_no_boxes() -> None:
     assert nms(boxes_of(), scores_of(), iou_threshold=0.5).tolist() == []
     assert nms_per_class(boxes_of(), scores_of(), np.zeros(0, np.int64), Nms()).tolist() == []
 
@@ -60,8 +60,8 @@ def test_an_overlap_of_exactly_the_threshold_is_kept() -> None:
     assert nms(boxes, scores_of(0.9, 0.8), iou_threshold=0.49).tolist() == [0]
 
 
-def test_what_is_suppressed_suppresses_nothing() -> None:
-    # Each overlaps its neighbour by 2/3; the middle one goes, so the last one stays.
+def test_a_suppressed_box_suppresses_nothing() -> None:
+    # Each overlaps its neighbor by 2/3; the middle one goes, so the last one stays.
     boxes = boxes_of([0, 0, 5, 1], [1, 0, 6, 1], [2, 0, 7, 1])
     assert nms(boxes, scores_of(0.9, 0.8, 0.7), iou_threshold=0.5).tolist() == [0, 2]
 
@@ -81,7 +81,7 @@ def test_candidates_are_limited_per_class_and_detections_over_all() -> None:
     assert kept.tolist() == [0, 1, 3]
 
 
-def test_empty_boxes_neither_suppress_nor_fall() -> None:
+def test_empty_boxes_neither_suppress_nor_are_suppressed() -> None:
     boxes = boxes_of([1, 1, 1, 1], [1, 1, 1, 1])
     assert nms(boxes, scores_of(0.9, 0.8), iou_threshold=0.0).tolist() == [0, 1]
 
@@ -106,7 +106,7 @@ def test_random_scenes_follow_the_definition(seed, pairs_at_once, monkeypatch) -
     assert alone.tolist() == by_definition(boxes, scores, np.zeros_like(classes), unlimited)
 
 
-def test_a_flood_of_candidates_is_taken_in_blocks() -> None:
+def test_many_candidates_are_compared_in_blocks() -> None:
     import tracemalloc
 
     count = 20_000

@@ -1,4 +1,4 @@
-"""Preprocessing: transform, number forms and layouts, against formulas written out in float64."""
+"""Preprocessing: transform, number forms and layouts, against formulas in float64."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_stretch_fills_the_input_and_swaps_channels() -> None:
         (1, 900, (0, 9, 30, 1)),  # never thinner than a pixel
     ],
 )
-def test_letterbox_centres_the_image_between_bars(height, width, rectangle) -> None:
+def test_letterbox_centers_the_image_between_bars(height, width, rectangle) -> None:
     image = image_of(height, width)
     pixels, transform = fit_image(image, spec_of(resize="letterbox", fill=7, color="BGR"))
     left, top, inner_width, inner_height = rectangle
@@ -78,7 +78,7 @@ def test_letterbox_centres_the_image_between_bars(height, width, rectangle) -> N
     )
 
 
-def test_transform_there_and_back() -> None:
+def test_a_transform_and_its_inverse_give_the_same_boxes() -> None:
     transform = ImageTransform(
         source_width=640, source_height=480, left=0.1, top=0.2, width=0.8, height=0.5
     )
@@ -157,7 +157,7 @@ def test_one_step_gives_what_two_steps_give(resize, layout, dtype, quantization)
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_view_into_a_larger_frame_is_read_as_it_lies() -> None:
+def test_a_view_into_a_larger_frame_is_read_correctly() -> None:
     frame = image_of(60, 80)
     view = frame[5:50:1, 7:70]
     pixels, _ = fit_image(view, spec_of())
@@ -173,7 +173,7 @@ def test_a_view_into_a_larger_frame_is_read_as_it_lies() -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_no_colour_image_is_refused(image) -> None:
+def test_an_array_that_is_no_color_image_is_refused(image) -> None:
     with pytest.raises(DataError, match=r"shape \(height, width, 3\)"):
         fit_image(image, spec_of())
 
@@ -188,6 +188,6 @@ def test_what_is_no_colour_image_is_refused(image) -> None:
         (input_of("int32"), "can't be read as numbers"),
     ],
 )
-def test_an_input_that_images_do_not_fit_is_refused(tensor, reason) -> None:
+def test_an_input_tensor_that_no_image_fits_is_refused(tensor, reason) -> None:
     with pytest.raises(ConfigError, match=reason):
         fill_tensor(image_of(20, 30), spec_of(), tensor)

@@ -1,4 +1,4 @@
-"""Ground truth in few words."""
+"""Ground truth written as rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgessd.metrics.ground_truth import LabeledImage
 
 
 def make_truth(*rows, ignore: tuple[int, ...] = ()) -> LabeledImage:
-    """Rows are (x1, y1, x2, y2, class)."""
+    """Make ground truth of rows (x1, y1, x2, y2, class)."""
     table = np.array(rows, np.float32).reshape(-1, 5)
     flags = np.zeros(len(table), bool)
     flags[list(ignore)] = True

@@ -77,7 +77,7 @@ def test_a_perfect_detector(truth_of) -> None:
     assert metrics.AP_small == pytest.approx(1)
     assert metrics.AP_large == pytest.approx(1)
     assert metrics.AR1 == pytest.approx(1)
-    # What isn't defined is None, so that the record is JSON that anyone can read.
+    # Undefined numbers are None, so that the record is valid JSON.
     assert metrics.AP_medium is None
     assert metrics.AR_medium is None
     assert metrics.per_class["a"] == {"AP": pytest.approx(1), "AP50": pytest.approx(1)}
@@ -85,7 +85,7 @@ def test_a_perfect_detector(truth_of) -> None:
     json.loads(json.dumps(msgspec.to_builtins(metrics), allow_nan=False))
 
 
-def test_a_box_at_iou_three_quarters_counts_up_to_there(truth_of) -> None:
+def test_a_box_with_iou_three_quarters_hits_at_six_of_ten_thresholds(truth_of) -> None:
     """IoU 0.75 passes .5, .55, .6, .65, .7, .75: six of ten thresholds."""
     metrics = coco_metrics(
         [truth_of([0, 0, 100, 100, 0])], [found([0, 0, 75, 100, 0, 0.9])], LABELS
@@ -125,7 +125,7 @@ def test_images_without_objects_count_their_false_alarms(truth_of) -> None:
     assert coco_metrics(truth, with_alarm, LABELS).AP == pytest.approx(0.5)
 
 
-def test_without_anything_to_find_ap_is_refused(truth_of) -> None:
+def test_ap_without_ground_truth_is_refused(truth_of) -> None:
     with pytest.raises(DataError, match="AP isn't defined"):
         coco_metrics([truth_of()], [found()], LABELS)
     with pytest.raises(DataError, match="AP isn't defined"):

@@ -1,4 +1,4 @@
-"""The confusion matrix, cell by cell."""
+"""The confusion matrix: each cell, and the heat map."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_the_best_score_takes_the_box(truth_of) -> None:
     assert matrix.counts.tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
 
 
-def test_ignored_boxes_leave_no_trace(truth_of) -> None:
+def test_ignored_boxes_are_not_counted(truth_of) -> None:
     truth = [truth_of([0, 0, 10, 10, 0], [20, 0, 30, 10, 1], ignore=(0, 1))]
     matrix = confusion_matrix(truth, [found([0, 0, 10, 10, 0, 0.9])], LABELS)
     assert not matrix.counts.any()
 
 
-def test_nothing_true_and_nothing_found(truth_of) -> None:
+def test_no_boxes_and_no_detections_give_zero_counts(truth_of) -> None:
     matrix = confusion_matrix([truth_of(), truth_of()], [found(), found()], LABELS)
     assert not matrix.counts.any()
 
@@ -52,13 +52,13 @@ def test_the_heat_map_is_darkest_where_the_counts_are(tmp_path: Path) -> None:
     image = cv2.imread(str(tmp_path / "confusion.png"))
     dark_blue = (image[..., 0] > 80) & (image[..., 2] < 40)
     rows, columns = np.nonzero(dark_blue)
-    # Two cells on the diagonal and the colour bar's end; far fewer dark pixels than one row's worth.
+    # Two cells on the diagonal and the color bar's end; far fewer dark pixels than one row's worth.
     assert dark_blue.mean() > 0.04
     assert columns.min() < image.shape[1] / 2 < columns.max()
     assert rows.min() < image.shape[0] / 2
 
 
-def test_many_classes_fit(tmp_path: Path) -> None:
+def test_many_classes_fit_into_the_heat_map(tmp_path: Path) -> None:
     labels = tuple(f"class {index}" for index in range(80))
     matrix = ConfusionMatrix(
         labels=labels, counts=np.eye(81, dtype=np.int64), score_threshold=0.3, iou_threshold=0.5

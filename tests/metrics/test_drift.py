@@ -1,4 +1,4 @@
-"""What becomes of each detection: pairs, lost and added ones, on boxes reckoned by hand."""
+"""Drift of detections: pairs, lost and added ones, on boxes worked by hand."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def found(*rows: tuple[float, float, float, float, float, int], labels=LABELS) -
     )
 
 
-def test_the_same_detections_dont_disagree() -> None:
+def test_equal_detections_do_not_disagree() -> None:
     same = found((0, 0, 10, 10, 0.9, 0), (20, 0, 30, 10, 0.4, 1))
     drift = image_drift(same, same)
     assert drift.disagreement == 0
     assert summarize_drift([drift]).matched == 2
 
 
-def test_a_pair_tells_overlap_and_score_shift() -> None:
+def test_a_pair_gives_its_overlap_and_score_shift() -> None:
     # 10 wide moved by 2: 8 of 12 overlap.
     drift = image_drift(found((0, 0, 10, 10, 0.9, 0)), found((2, 0, 12, 10, 0.7, 0)))
     assert drift.overlaps == pytest.approx([8 / 12])
@@ -40,13 +40,13 @@ def test_a_pair_tells_overlap_and_score_shift() -> None:
     assert drift.disagreement == pytest.approx(0.2 + 4 / 12)
 
 
-def test_a_detection_that_sank_below_the_threshold_isnt_lost() -> None:
+def test_a_detection_that_fell_below_the_threshold_is_not_lost() -> None:
     drift = image_drift(found((0, 0, 10, 10, 0.31, 0)), found((0, 0, 10, 10, 0.05, 0)))
     assert len(drift.lost) == 0
     assert drift.score_shifts == pytest.approx([-0.26])
 
 
-def test_a_detection_that_rose_over_the_threshold_isnt_added() -> None:
+def test_a_detection_that_rose_over_the_threshold_is_not_added() -> None:
     drift = image_drift(found((0, 0, 10, 10, 0.29, 0)), found((0, 0, 10, 10, 0.35, 0)))
     assert (len(drift.lost), len(drift.added)) == (0, 0)
     assert drift.score_shifts == pytest.approx([0.06])
@@ -68,7 +68,7 @@ def test_each_box_is_claimed_once_by_the_best() -> None:
     assert drift.lost == pytest.approx([0.8])
 
 
-def test_nothing_on_one_side_or_both() -> None:
+def test_one_side_or_both_without_detections() -> None:
     some, none = found((0, 0, 10, 10, 0.9, 0)), found()
     assert image_drift(some, none).lost == pytest.approx([0.9])
     assert image_drift(none, some).added == pytest.approx([0.9])

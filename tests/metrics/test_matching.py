@@ -48,7 +48,7 @@ def test_an_overlap_of_exactly_half_is_a_hit(truth_of) -> None:
     assert matches.hits.tolist() == [True]
 
 
-def test_classes_are_apart(truth_of) -> None:
+def test_classes_are_matched_separately(truth_of) -> None:
     first, second = match_detections(
         [truth_of([0, 0, 10, 10, 0])], [found([0, 0, 10, 10, 1, 0.9])], LABELS
     )

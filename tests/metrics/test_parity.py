@@ -29,7 +29,7 @@ def test_a_detector_agrees_with_itself() -> None:
     assert agreement_ap(items, items) == pytest.approx(1)
 
 
-def test_only_what_the_reference_is_sure_of_is_the_truth() -> None:
+def test_only_the_references_detections_over_the_score_are_ground_truth() -> None:
     reference = [found([0, 0, 50, 50, 0, 0.9], [100, 0, 150, 50, 0, 0.3])]
     assert agreement_ap(reference, [found([0, 0, 50, 50, 0, 0.05])]) == pytest.approx(1)
     # Found with more confidence than the sure one, the unsure one is a false alarm.
@@ -54,7 +54,7 @@ def test_other_classes_are_refused_by_name() -> None:
         agreement_ap([found([0, 0, 50, 50, 0, 0.9])], [found(labels=("a", "c"))])
 
 
-def test_a_reference_that_is_sure_of_nothing_is_refused() -> None:
+def test_a_reference_without_a_detection_over_the_score_is_refused() -> None:
     with pytest.raises(DataError, match=r"nothing over 0\.3"):
         agreement_ap([found([0, 0, 50, 50, 0, 0.3])], [found()])
 
@@ -86,7 +86,7 @@ def test_float32_outputs_of_a_quantized_graph_lie_on_its_grid() -> None:
     ],
     ids=["between steps", "beyond the range", "another scale", "another size"],
 )
-def test_what_is_not_on_the_grid_is_not_compared(values) -> None:
+def test_values_off_the_grid_are_not_compared(values) -> None:
     zeros = np.zeros((1, 4))
     agreement = RawAgreement()
     agreement.add({"x": zeros}, {"x": zeros}, [GRID])

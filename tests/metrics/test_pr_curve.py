@@ -1,4 +1,4 @@
-"""Precision-recall curves as a picture: the lines are where the numbers are."""
+"""Precision-recall curves: the mean curve, and pictures for any number of classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_mean_curve_has_the_mean_ap() -> None:
     assert area == pytest.approx(np.mean([voc10_ap(item) for item in shown]), abs=1e-3)
 
 
-def test_a_class_that_is_never_found_pulls_the_mean_down() -> None:
+def test_a_class_that_is_never_found_lowers_the_mean() -> None:
     _, precision = mean_curve([matches_of([1, 1], boxes=2), matches_of([], boxes=4)])
     np.testing.assert_allclose(precision, 0.5)
 

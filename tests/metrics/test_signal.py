@@ -1,4 +1,4 @@
-"""Signal-to-noise ratio of tensors: reckoned by hand, and blind to a gain of each channel."""
+"""Signal-to-noise ratio of tensors, worked by hand; gains of channels have no effect."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_equalized_channels_are_the_same_signal(values: np.ndarray) -> None:
     assert decibels(codes, codes * np.array([4, 4, 1, 1], np.float32)) > 100
 
 
-def test_nothing_lost_and_nothing_kept(values: np.ndarray) -> None:
+def test_the_bounds_of_the_ratio(values: np.ndarray) -> None:
     assert decibels(values, values) == pytest.approx(EXACT_DB)
     assert decibels(values, np.zeros_like(values)) == pytest.approx(0)
     assert decibels(np.zeros_like(values), values) == EXACT_DB

@@ -1,4 +1,4 @@
-"""VOC's matching and both its AP, against numbers worked by hand."""
+"""Both AP of PASCAL VOC, against numbers worked by hand."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def test_finding_nothing_is_zero() -> None:
     assert voc10_ap(matches_of([], boxes=3)) == 0
 
 
-def test_without_anything_to_find_ap_is_refused(truth_of) -> None:
+def test_ap_without_ground_truth_is_refused(truth_of) -> None:
     with pytest.raises(DataError, match="AP isn't defined"):
         voc_metrics(match_detections([truth_of()], [found()], LABELS))

@@ -17,7 +17,7 @@ from edgessd.core.images import list_images, read_image
 from edgessd.runtime.detector import Detector
 
 Bundles = dict[str, Bundle]
-# An untrained head scores everything about alike, so nearly everything must be let through.
+# An untrained head gives similar scores to all anchors, so the threshold is low.
 EAGER = Nms(score_threshold=0.2, iou_threshold=0.5)
 
 
@@ -41,7 +41,7 @@ def test_a_float_bundle_finds_what_its_checkpoint_finds(
 
 
 def test_the_op_finds_what_the_raw_outputs_decode_to(tiny_bundles: Bundles, photos: Path) -> None:
-    """Same integers, two decoders: TFLite's in the engine and ours."""
+    """TFLite's decoder in the engine and edgessd's decode the same integers."""
     raw, op = (Detector(tiny_bundles[name].directory) for name in ("host", "android"))
     raw.nms = msgspec.structs.replace(raw.nms, score_threshold=0.3)
     assert op.model.ends_in_op
@@ -51,7 +51,7 @@ def test_the_op_finds_what_the_raw_outputs_decode_to(tiny_bundles: Bundles, phot
         image = read_image(path)
         ours, theirs = raw(image), op(image)
         for box, score in zip(theirs.boxes[:3], theirs.scores[:3], strict=True):
-            # One rounding step of the scores may reorder neighbours; a near twin must exist.
+            # One rounding step of the scores may reorder boxes, so a box nearby must exist.
             near = np.abs(ours.boxes - box).max(axis=1) < 3
             assert (np.abs(ours.scores[near] - score) < 0.05).any(), path
             compared += 1
@@ -60,7 +60,7 @@ def test_the_op_finds_what_the_raw_outputs_decode_to(tiny_bundles: Bundles, phot
     assert compared > 0
 
 
-def test_stages_are_what_a_call_does(tiny_bundles: Bundles, photo: np.ndarray) -> None:
+def test_the_three_stages_give_what_a_call_gives(tiny_bundles: Bundles, photo: np.ndarray) -> None:
     with Detector(tiny_bundles["host"].directory, nms=EAGER) as detector:
         whole = detector(photo)
         tensor, transform = detector.preprocess(photo)
@@ -71,7 +71,7 @@ def test_stages_are_what_a_call_does(tiny_bundles: Bundles, photo: np.ndarray) -
     assert transform.source_width == photo.shape[1]
 
 
-def test_says_what_it_is(tiny_bundles: Bundles) -> None:
+def test_a_detector_describes_itself(tiny_bundles: Bundles) -> None:
     with Detector(tiny_bundles["host"].directory, threads=1) as detector:
         assert (detector.name, detector.target, detector.model.scheme) == ("tiny", "host", "affine")
         assert detector.labels == ("cat", "dog", "bird")
@@ -81,7 +81,9 @@ def test_says_what_it_is(tiny_bundles: Bundles) -> None:
         assert detector.details["threads"] == 1
 
 
-def test_suppression_can_be_changed_while_it_runs(tiny_bundles: Bundles, photo: np.ndarray) -> None:
+def test_suppression_can_be_changed_between_frames(
+    tiny_bundles: Bundles, photo: np.ndarray
+) -> None:
     with Detector(tiny_bundles["host"].directory, nms=EAGER) as detector:
         assert len(detector(photo)) > 0
         detector.score_threshold = 1.0
@@ -91,7 +93,7 @@ def test_suppression_can_be_changed_while_it_runs(tiny_bundles: Bundles, photo: 
             detector.score_threshold = 2
 
 
-def test_closing_twice_is_fine(tiny_bundles: Bundles, photo: np.ndarray) -> None:
+def test_a_second_close_does_nothing(tiny_bundles: Bundles, photo: np.ndarray) -> None:
     detector = Detector(tiny_bundles["host"].directory)
     detector.close()
     detector.close()
@@ -100,7 +102,7 @@ def test_closing_twice_is_fine(tiny_bundles: Bundles, photo: np.ndarray) -> None
 
 
 def test_running_loads_neither_torch_nor_onnx(tiny_bundles: Bundles) -> None:
-    """A Raspberry Pi has neither."""
+    """A Raspberry Pi has neither installed."""
     program = (
         "import sys, numpy\n"
         "from edgessd import Detector\n"

@@ -1,4 +1,4 @@
-"""Detectors that others made run by what they say about themselves."""
+"""Foreign .tflite detectors: outputs, labels and preprocessing from the file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def photos_of_coco(shared: Path) -> list[Path]:
     return sorted((shared / "data" / "coco128" / "images" / "val2017").glob("*.jpg"))
 
 
-def test_labels_come_out_of_the_metadata(with_metadata: Detector) -> None:
+def test_labels_are_read_from_the_metadata(with_metadata: Detector) -> None:
     assert with_metadata.notes == ()
     assert len(with_metadata.labels) == 90
     assert with_metadata.labels[0] == "person"
@@ -52,7 +52,7 @@ def test_labels_come_out_of_the_metadata(with_metadata: Detector) -> None:
     assert with_metadata.labels[12] == "stop sign"
 
 
-def test_a_quantized_input_gets_the_pixels_themselves(with_metadata: Detector) -> None:
+def test_a_quantized_input_gets_unchanged_pixels(with_metadata: Detector) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     tensor = fill_tensor(pixels, with_metadata.preprocessing, with_metadata.backend.input)
     np.testing.assert_array_equal(tensor[0], pixels)
@@ -73,8 +73,8 @@ def test_both_files_find_the_same(
             np.testing.assert_array_equal(one.class_ids, other.class_ids)
 
 
-def test_finds_what_people_have_labelled(shared: Path, with_metadata: Detector) -> None:
-    """Wrong colour order, offset labels or swapped axes would each halve this at least."""
+def test_detections_match_labeled_images(shared: Path, with_metadata: Detector) -> None:
+    """Wrong color order, shifted labels or swapped axes would each at least halve this AP."""
     from edgessd.data.dataset import load_dataset
     from edgessd.metrics.coco import coco_metrics
 
@@ -87,7 +87,7 @@ def test_finds_what_people_have_labelled(shared: Path, with_metadata: Detector) 
     assert metrics.AP50 > 0.3
 
 
-def test_no_labels_at_all_means_numbers_and_says_so(google: Path, tmp_path: Path) -> None:
+def test_without_labels_classes_are_numbers_with_a_note(google: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.tflite"
     alone.write_bytes((google / f"{NAME}_no_metadata.tflite").read_bytes())
     with Detector(alone) as detector:
@@ -95,7 +95,7 @@ def test_no_labels_at_all_means_numbers_and_says_so(google: Path, tmp_path: Path
         assert any("--labels" in note for note in detector.notes)
 
 
-def test_given_labels_come_first(google: Path, tmp_path: Path) -> None:
+def test_a_given_label_file_has_priority(google: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.txt"
     mine.write_text("\n".join(f"thing {number}" for number in range(90)))
     with Detector(google / f"{NAME}.tflite", labels=mine) as detector:
@@ -108,7 +108,7 @@ def test_a_missing_label_file_is_named(google: Path, tmp_path: Path) -> None:
 
 
 def test_a_classifier_is_refused(tiny_bundles, tmp_path: Path) -> None:
-    """A raw SSD head outside its bundle is as unreadable as any other network."""
+    """A raw SSD head outside its bundle can't be decoded."""
     path = tmp_path / "head.tflite"
     path.write_bytes(tiny_bundles["host"].engine_path.read_bytes())
     with pytest.raises(BackendError, match=rf"isn't a detector.*{DETECTION_OP}"):
@@ -137,19 +137,19 @@ def image_spec(dtype: str, quantization: QuantParams | None) -> TensorSpec:
     )
 
 
-@pytest.mark.parametrize(("file", "said"), [(NAME, False), (f"{NAME}_no_metadata", True)])
+@pytest.mark.parametrize(("file", "noted"), [(NAME, False), (f"{NAME}_no_metadata", True)])
 def test_a_float_input_is_normalized_as_stated_or_from_minus_one_to_one(
-    google: Path, file: str, said: bool
+    google: Path, file: str, noted: bool
 ) -> None:
     model = read_foreign_model(
         google / f"{file}.tflite", image_spec("float32", None), PLAIN_OUTPUTS
     )
     assert model.preprocess.mean == (127.5,) * 3
     assert model.preprocess.std == (127.5,) * 3
-    assert any("normalization" in note for note in model.notes) == said
+    assert any("normalization" in note for note in model.notes) == noted
 
 
-def test_an_int8_input_without_a_word_gets_pixels_less_128(google: Path) -> None:
+def test_an_int8_input_without_metadata_gets_pixels_minus_128(google: Path) -> None:
     spec = image_spec("int8", QuantParams(scale=0.02, zero_point=-3))
     model = read_foreign_model(google / f"{NAME}_no_metadata.tflite", spec, PLAIN_OUTPUTS)
     pixels = np.arange(256, dtype=np.uint8).repeat(300 * 300 * 3 // 256 + 1)[: 300 * 300 * 3]
@@ -158,8 +158,8 @@ def test_an_int8_input_without_a_word_gets_pixels_less_128(google: Path) -> None
     np.testing.assert_array_equal(tensor[0], (pixels.astype(int) - 128).astype(np.int8))
 
 
-def test_the_op_itself_tells_its_outputs_apart_whatever_their_names(google: Path) -> None:
-    """In another order than the op's: only the operator's own list can tell."""
+def test_the_op_identifies_its_outputs_by_their_order(google: Path) -> None:
+    """The graph lists the outputs in another order than the op."""
     path = google / f"{NAME}.tflite"
     model = read_foreign_model(
         path, image_spec("uint8", QuantParams(scale=1 / 128, zero_point=128)), PLAIN_OUTPUTS[::-1]
@@ -172,8 +172,8 @@ def test_the_op_itself_tells_its_outputs_apart_whatever_their_names(google: Path
     )
 
 
-def test_a_signature_tells_the_outputs_apart_where_there_is_no_op(tiny_bundles) -> None:
-    """What is left when a compiler has swallowed the op: TensorFlow 2's signature."""
+def test_a_signature_identifies_the_outputs_without_an_op(tiny_bundles) -> None:
+    """A compiled model has lost the op and kept TensorFlow 2's signature."""
     from edgessd.runtime.flatbuffer_view import root_table
     from edgessd.runtime.foreign_tflite import _outputs_by_signature
 

@@ -17,7 +17,7 @@ from edgessd.core.tensors import QuantParams
 from edgessd.runtime.detector import Detector
 
 Bundles = dict[str, Bundle]
-# An untrained head scores everything about alike, so nearly everything must be let through.
+# An untrained head gives similar scores to all anchors, so the threshold is low.
 EAGER = Nms(score_threshold=0.2, iou_threshold=0.5)
 
 
@@ -29,7 +29,7 @@ def photo(photos: Path) -> np.ndarray:
 @pytest.mark.parametrize(
     ("target", "scheme"), [("host-float", "float"), ("jetson-orin-nano", "symmetric")]
 )
-def test_an_onnx_of_ours_runs_by_the_contract_it_carries(
+def test_an_edgessd_onnx_runs_by_its_own_contract(
     tiny_bundles: Bundles, tmp_path: Path, photo: np.ndarray, target: str, scheme: str
 ) -> None:
     path = tmp_path / "graph.onnx"
@@ -53,7 +53,7 @@ def test_a_foreign_onnx_is_refused(tiny_bundles: Bundles, tmp_path: Path) -> Non
         Detector(tmp_path / "foreign.onnx")
 
 
-def test_an_unfinished_bundle_runs_only_where_its_reference_is_asked_for(
+def test_an_unfinished_bundle_runs_only_as_its_reference(
     tiny_bundles: Bundles, photo: np.ndarray
 ) -> None:
     directory = tiny_bundles["jetson-orin-nano"].directory
@@ -78,10 +78,10 @@ def test_a_flipped_byte_is_refused(tiny_bundles: Bundles, tmp_path: Path) -> Non
         Detector(directory)
 
 
-def test_a_manifest_that_lies_about_its_engine_is_refused(
+def test_a_manifest_that_contradicts_its_engine_is_refused(
     tiny_bundles: Bundles, tmp_path: Path
 ) -> None:
-    """Its hash holds, its contract holds; only the engine itself can tell."""
+    """Hash and contract are right; only the opened engine differs."""
     bundle = tiny_bundles["host"]
     content = bundle.engine_path.read_bytes()
     engine = bundle.manifest.engine
@@ -106,7 +106,7 @@ def test_the_engine_of_a_bundle_is_not_run_without_its_manifest(tiny_bundles: Bu
         Detector(bundle.engine_path)
 
 
-def test_the_manifest_stands_for_its_bundle(tiny_bundles: Bundles) -> None:
+def test_a_path_to_the_manifest_opens_its_bundle(tiny_bundles: Bundles) -> None:
     with Detector(tiny_bundles["host"].directory / "manifest.json") as detector:
         assert detector.name == "tiny"
 
@@ -135,7 +135,7 @@ def test_a_bundle_takes_no_label_file(tiny_bundles: Bundles, tmp_path: Path) -> 
         ("picture.jpg", r"Found \.jpg"),
     ],
 )
-def test_what_is_no_model_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path, name: str, reason: str) -> None:
     if not name.startswith("absent"):
         (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(BackendError, match=reason):

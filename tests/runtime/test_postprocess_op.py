@@ -1,4 +1,4 @@
-"""Outputs of the detection op: which is which, and what becomes of them."""
+"""Outputs of the detection op: identification and conversion to detections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgessd.runtime.postprocess_op import OpOutputs, OpPostprocessor, outputs_b
         (tuple(f"StatefulPartitionedCall:{n}" for n in range(4)), "StatefulPartitionedCall:3"),
     ],
 )
-def test_tensorflow_2_counts_from_the_other_end(names: tuple[str, ...], boxes: str) -> None:
+def test_names_of_tensorflow_2_are_in_reverse_order(names: tuple[str, ...], boxes: str) -> None:
     shapes = ((1,), (1, 25), (1, 25), (1, 25, 4))
     specs = [
         TensorSpec(name=name, shape=shape, dtype="float32")
@@ -30,7 +30,7 @@ def test_tensorflow_2_counts_from_the_other_end(names: tuple[str, ...], boxes: s
     assert (found.boxes, found.count) == (boxes, names[0])
 
 
-def test_names_that_contradict_their_shapes_are_not_believed() -> None:
+def test_names_that_contradict_their_shapes_are_ignored() -> None:
     specs = [
         TensorSpec(name=f"output_{number}", shape=(1, 25), dtype="float32") for number in range(4)
     ]
@@ -41,7 +41,7 @@ OUTPUTS = OpOutputs(boxes="b", classes="c", scores="s", count="n")
 
 
 def op_values(classes: list[float], scores: list[float], count: int) -> dict[str, np.ndarray]:
-    """Rows beyond `count` are what the op leaves there: anything."""
+    """Make outputs of the op; rows beyond `count` have arbitrary values."""
     boxes = np.tile(np.array([0.1, 0.2, 0.5, 0.6], np.float32), (len(scores), 1))
     boxes[:, 0] += np.arange(len(scores)) * 0.1
     return {
@@ -71,7 +71,7 @@ def test_nothing_over_the_threshold_is_no_detection() -> None:
     assert len(found) == 0
 
 
-def test_a_class_without_label_is_another_models() -> None:
+def test_a_class_without_label_is_refused() -> None:
     postprocess = OpPostprocessor(OUTPUTS, ("cat",), Nms())
     with pytest.raises(BackendError, match=r"no label.*--labels"):
         postprocess(op_values([1], [0.9], count=1), ImageTransform(source_width=9, source_height=9))

@@ -1,4 +1,4 @@
-"""Machines described by the files they have: contents as the devices show them."""
+"""Machines described by their files, with contents from real devices."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_pc_with_a_gpu_and_a_coral_never_used(tmp_path: Path) -> None:
     )
 
 
-def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
+def test_a_machine_without_descriptions(tmp_path: Path) -> None:
     machine = detect_machine(tmp_path, arch="riscv64")
     assert (machine.target, machine.model, machine.cpu) == ("host", "", "unknown")
     assert machine.cores >= 1

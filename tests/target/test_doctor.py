@@ -1,4 +1,4 @@
-"""What is missing comes with the command that mends it."""
+"""Findings of `doctor`, with the command for each missing part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def named(machine: Machine) -> dict[str, Check]:
     return {check.name: check for check in examine(machine, [])}
 
 
-def test_what_is_installed_has_its_version(machine: Machine) -> None:
+def test_installed_packages_have_their_versions(machine: Machine) -> None:
     import msgspec
     import numpy
 
@@ -32,7 +32,7 @@ def test_what_is_installed_has_its_version(machine: Machine) -> None:
     assert checks["opencv"].state == "ok"
 
 
-def test_a_missing_package_is_missed_where_it_is_needed(
+def test_a_missing_package_counts_as_missing_only_if_it_is_needed(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = doctor.installed_version
@@ -46,12 +46,12 @@ def test_a_missing_package_is_missed_where_it_is_needed(
     assert "not needed to run" in on_device.found
 
 
-def test_backends_stand_among_the_findings(machine: Machine) -> None:
+def test_backends_are_among_the_findings(machine: Machine) -> None:
     backend = Check(name="Backend litert", state="ok", found="1.0")
     assert backend in examine(machine, [backend])
 
 
-def test_a_raspberry_pi_without_camera_hears_of_its_csi_camera(machine: Machine) -> None:
+def test_a_raspberry_pi_without_camera_gets_advice_on_csi_cameras(machine: Machine) -> None:
     check = named(replace(machine, target="raspberry-pi-5"))["Cameras"]
     assert "picamera2" in check.fix
 
@@ -94,7 +94,7 @@ def test_throttling_bits(report: str, flags: tuple[str, ...]) -> None:
         ("echo throttled=nonsense", "note"),
     ],
 )
-def test_a_raspberry_pi_is_asked_whether_it_throttles(
+def test_a_raspberry_pi_is_checked_for_throttling(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, state: str
 ) -> None:
     command = tmp_path / "vcgencmd"
@@ -104,5 +104,5 @@ def test_a_raspberry_pi_is_asked_whether_it_throttles(
     assert named(replace(machine, target="raspberry-pi-4"))["Throttling"].state == state
 
 
-def test_other_machines_are_not_asked(machine: Machine) -> None:
+def test_other_machines_are_not_checked_for_throttling(machine: Machine) -> None:
     assert "Throttling" not in named(machine)

@@ -1,4 +1,4 @@
-"""What a Jetson has and lacks, by boards as people have them."""
+"""Findings of `doctor` on Jetsons, for boards in common states."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def on(machine: Machine, software: NvidiaSoftware) -> dict[str, Check]:
     return {check.name: check for check in jetson_checks(machine, software, tensorrt.jetpacks)}
 
 
-def test_a_board_that_has_everything_misses_nothing(orin: Machine) -> None:
+def test_a_complete_board_misses_nothing(orin: Machine) -> None:
     checks = on(orin, WELL)
     assert {check.state for check in checks.values()} == {"ok"}
     assert checks["JetPack"].found == "6.2 (Jetson Linux 36.4.3): TensorRT 10.3, CUDA 12.6"
@@ -60,7 +60,7 @@ def test_a_board_that_has_everything_misses_nothing(orin: Machine) -> None:
     assert not any(check.fix for check in checks.values())
 
 
-def test_a_fresh_board_is_told_each_command(orin: Machine) -> None:
+def test_a_fresh_board_gets_each_install_command(orin: Machine) -> None:
     bare = NvidiaSoftware(
         python=(3, 10),
         in_environment=True,
@@ -88,7 +88,7 @@ def test_a_fresh_board_is_told_each_command(orin: Machine) -> None:
         ("jetson-agx-orin", "35.4.1", "fits only Python 3.8", "flash JetPack 7.2 (Python 3.12)"),
     ],
 )
-def test_a_jetpack_with_an_old_python_says_what_can_be_done(
+def test_a_jetpack_with_an_old_python_gets_a_way_out(
     orin: Machine, target: str, l4t: str, found: str, fix: str
 ) -> None:
     machine = replace(orin, target=target, l4t=l4t, jetpack="")
@@ -107,7 +107,7 @@ def test_a_newer_python_than_jetpack_s_is_refused(orin: Machine) -> None:
     assert checks["TensorRT"].found == "for another Python (3.10)"
 
 
-def test_a_release_that_is_not_known_is_no_failure(orin: Machine) -> None:
+def test_an_unknown_release_is_a_note(orin: Machine) -> None:
     checks = on(replace(orin, l4t="40.1.0", jetpack=""), WELL)
     assert checks["JetPack"].state == "note"
     assert "Jetson Linux 40.1.0, unknown to edgessd" in checks["JetPack"].found
@@ -143,7 +143,7 @@ def test_an_opencv_that_is_not_jetpack_s(
     assert check.fix == fix
 
 
-def test_a_slow_power_mode_is_pointed_out(orin: Machine) -> None:
+def test_a_slow_power_mode_is_reported(orin: Machine) -> None:
     check = on(orin, replace(WELL, power_mode="15W"))["Power mode"]
     assert check.state == "note"
     assert check.found == "15W, of 15W, 25W, MAXN_SUPER; not the fastest"
@@ -182,13 +182,13 @@ def test_power_modes_are_read_from_the_device_s_file(tmp_path: Path) -> None:
     assert power_modes(tmp_path) == ((0, "15W"), (1, "7W"))
 
 
-def test_the_mode_that_nvpmodel_tells() -> None:
+def test_the_mode_is_read_from_nvpmodels_report() -> None:
     assert mode_in("NV Power Mode: MODE_30W_ALL\n3\n") == "MODE_30W_ALL"
     assert mode_in("NVPM ERROR: failed to read PARAM\nNV Power Mode: 25W\n1\n") == "25W"
     assert mode_in("NVPM ERROR: no file\n") == ""
 
 
-def test_an_environment_says_whether_it_sees_the_system(tmp_path: Path) -> None:
+def test_an_environments_access_to_system_packages_is_read(tmp_path: Path) -> None:
     path = tmp_path / "pyvenv.cfg"
     assert not sees_system(path)
     path.write_text("home = /usr/bin\ninclude-system-site-packages = true\nversion = 3.10.12\n")
@@ -197,7 +197,7 @@ def test_an_environment_says_whether_it_sees_the_system(tmp_path: Path) -> None:
     assert not sees_system(path)
 
 
-def test_this_python_can_be_looked_at(tmp_path: Path) -> None:
+def test_gather_describes_this_python(tmp_path: Path) -> None:
     program = tmp_path / "usr/src/tensorrt/bin/trtexec"
     program.parent.mkdir(parents=True)
     program.write_text("")
@@ -210,7 +210,7 @@ def test_this_python_can_be_looked_at(tmp_path: Path) -> None:
     assert not gather(tmp_path / "elsewhere").system_tensorrt
 
 
-def test_a_pc_with_a_gpu_misses_nothing_but_hears_of_rtx() -> None:
+def test_a_pc_with_a_gpu_misses_nothing_and_gets_a_note_on_rtx() -> None:
     bare = replace(WELL, tensorrt=(), cuda=())
     assert [(check.state, check.fix) for check in gpu_checks(bare)] == [
         ("note", 'python -m pip install "edgessd[rtx]"')
@@ -218,7 +218,7 @@ def test_a_pc_with_a_gpu_misses_nothing_but_hears_of_rtx() -> None:
     assert {check.state for check in gpu_checks(WELL)} == {"ok"}
 
 
-def test_doctor_asks_a_jetson_and_nothing_else(orin: Machine) -> None:
+def test_jetson_checks_run_only_on_a_jetson(orin: Machine) -> None:
     names = [check.name for check in examine(orin, [])]
     assert {"JetPack", "Environment", "trtexec", "Power mode"} <= set(names)
     assert names.count("opencv") == 1
@@ -229,6 +229,6 @@ def test_doctor_asks_a_jetson_and_nothing_else(orin: Machine) -> None:
     assert "opencv" in elsewhere
 
 
-def test_a_board_nobody_knows_still_has_its_jetpack(orin: Machine) -> None:
+def test_an_unknown_board_still_has_its_jetpack(orin: Machine) -> None:
     checks = {check.name: check for check in examine(replace(orin, target="jetson"), [])}
     assert checks["JetPack"].found.startswith("6.2 (Jetson Linux 36.4.3)")

@@ -1,4 +1,4 @@
-"""Jetsons by the files their kernels show: model, compatible, /etc/nv_tegra_release."""
+"""Jetsons identified by model, compatible and /etc/nv_tegra_release."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ BOARDS = [
         "R35 (release), REVISION: 3.1",
         "jetson-orin-nx",
     ),
-    # Nothing but the chip: enough where one profile has it, else the family.
+    # The chip alone identifies a profile if only one has it, else the family.
     (
         "Maker Nano",
         ("maker,nano", "nvidia,tegra210"),
@@ -118,7 +118,7 @@ def tree(root: Path, model: str, compatible: tuple[str, ...], release: str) -> P
 
 
 @pytest.mark.parametrize(("model", "compatible", "release", "target"), BOARDS)
-def test_a_jetson_is_known(
+def test_a_jetson_is_identified(
     tmp_path: Path, model: str, compatible: tuple[str, ...], release: str, target: str
 ) -> None:
     root = tree(tmp_path, model, compatible, release)
@@ -126,10 +126,10 @@ def test_a_jetson_is_known(
     machine = detect_machine(root, arch="aarch64")
     assert (machine.target, machine.model) == (target, model)
     assert bool(machine.l4t) == bool(release)
-    # What `build --target jetson` takes on that board.
-    spec, said = resolve_target("jetson", here=machine.target)
+    # `build --target jetson` resolves to it on that board.
+    spec, sentence = resolve_target("jetson", here=machine.target)
     assert spec.name == ("jetson-orin-nano" if target == "jetson" else target)
-    assert said
+    assert sentence
 
 
 @pytest.mark.parametrize(("model", "compatible"), OTHERS)
@@ -150,7 +150,7 @@ def test_the_profiles_and_the_release_table_agree() -> None:
     assert len(entries) > 20
     for name, jetpack in entries:
         assert jetpack_of(jetpack.l4t) == jetpack.version, (name, jetpack)
-    # What a release brings doesn't depend on the board.
+    # A release has the same software on every board.
     assert len({entry for _, entry in entries}) == len({entry.version for _, entry in entries})
 
 
@@ -173,7 +173,7 @@ def test_a_release_finds_its_row(board: str, l4t: str, version: str, python: str
     assert (here.version, here.python) == (version, python)
 
 
-def test_a_release_nobody_knows_has_no_row() -> None:
+def test_an_unknown_release_has_no_row() -> None:
     tensorrt = load_target("jetson-thor").tensorrt
     assert tensorrt is not None
     assert jetpack_here(tensorrt.jetpacks, "36.4.3") is None

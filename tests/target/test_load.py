@@ -1,4 +1,4 @@
-"""Targets are data: each file that ships parses strictly, and a wrong one says what is wrong."""
+"""Target files: strict parsing, the shipped ones, and families."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHIPPED = {
 }
 
 
-def test_everything_that_ships_parses() -> None:
+def test_every_shipped_target_parses() -> None:
     specs = {spec.name: spec for spec in list_targets()}
     assert specs.keys() >= SHIPPED
     for spec in specs.values():
@@ -40,7 +40,7 @@ def test_everything_that_ships_parses() -> None:
 
 
 def test_profiles_build_what_their_family_builds() -> None:
-    """One bundle serves the family, wherever it was built, but for boards without INT8."""
+    """One bundle serves the whole family, except boards without INT8."""
     for spec in list_targets():
         for profile in (load_target(name) for name in spec.profiles):
             if profile.tensorrt is None or profile.tensorrt.int8:
@@ -62,7 +62,7 @@ def test_backends_of_every_target_are_known_here() -> None:
         assert set(spec.backends) <= set(BACKENDS), spec.name
 
 
-def test_what_is_not_done_is_said() -> None:
+def test_missing_features_are_listed() -> None:
     for name in ("coral", "android", "jetson-nano", "jetson-agx-xavier"):
         assert load_target(name).pending
     for name in ("host", "host-float", "raspberry-pi", "jetson", "jetson-orin-nano", "rtx"):
@@ -74,18 +74,18 @@ def test_an_unknown_target_names_the_known_ones() -> None:
         load_target("raspbery-pi")
 
 
-def test_a_family_resolves_to_the_machine_it_is_on() -> None:
-    spec, said = resolve_target("raspberry-pi", here="raspberry-pi-5")
+def test_a_family_resolves_to_this_machines_profile() -> None:
+    spec, sentence = resolve_target("raspberry-pi", here="raspberry-pi-5")
     assert spec.name == "raspberry-pi-5"
-    assert "this machine is a Raspberry Pi 5" in said
+    assert "this machine is a Raspberry Pi 5" in sentence
 
 
-def test_a_family_elsewhere_is_itself_or_what_it_stands_for() -> None:
+def test_a_family_on_another_machine_is_itself_or_the_profile_it_stands_for() -> None:
     assert resolve_target("raspberry-pi", here="host")[0].name == "raspberry-pi"
     assert resolve_target("raspberry-pi", here="host")[1] == ""
-    spec, said = resolve_target("jetson", here="host")
+    spec, sentence = resolve_target("jetson", here="host")
     assert spec.name == "jetson-orin-nano"
-    assert "the target is jetson-orin-nano" in said
+    assert "the target is jetson-orin-nano" in sentence
 
 
 def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_a_file_is_named_as_its_target(tmp_path: Path) -> None:
         read_target(write(tmp_path, MINIMAL, "tablet.toml"))
 
 
-def test_a_jetson_nobody_knows_is_told_what_is_built_instead() -> None:
-    spec, said = resolve_target("jetson", here="jetson")
+def test_an_unknown_jetson_resolves_to_the_profile_that_is_built_instead() -> None:
+    spec, sentence = resolve_target("jetson", here="jetson")
     assert spec.name == "jetson-orin-nano"
-    assert "edgessd doesn't know this board" in said
-    assert "jetson-agx-orin" in said
+    assert "edgessd doesn't know this board" in sentence
+    assert "jetson-agx-orin" in sentence

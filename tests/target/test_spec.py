@@ -26,7 +26,7 @@ from edgessd.target.load import list_targets, load_target, read_target
         (("name", "na me"), "can't be read"),
     ],
 )
-def test_a_wrong_file_says_what_is_wrong(
+def test_a_wrong_file_is_refused_with_the_reason(
     tmp_path: Path, change: tuple[str, str], reason: str
 ) -> None:
     text = MINIMAL.replace("[engine]", "threads = 4\n[engine]")
@@ -95,7 +95,7 @@ def test_a_tensorrt_target_has_defaults(tmp_path: Path) -> None:
         ("[tensorrt]", "[device]\n[tensorrt]\nspeed = 1", "speed"),
     ],
 )
-def test_a_wrong_tensorrt_target_says_what_is_wrong(
+def test_a_wrong_tensorrt_target_is_refused_with_the_reason(
     tmp_path: Path, old: str, new: str, reason: str
 ) -> None:
     assert old in TENSORRT
@@ -116,7 +116,7 @@ def test_a_tensorrt_engine_needs_its_table_and_nothing_else_has_one(tmp_path: Pa
         )
 
 
-def test_boards_without_int8_say_why() -> None:
+def test_boards_without_int8_state_the_reason() -> None:
     for name in ("jetson-nano", "jetson-tx2"):
         spec = load_target(name)
         assert spec.tensorrt is not None

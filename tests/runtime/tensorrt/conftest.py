@@ -1,4 +1,4 @@
-"""Graphs as a bundle holds them, and TensorRT-RTX, which compiles them without a GPU."""
+"""Graphs of a bundle, and TensorRT-RTX, which compiles them without a GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgessd.runtime.tensorrt.provider import Provider, find_provider
 
 
 class Graphs(NamedTuple):
-    """Both forms on disk, and the tensors that the engine shall have."""
+    """Both forms of a graph on disk, and the expected tensors of the engine."""
 
     weak: Path
     strong: Path
@@ -31,7 +31,7 @@ def rtx() -> Provider:
 
 @pytest.fixture(scope="session")
 def no_gpu() -> None:
-    """For refusals that only a machine without a GPU gives."""
+    """Skip on a machine with a GPU."""
     from edgessd.runtime.tensorrt.open_cuda import identify_gpu
 
     try:
@@ -78,7 +78,7 @@ def lowered(
 def affine_graph(
     small_graph: FloatGraph, table: CalibrationTable, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A Q/DQ graph in TFLite's scheme, with int32 biases, which TensorRT doesn't take."""
+    """A Q/DQ graph in TFLite's scheme, whose int32 biases TensorRT refuses."""
     from edgessd.quantize.float_passes.apply import as_quantizable
     from edgessd.quantize.ptq import quantize
     from edgessd.quantize.qdq.quant_graph import save_quant_graph

@@ -1,4 +1,4 @@
-"""The engine cache: nothing is loaded that isn't exactly what was compiled."""
+"""The engine cache: keys, damage, killed processes, and several processes at once."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def test_compiles_once_and_keeps_plan_report_and_notes(cache: EngineCache) -> No
         {"outputs": KEY.inputs},
     ],
 )
-def test_anything_that_an_engine_depends_on_makes_another(cache: EngineCache, change) -> None:
+def test_every_part_of_the_key_changes_the_engine(cache: EngineCache, change) -> None:
     cache.get_or_compile(KEY, compiling())
     other = cache.get_or_compile(msgspec.structs.replace(KEY, **change), compiling(b"other"))
     assert not other.cached
     assert cache.find(KEY) is not None
 
 
-def test_rebuild_compiles_what_is_there(cache: EngineCache) -> None:
+def test_rebuild_compiles_an_engine_that_exists(cache: EngineCache) -> None:
     cache.get_or_compile(KEY, compiling())
     again = cache.get_or_compile(KEY, compiling(b"new plan"), rebuild=True)
     assert not again.cached
@@ -135,17 +135,17 @@ def claim_another_format(plan: Path) -> None:
     "damage",
     [cut, flip, lose_plan, lose_record, cut_record, claim_another_version, claim_another_format],
 )
-def test_what_does_not_hold_is_compiled_again(
+def test_a_damaged_engine_is_compiled_again(
     cache: EngineCache, damage: Callable[[Path], None]
 ) -> None:
     damage(cache.get_or_compile(KEY, compiling()).plan)
     assert cache.find(KEY) is None
-    said: list[str] = []
-    again = cache.get_or_compile(KEY, compiling(b"compiled again"), progress=said.append)
+    sentences: list[str] = []
+    again = cache.get_or_compile(KEY, compiling(b"compiled again"), progress=sentences.append)
     assert not again.cached
     assert again.plan.read_bytes() == b"compiled again"
     assert cache.find(KEY) == again.record
-    assert bool(said) == (damage is not lose_record)
+    assert bool(sentences) == (damage is not lose_record)
 
 
 @pytest.mark.parametrize("damage", [cut, flip, lose_plan, lose_record, cut_record])
@@ -197,7 +197,7 @@ def writer(cache: EngineCache, *arguments: object) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.06])
 def test_a_killed_process_leaves_nothing_that_loads(cache: EngineCache, delay: float) -> None:
-    """SIGKILL while it writes: whatever lies there then, it isn't taken, and the next build works."""
+    """A process is killed while it writes; the remains are never loaded, and the next build works."""
     process = writer(cache, 0, 64 << 20)
     assert process.stdout is not None
     assert process.stdout.readline() == "compiling\n"
@@ -206,7 +206,7 @@ def test_a_killed_process_leaves_nothing_that_loads(cache: EngineCache, delay: f
     process.wait()
     process.stdout.close()
     record = cache.find(KEY)
-    if record is not None:  # it was faster than the kill: then all of it must be there
+    if record is not None:  # if it finished before the kill, everything must be there
         assert cache.plan_path(KEY).stat().st_size == record.plan_bytes
     else:
         assert not cache.get_or_compile(KEY, compiling(b"whole")).cached
@@ -229,10 +229,10 @@ def test_two_processes_compile_one_engine_once(cache: EngineCache) -> None:
     process = writer(cache, 0.5, 60)
     assert process.stdout is not None
     assert process.stdout.readline() == "compiling\n"
-    said: list[str] = []
-    engine = cache.get_or_compile(KEY, compiling(), progress=said.append)
+    sentences: list[str] = []
+    engine = cache.get_or_compile(KEY, compiling(), progress=sentences.append)
     assert engine.cached
-    assert "waiting" in said[0]
+    assert "waiting" in sentences[0]
     assert process.stdout.readline() == "compiled\n"
     process.wait()
     process.stdout.close()
@@ -254,13 +254,13 @@ def test_two_threads_compile_one_engine_once(cache: EngineCache) -> None:
     assert calls == [b"plan"]
 
 
-def test_a_folder_that_cannot_be_written_names_the_variable(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_with_the_variable_that_changes_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BackendError, match=r"can't be written.*export EDGESSD_CACHE="):
         EngineCache(tmp_path / "file" / "engines")
 
 
-def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDGESSD_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/home/someone")

@@ -1,4 +1,4 @@
-"""Engines truly compiled, by TensorRT-RTX's own parser and builder, for GPUs that aren't here."""
+"""Engines compiled by TensorRT-RTX's parser and builder for GPUs of other machines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_compiles_each_form_of_graph_with_the_stated_tensors(
     )
     assert len(engine.content) > 10_000
     assert engine.typed == "strongly"
-    assert engine.report is None  # the engine's GPU isn't here to be asked
+    assert engine.report is None  # the report needs the engine's GPU
     assert "[INFO] ONNX IR version" in log.read_text()
 
 
@@ -46,7 +46,7 @@ def test_one_engine_may_be_for_several_gpus(rtx: Provider, lowered) -> None:
     assert one.content != two.content
 
 
-def test_a_refused_graph_fails_in_the_parsers_own_words(rtx: Provider, affine_graph: Path) -> None:
+def test_a_refused_graph_fails_with_the_parsers_message(rtx: Provider, affine_graph: Path) -> None:
     with pytest.raises(LoweringError) as caught:
         compile_engine(affine_graph, affine_graph, INT8, rtx)
     text = str(caught.value)
@@ -86,7 +86,7 @@ def test_a_gpu_that_rtx_does_not_know_is_named(rtx: Provider, lowered) -> None:
         compile_engine(graphs.weak, graphs.strong, orin, rtx)
 
 
-def test_compiling_for_this_gpu_without_one_says_so(rtx: Provider, lowered, no_gpu) -> None:
+def test_compiling_without_a_gpu_is_refused(rtx: Provider, lowered, no_gpu) -> None:
     graphs = lowered["int8-raw"]
     with pytest.raises(BackendError, match=r"couldn't compile.*driver.*edgessd doctor"):
         compile_engine(graphs.weak, graphs.strong, EngineOptions(precision="int8"), rtx)
@@ -98,7 +98,7 @@ def test_a_dla_core_that_is_not_there_is_refused(rtx: Provider, lowered) -> None
         compile_engine(graphs.weak, graphs.strong, msgspec.structs.replace(FP16, dla_core=1), rtx)
 
 
-def test_a_failed_build_names_the_way_out_of_little_memory(rtx: Provider) -> None:
+def test_a_build_out_of_memory_gets_a_way_out(rtx: Provider) -> None:
     found = (
         "[virtualMemoryBuffer.cpp::resizePhysical::127] Error Code 2: OutOfMemory (no further info)"
     )
@@ -113,7 +113,7 @@ def test_a_failed_build_names_its_log(rtx: Provider) -> None:
     assert "Read the log x.log" in str(error)
 
 
-def test_a_dla_that_does_nothing_is_noted() -> None:
+def test_a_dla_without_layers_is_noted() -> None:
     int8 = EngineOptions(precision="int8", dla_core=0)
     fp16 = EngineOptions(precision="fp16", dla_core=0)
     idle = LayerReport(layers={"INT8": ("conv",)})

@@ -7,7 +7,7 @@ from edgessd.runtime.tensorrt.cuda_errors import cuda_error, driver_too_old
 MIB = 1 << 20
 
 
-def test_out_of_memory_says_what_was_asked_and_what_is_free() -> None:
+def test_out_of_memory_states_requested_and_free_memory() -> None:
     error = cuda_error(
         2, "cudaErrorMemoryAllocation", "out of memory", "allocate", size=300 * MIB, free=12 * MIB
     )
@@ -24,7 +24,7 @@ def test_a_gpu_in_a_container_without_the_nvidia_runtime_is_explained() -> None:
     assert "--runtime nvidia" in text
 
 
-def test_any_other_failure_keeps_cudas_words() -> None:
+def test_any_other_failure_keeps_cudas_message() -> None:
     text = str(cuda_error(700, "cudaErrorIllegalAddress", "an illegal access", "run the engine"))
     assert text.startswith("CUDA failed to run the engine. Found cudaErrorIllegalAddress (700)")
 

@@ -44,7 +44,7 @@ def cuda(request: pytest.FixtureRequest) -> Cuda:
 SPEC = TensorSpec(name="image", shape=(1, 3, 300, 300), dtype="int8")
 
 
-def test_memory_goes_there_and_back(cuda: Cuda) -> None:
+def test_memory_is_copied_to_the_device_and_back(cuda: Cuda) -> None:
     stream = cuda.make_stream()
     source, target = (TensorBuffer(cuda, SPEC, mapped=False) for _ in range(2))
     source.host[:] = np.random.default_rng(0).integers(-128, 128, SPEC.shape)
@@ -84,12 +84,12 @@ def test_a_captured_copy_runs_at_each_launch(cuda: Cuda) -> None:
     cuda.destroy(graph, event, stream)
 
 
-def test_outputs_outlive_everything_else(cuda: Cuda) -> None:
+def test_outputs_stay_valid_after_everything_else_is_freed(cuda: Cuda) -> None:
     host = TensorBuffer(cuda, SPEC, mapped=False).host
     host[:] = 5
     assert (host == 5).all()
 
 
-def test_more_memory_than_there_is_is_refused_with_numbers(cuda: Cuda) -> None:
+def test_a_request_for_too_much_memory_is_refused_with_numbers(cuda: Cuda) -> None:
     with pytest.raises(BackendError, match=r"memory is used up.*MiB requested, \d+ MiB free"):
         cuda.allocate(cuda.gpu().total_memory * 4)

@@ -1,4 +1,4 @@
-"""The calls of both CUDA libraries, looked up in the libraries themselves."""
+"""Calls of both CUDA libraries, looked up in the installed libraries."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_cuda_python_has_every_call_with_these_arguments() -> None:
     assert {"name", "major", "minor", "totalGlobalMem", "integrated"} <= fields
 
 
-def test_the_handles_of_cuda_python_are_told_apart_by_their_types() -> None:
+def test_the_handles_of_cuda_python_have_types_of_their_own() -> None:
     runtime = pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
     for name in ("cudaStream_t", "cudaEvent_t", "cudaGraphExec_t"):
         assert type(getattr(runtime, name)(0)).__name__ == name
@@ -60,7 +60,7 @@ def test_graphs_for_pycuda_call_the_driver_as_cuda_python_does() -> None:
     source = Path(cuda_pycuda.__file__).read_text()
     names = set(re.findall(r'"(cu[A-Z]\w+)"', source))
     assert len(names) == 6
-    # cuda.h gives the plain names to the newest version of a call; the library has both.
+    # cuda.h maps the plain names to the newest version of a call; the library has both.
     plain = {"cuStreamBeginCapture_v2": "cuStreamBeginCapture"}
     plain["cuGraphInstantiateWithFlags"] = "cuGraphInstantiate"
     for name in names:

@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "tensorrt_api.json"
 READER = GOLDEN.with_name("renew_tensorrt_api.py")
 CODE = Path(compile_module.__file__).parent
 
-# How the code calls what it got from TensorRT: (file, name) → class.
+# (file, name of a variable) → class of TensorRT.
 VARIABLES = {
     ("compile.py", "builder"): "Builder",
     ("compile.py", "network"): "INetworkDefinition",
@@ -49,7 +49,7 @@ VARIABLES = {
 }
 MODULES = {"trt", "_trt", "module"}
 
-# Members that only some dialects have, and that the code touches for these alone.
+# Members that only some dialects have, and that the code uses only for these.
 ONLY = {
     ("BuilderFlag", "FP16"): lambda dialect: not dialect.strongly_typed,
     ("BuilderFlag", "INT8"): lambda dialect: not dialect.strongly_typed,
@@ -64,9 +64,9 @@ ONLY = {
     ("IRuntimeCache", "serialize"): lambda dialect: dialect.runtime_cache,
     ("IRuntimeCache", "deserialize"): lambda dialect: dialect.runtime_cache,
 }
-# Called for some dialects only, though others have it too.
+# Members that the code uses only for some dialects, though others have them, too.
 NOT_EXCLUSIVE = {("ICudaEngine", "create_runtime_config"): lambda dialect: dialect.runtime_cache}
-# Members that the code reaches by a name it computes.
+# Members whose names the code computes.
 COMPUTED = {
     ("ComputeCapability", "SM86"),
     ("DataType", "FLOAT"),
@@ -77,7 +77,7 @@ COMPUTED = {
 
 
 class Api(NamedTuple):
-    """One version's binding."""
+    """Members of one version's binding."""
 
     name: str
     dialect: Dialect
@@ -98,7 +98,7 @@ def apis() -> Iterator[Api]:
 
 
 def used() -> set[tuple[str, str]]:
-    """(class, member) of everything of TensorRT's that the code names."""
+    """Collect (class, member) of TensorRT that the code names."""
     found = set(COMPUTED)
     for path in sorted(CODE.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -119,7 +119,7 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def test_the_search_finds_what_the_code_plainly_does() -> None:
+def test_the_search_finds_known_members() -> None:
     found = used()
     assert len(found) > 50
     assert {
@@ -136,15 +136,15 @@ def test_the_search_finds_what_the_code_plainly_does() -> None:
 
 
 @pytest.mark.parametrize("api", list(apis()), ids=lambda api: api.name.replace(" ", "-"))
-def test_a_version_has_all_that_the_code_asks_of_it(api: Api) -> None:
+def test_a_version_has_every_member_that_the_code_uses(api: Api) -> None:
     conditions = {**ONLY, **NOT_EXCLUSIVE}
     wanted = {pair for pair in used() if pair not in conditions or conditions[pair](api.dialect)}
     assert sorted(wanted - api.has) == []
 
 
 @pytest.mark.parametrize("api", list(apis()), ids=lambda api: api.name.replace(" ", "-"))
-def test_what_the_table_of_dialects_denies_is_absent(api: Api) -> None:
-    """So that the table says what the versions can't do, not what edgessd happens to leave out."""
+def test_members_that_a_dialect_excludes_are_absent(api: Api) -> None:
+    """The table states features that a version lacks, not features that edgessd doesn't use."""
     denied = {pair for pair, has in ONLY.items() if not has(api.dialect)}
     assert sorted(denied & api.has) == []
 
@@ -159,14 +159,14 @@ def test_every_entry_of_the_tables_is_used() -> None:
     assert set(ONLY) | set(NOT_EXCLUSIVE) <= used()
 
 
-def test_each_dialect_but_that_of_8_5_has_a_binding_to_check_it() -> None:
+def test_each_dialect_except_that_of_8_5_is_checked_by_a_binding() -> None:
     rows = {dialect for table in DIALECTS.values() for _, dialect in table}
     checked = {api.dialect for api in apis()}
     assert rows - checked == {dialect_of("tensorrt", (8, 5))}
 
 
-def test_the_golden_is_what_the_installed_binding_offers() -> None:
-    """Reads the wheel tensorrt-cu13-bindings anew, where it is installed."""
+def test_the_golden_equals_the_installed_binding() -> None:
+    """Read the wheel tensorrt-cu13-bindings again, if it is installed."""
     found = importlib.util.find_spec("tensorrt_bindings")
     if found is None or found.origin is None:
         pytest.skip("the wheel tensorrt-cu13-bindings isn't installed")
@@ -179,7 +179,7 @@ def test_the_golden_is_what_the_installed_binding_offers() -> None:
     _compare("tensorrt", json.loads(run.stdout))
 
 
-def test_the_golden_is_what_tensorrt_rtx_offers() -> None:
+def test_the_golden_equals_tensorrt_rtx() -> None:
     module = pytest.importorskip("tensorrt_rtx")
     classes = {name for name, _ in used()}
     live = {

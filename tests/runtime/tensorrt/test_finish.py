@@ -1,4 +1,4 @@
-"""Finishing bundles and opening plans: what is refused, in which words, before a GPU is needed."""
+"""Finishing bundles and opening plans, up to the point that needs a GPU."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def orin() -> TargetSpec:
 
 
 def on(gpu: GpuIdentity, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have finish_bundle find this GPU and this library."""
+    """Let finish_bundle find this GPU and this library."""
     monkeypatch.setattr(finish_module, "identify_gpu", lambda: gpu)
     monkeypatch.setattr(finish_module, "find_provider", lambda name: provider)
 
 
-def test_a_bundle_that_is_complete_has_nothing_to_finish(tiny_bundles, orin: TargetSpec) -> None:
+def test_a_complete_bundle_needs_no_finishing(tiny_bundles, orin: TargetSpec) -> None:
     with pytest.raises(BundleError, match=r"needs no finishing.*engine\.tflite, complete as it is"):
         finish_bundle(tiny_bundles["android"], orin)
 
@@ -55,7 +55,7 @@ def test_a_bundle_of_another_kind_of_target_is_refused(tiny_bundles) -> None:
         finish_bundle(tiny_bundles["android"], load_target("android"))
 
 
-def test_int8_for_a_target_without_it_gives_the_targets_reason(jetson: Bundle) -> None:
+def test_int8_for_a_target_without_it_is_refused_with_the_targets_reason(jetson: Bundle) -> None:
     nano = load_target("jetson-nano")
     assert nano.tensorrt is not None
     with pytest.raises(TargetError) as caught:
@@ -77,7 +77,7 @@ def test_a_dla_that_the_target_lacks_is_refused(jetson: Bundle, orin: TargetSpec
         finish_bundle(jetson, orin, dla_core=0)
 
 
-def test_without_tensorrt_it_says_how_to_get_it(
+def test_without_tensorrt_its_install_command_is_named(
     jetson: Bundle, orin: TargetSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgessd.runtime.tensorrt import provider as provider_module
@@ -91,7 +91,7 @@ def test_without_tensorrt_it_says_how_to_get_it(
         finish_bundle(jetson, orin)
 
 
-def test_without_a_driver_it_says_so(jetson: Bundle, rtx: Provider, no_gpu) -> None:
+def test_without_a_driver_finishing_is_refused(jetson: Bundle, rtx: Provider, no_gpu) -> None:
     pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
     with pytest.raises(BackendError, match="CUDA doesn't run on this machine"):
         finish_bundle(jetson, load_target("rtx"))
@@ -104,7 +104,7 @@ def test_compiles_the_bundles_own_graph_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """TensorRT-RTX compiles it for an Ada GPU that isn't here; all the rest is as on a device."""
+    """TensorRT-RTX compiles for an Ada GPU of another machine; everything else is as on a device."""
 
     def ahead(weak, strong, options: EngineOptions, provider, **more) -> CompiledEngine:
         options = msgspec.structs.replace(options, compute_capabilities=("8.9",))
@@ -112,10 +112,10 @@ def test_compiles_the_bundles_own_graph_once(
 
     on(ADA, rtx, monkeypatch)
     monkeypatch.setattr(finish_module, "compile_engine", ahead)
-    said: list[str] = []
-    done = finish_bundle(jetson, orin, cache=tmp_path, progress=said.append)
+    sentences: list[str] = []
+    done = finish_bundle(jetson, orin, cache=tmp_path, progress=sentences.append)
     assert not done.cached
-    assert "RTX 4090" in said[0]
+    assert "RTX 4090" in sentences[0]
     assert done.plan.parent == tmp_path
     assert (done.provider, done.version) == ("tensorrt_rtx", rtx.version_text)
     finish = jetson.manifest.finish
@@ -139,7 +139,7 @@ def test_compiles_the_bundles_own_graph_once(
 
 @pytest.fixture
 def plan(tmp_path: Path, rtx: Provider) -> Path:
-    """A plan in the engine cache, of the TensorRT-RTX that is installed."""
+    """Make a plan in the engine cache, of the installed TensorRT-RTX."""
     image = TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="float16", layout="NCHW")
     key = EngineKey(
         provider=rtx.name,
@@ -175,7 +175,7 @@ def test_trtexecs_three_numbers_match_the_bindings_four(plan: Path, rtx: Provide
     assert matching_provider(dataclasses.replace(known, version=short)) == rtx
 
 
-def test_opening_a_plan_without_a_driver_says_so(plan: Path, no_gpu) -> None:
+def test_opening_a_plan_without_a_driver_is_refused(plan: Path, no_gpu) -> None:
     pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
     with pytest.raises(BackendError, match="CUDA doesn't run on this machine"):
         open_engine(plan, "tensorrt")
@@ -187,7 +187,7 @@ def test_a_plan_that_was_changed_is_not_opened(plan: Path) -> None:
         open_engine(plan, "tensorrt")
 
 
-def test_a_plan_from_nowhere_is_not_opened(tmp_path: Path) -> None:
+def test_a_plan_without_a_record_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "engine.plan"
     path.write_bytes(b"plan")
     with pytest.raises(BackendError, match=r"no readable record"):

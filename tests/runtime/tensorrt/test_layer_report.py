@@ -1,4 +1,4 @@
-"""Reading the engine inspector's JSON, in the forms in which its versions write it."""
+"""The engine inspector's JSON in the forms of all versions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_reads_the_words_of_tensorrt_11_and_rtx() -> None:
     assert report.counts == {"INT8": 1, "FP16": 1, "FP32": 1, "other": 1}
 
 
-def test_layers_of_the_dla_are_told_apart() -> None:
+def test_layers_of_the_dla_are_counted_separately() -> None:
     text = json.dumps({"Layers": [layer("{ForeignNode[a...b]}", "DLA", Inputs=[{}])]})
     report = read_layer_report(text)
     assert report is not None

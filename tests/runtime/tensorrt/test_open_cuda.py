@@ -1,4 +1,4 @@
-"""The choice of the CUDA library."""
+"""Choice of the CUDA library, and a machine without one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edgessd.runtime.tensorrt import cuda_pycuda, cuda_python
 from edgessd.runtime.tensorrt.open_cuda import identify_gpu, open_cuda
 
 
-def test_without_a_driver_every_door_says_so(no_gpu) -> None:
+def test_without_a_driver_every_way_to_cuda_is_refused(no_gpu) -> None:
     pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
     for door in (open_cuda, identify_gpu, lambda: open_cuda("cuda-python")):
         with pytest.raises(BackendError, match=r"CUDA doesn't run on this machine.*edgessd doctor"):
             door()
 
 
-def test_without_a_library_it_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_library_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> object:
         raise ModuleNotFoundError(f"No module named {name!r}")
 

@@ -1,4 +1,4 @@
-"""Finding TensorRT, and saying what to do where it isn't."""
+"""Installed TensorRT: versions, and errors with the install command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THIS_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No binding imports, and no trtexec is there."""
+    """Let no binding be importable and no trtexec exist."""
 
     def absent(name: str) -> object:
         raise ModuleNotFoundError(f"No module named {name!r}")
@@ -34,7 +34,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def program(folder: Path, script: str) -> Path:
-    """A shell script in trtexec's place, to see how its words and its end are taken."""
+    """Write a shell script in place of trtexec."""
     path = folder / "trtexec"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -85,14 +85,14 @@ def test_an_unknown_provider_is_refused() -> None:
         find_provider("tensorflow")
 
 
-def test_without_any_it_says_how_to_get_one_on_a_pc(nowhere, tmp_path: Path) -> None:
+def test_without_tensorrt_a_pc_gets_the_install_command(nowhere, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=rf"Python {THIS_PYTHON}.*pip install tensorrt"):
         find_provider("tensorrt", root=tmp_path)
     with pytest.raises(BackendError, match=r"pip install tensorrt-rtx"):
         find_provider("tensorrt_rtx", root=tmp_path)
 
 
-def test_on_a_jetson_it_names_jetpacks_package(nowhere, tmp_path: Path) -> None:
+def test_without_tensorrt_a_jetson_gets_jetpacks_package(nowhere, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 1\n")
     with pytest.raises(BackendError, match="apt install python3-libnvinfer"):
@@ -124,7 +124,7 @@ def test_the_python_of_jetpack_5_is_too_old_for_edgessd(nowhere, tmp_path: Path)
         find_provider("tensorrt", root=tmp_path)
 
 
-def test_debians_common_folder_tells_the_python_by_the_library(tmp_path: Path) -> None:
+def test_the_python_of_debians_common_folder_is_read_from_the_library(tmp_path: Path) -> None:
     bind(tmp_path, "3", "tensorrt.cpython-310-aarch64-linux-gnu.so")
     assert system_bindings(tmp_path) == ((3, 10),)
 
@@ -133,18 +133,18 @@ def test_debians_common_folder_tells_the_python_by_the_library(tmp_path: Path) -
     ("number", "version"),
     [("8502", (8, 5, 2)), ("8601", (8, 6, 1)), ("100300", (10, 3, 0)), ("110401", (11, 4, 1))],
 )
-def test_trtexec_tells_its_version(tmp_path: Path, number: str, version) -> None:
+def test_trtexecs_version_is_read_from_its_output(tmp_path: Path, number: str, version) -> None:
     script = f'echo "&&&& RUNNING TensorRT.trtexec [TensorRT v{number}] # trtexec --help"'
     assert trtexec_version(program(tmp_path, script)) == version
 
 
-def test_a_trtexec_that_tells_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_trtexec_without_a_version_is_refused(tmp_path: Path) -> None:
     script = "echo 'error while loading shared libraries: libnvinfer.so.10' >&2; exit 127"
     with pytest.raises(BackendError, match=r"TensorRT version of.*libnvinfer\.so\.10"):
         trtexec_version(program(tmp_path, script))
 
 
-def test_trtexec_is_taken_where_there_is_no_binding(
+def test_trtexec_is_used_without_a_binding(
     nowhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = program(tmp_path, 'echo "&&&& RUNNING TensorRT.trtexec [TensorRT v8601] # x"')

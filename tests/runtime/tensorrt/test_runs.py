@@ -23,7 +23,7 @@ Step = Callable[[], None]
 
 
 class HostCuda:
-    """`Cuda` in the CPU's memory, as lazy as a device may be."""
+    """`Cuda` in the CPU's memory, which does its work as late as a device may."""
 
     library = "host"
 
@@ -75,7 +75,7 @@ class HostCuda:
         self.queue.append(lambda: event.__setitem__(0, 1))
 
     def wait(self, event: Any) -> None:
-        """Work off the stream no further than to the event, as late as possible."""
+        """Do the stream's work up to the event, as late as possible."""
         while not event[0]:
             self.queue.pop(0)()
 
@@ -101,7 +101,7 @@ class HostCuda:
 
 
 class OrtEngine:
-    """`Enqueued`: runs the graph on whatever the bound addresses held when it was enqueued."""
+    """`Enqueued` that runs the graph on the memory at the addresses bound when it was enqueued."""
 
     def __init__(self, backend: OrtBackend, cuda: HostCuda) -> None:
         self.backend = backend
@@ -183,7 +183,7 @@ def test_overlapping_runs_keep_their_images_and_outputs_apart(
     tensor = np.empty(reference.input.shape, reference.input.dtype)
     found = []
     for number, frame in enumerate(frames):
-        tensor[:] = frame  # the caller's one buffer, written again while the last run still waits
+        tensor[:] = frame  # the caller overwrites its buffer while the last run still waits
         runs.submit(tensor)
         if number:
             found.append({name: value.copy() for name, value in runs.collect().items()})
@@ -192,7 +192,7 @@ def test_overlapping_runs_keep_their_images_and_outputs_apart(
         assert_same(one, other)
 
 
-def test_outputs_hold_until_the_second_submit_after_them(
+def test_outputs_are_valid_until_the_second_submit_after_them(
     engine: OrtEngine, reference: OrtBackend
 ) -> None:
     runs = runs_of(engine, mapped=True)
@@ -248,7 +248,7 @@ def test_a_third_run_is_refused_until_one_is_collected(engine: OrtEngine) -> Non
     runs.submit(image)
 
 
-def test_collecting_what_was_not_submitted_is_refused(engine: OrtEngine) -> None:
+def test_collecting_without_a_submitted_run_is_refused(engine: OrtEngine) -> None:
     with pytest.raises(BackendError, match="No run was submitted"):
         runs_of(engine, mapped=True).collect()
 

@@ -40,7 +40,7 @@ def line(version: tuple[int, ...], options: EngineOptions = INT8, tensors=INT8_T
     return " ".join(command_line(provider(version), *files, options, tensors))
 
 
-def test_8_5_knows_neither_skip_inference_nor_levels() -> None:
+def test_8_5_has_neither_skip_inference_nor_optimization_levels() -> None:
     assert line((8, 5, 2)) == (
         "/opt/trtexec --onnx=g.onnx --saveEngine=e.plan --buildOnly --profilingVerbosity=detailed "
         "--exportLayerInfo=l.json --memPoolSize=workspace:512 --fp16 --int8 "
@@ -57,7 +57,7 @@ def test_10_takes_precisions_and_types_of_inputs_and_outputs() -> None:
     )
 
 
-def test_fp16_asks_for_no_int8_and_for_half_precision_at_the_borders() -> None:
+def test_fp16_sets_no_int8_and_half_precision_inputs_and_outputs() -> None:
     text = line((8, 6, 1), EngineOptions(precision="fp16"), FP16_TENSORS)
     assert "--int8" not in text
     assert "--fp16 --inputIOFormats=fp16:chw --outputIOFormats=fp16:chw,fp16:chw" in text
@@ -81,7 +81,7 @@ def test_it_compiles_for_no_other_gpu() -> None:
 
 @pytest.fixture
 def build(tmp_path: Path):
-    """Compiles with a script that may read $PLAN, $LAYERS and $ONNX."""
+    """Compile with a script that may read $PLAN, $LAYERS and $ONNX."""
 
     def run(script: str, version: tuple[int, ...] = (10, 3, 0)):
         program = tmp_path / "trtexec"
@@ -109,7 +109,7 @@ def build(tmp_path: Path):
     return run
 
 
-def test_a_build_that_passes_gives_its_engine_report_and_log(build, tmp_path: Path) -> None:
+def test_a_successful_build_gives_engine_report_and_log(build, tmp_path: Path) -> None:
     layers = json.dumps({"Layers": [{"Name": "conv", "Weights": {"Type": "Int8"}}]})
     engine = build(
         f"cp $ONNX $PLAN; echo '{layers}' > $LAYERS; echo '&&&& PASSED TensorRT.trtexec'"
@@ -123,12 +123,12 @@ def test_a_build_that_passes_gives_its_engine_report_and_log(build, tmp_path: Pa
     assert "PASSED" in log
 
 
-def test_11_is_given_the_strongly_typed_graph(build) -> None:
+def test_11_compiles_the_strongly_typed_graph(build) -> None:
     engine = build("cp $ONNX $PLAN; echo '&&&& PASSED TensorRT.trtexec'", (11, 4, 1))
     assert (engine.content, engine.typed) == (b"strong", "strongly")
 
 
-def test_a_refused_graph_is_told_in_the_parsers_words(build) -> None:
+def test_a_refused_graph_is_reported_with_the_parsers_message(build) -> None:
     script = (
         "echo '[11/21/2026-05:00:00] [E] [TRT] ModelImporter.cpp:771: While parsing node number 3:'\n"
         "echo '[11/21/2026-05:00:00] [E] [TRT] ModelImporter.cpp:773: In node stem.bias.dq'\n"
@@ -144,17 +144,17 @@ def test_a_half_written_engine_is_not_taken(build) -> None:
         build(script)
 
 
-def test_an_engine_without_the_word_that_it_passed_is_not_taken(build) -> None:
+def test_an_engine_of_a_build_that_did_not_pass_is_not_taken(build) -> None:
     with pytest.raises(BackendError, match="exit status 0 and no engine"):
         build("cp $ONNX $PLAN")
 
 
-def test_a_killed_build_points_at_memory(build) -> None:
+def test_a_killed_build_is_taken_for_a_lack_of_memory(build) -> None:
     with pytest.raises(BackendError, match=r"killed by signal 9 \(out of memory.*add swap"):
         build("kill -9 $$")
 
 
-def test_a_program_that_is_gone_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_program_is_refused(tmp_path: Path) -> None:
     graph = tmp_path / "g.onnx"
     graph.touch()
     with pytest.raises(BackendError, match="can't be run"):
