@@ -16,6 +16,8 @@ from typing import Any
 import tomli_w
 
 import edgessd
+from edgessd.pipeline.options.run import RunOptions
+from edgessd.pipeline.options.source import SourceOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,10 +59,17 @@ def packages_from_the_top() -> Iterator[Path]:
             yield ROOT / name.strip().replace(".", "/")
 
 
-def class_page(name: str) -> str:
+def public_classes() -> list[type]:
+    """Return the classes that users of the Python API work with."""
+    return [getattr(edgessd, name) for name in edgessd.__all__ if name[0].isupper()] + [
+        RunOptions,
+        SourceOptions,
+    ]
+
+
+def class_page(public: type) -> str:
     """Return the page of one public class."""
-    public = getattr(edgessd, name)
-    return f"# edgessd.{name}\n\n::: {public.__module__}.{name}\n"
+    return f"# {public.__name__}\n\n::: {public.__module__}.{public.__name__}\n"
 
 
 def package_page(package: Path) -> str:
@@ -75,7 +84,7 @@ def package_page(package: Path) -> str:
 
 def stage_reference(pages: Path) -> list[dict[str, Any]]:
     """Write the pages of the reference and return their part of the navigation."""
-    classes = {name: class_page(name) for name in edgessd.__all__ if name[0].isupper()}
+    classes = {public.__name__: class_page(public) for public in public_classes()}
     packages = {package.name: package_page(package) for package in packages_from_the_top()}
     (pages / "reference").mkdir()
     for name, content in {**classes, **packages}.items():

@@ -46,7 +46,8 @@ def test_reference_has_a_page_for_every_package(tmp_path: Path) -> None:
     load_script("build_site").stage_reference(tmp_path)
     pages = {page.stem for page in (tmp_path / "reference").iterdir()}
     packages = {path.parent.name for path in (ROOT / "edgessd").glob("*/__init__.py")}
-    assert pages == packages | {"Detections", "Detector", "Pipeline"}
+    classes = {"Detections", "Detector", "Pipeline", "RunOptions", "SourceOptions"}
+    assert pages == packages | classes
 
 
 def test_picture_is_what_its_script_draws() -> None:
