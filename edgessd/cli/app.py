@@ -1,6 +1,6 @@
-"""The `edgessd` command: one module a command, imported when it runs, heavy imports inside each.
+"""The `edgessd` command. Each command is a module that is imported when it runs.
 
-Exit codes: 0 done, 1 a refusal with its reason, 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 a refusal with its reason, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from edgessd.version import __version__
 
 
 class Entry(NamedTuple):
-    """One command: `module` has `command` (a function) or `app` (a group); `summary` is its first line."""
+    """One command.
+
+    Attributes:
+        module: Module in `edgessd.cli` with `command` (a function) or `app` (a group).
+        summary: First line of its help.
+    """
 
     module: str
     summary: str
 
 
-# In the order in which a newcomer needs them. The summaries stand here so that `edgessd --help`, the
-# first thing anyone waits for, needs none of the modules.
+# In the order in which a newcomer needs them. With the summaries here, `edgessd --help` imports none of the
+# modules and answers at once.
 COMMANDS: dict[str, Entry] = {
     "demo": Entry(
         "demo", "Generate images, train, quantize, build for four targets, benchmark, report."
@@ -80,7 +85,7 @@ def _root(
 
 
 class _CommandsOnDemand(TyperGroup):
-    """The root group: the help lists `COMMANDS`; only the command that runs is imported."""
+    """Root group that lists `COMMANDS` in its help and imports only the command that runs."""
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
@@ -100,7 +105,7 @@ class _CommandsOnDemand(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """The real command or group of an entry."""
+    """Import the command or group of an entry."""
     module = import_module(f"edgessd.cli.{COMMANDS[name].module}")
     app = getattr(module, "app", None)
     if app is None:
@@ -113,7 +118,7 @@ def load_command(name: str) -> Any:
 
 
 def make_app() -> typer.Typer:
-    """The whole command line."""
+    """Make the whole command line."""
     app = typer.Typer(
         cls=_CommandsOnDemand,
         no_args_is_help=True,
@@ -125,7 +130,7 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; no traceback reaches a user unless `--debug`."""
+    """Run the command line. A refusal prints its paragraph; `--debug` shows the traceback instead."""
     try:
         make_app()(prog_name="edgessd")
     except EdgessdError as error:

@@ -1,4 +1,4 @@
-"""What every command shares: where people's text goes, where data goes, how a refusal ends."""
+"""Output that all commands share: the console on stderr, JSON on stdout, and refusals."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
 ]
 
-# Set where stderr is for machines, see `cli.logs`.
+# True if stderr has JSON lines, see `cli.logs`.
 quiet = False
 
 
 def people() -> Console:
-    """The console for tables, progress and notes: stderr, so that stdout stays clean for data."""
+    """Return the console for tables, progress and notes. It is stderr, so that stdout has only data."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, quiet=quiet)
@@ -35,12 +35,12 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def fail(error: EdgessdError) -> NoReturn:
-    """Print a refusal as one paragraph, or log it where stderr is for machines, and exit with 1."""
+    """Print a refusal as one paragraph, or log it if stderr has JSON lines, and exit with 1."""
     if quiet:
-        said = {"expected": error.expected, "found": error.found, "fix": error.fix}
+        details = {"expected": error.expected, "found": error.found, "fix": error.fix}
         logging.getLogger("edgessd").error(
             error.problem,
-            extra={"edgessd": {"event": "refused", **{k: v for k, v in said.items() if v}}},
+            extra={"edgessd": {"event": "refused", **{k: v for k, v in details.items() if v}}},
         )
         raise SystemExit(1)
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""Messages of a running command: sentences for people, or one JSON object a line for machines."""
+"""Messages of a running command: sentences, or one JSON object a line."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from typing import Any
 from edgessd.cli import console
 
 _log = logging.getLogger("edgessd")
-# syslog(3); journald reads the number in front of a line.
+# Priorities of syslog(3); journald reads the number in front of a line.
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 _SECONDS_BETWEEN_LINES = 60.0
 
 
 class LogForm(str, Enum):
-    """How messages are written on stderr."""
+    """Form of the messages on stderr."""
 
     text = "text"
     json = "json"
 
 
 def start_logging(form: LogForm) -> None:
-    """Send what `edgessd` logs from now on, and warnings of others, to stderr.
+    """Write the log of `edgessd`, and warnings of other packages, to stderr from now on.
 
-    As JSON, nothing else is written there: no progress, no tables, and an error is a line too.
+    As JSON, stderr has no other output: no progress and no tables, and an error is a line too.
     """
     handler = _StderrHandler()
     handler.setFormatter(JsonFormatter() if form is LogForm.json else TextFormatter())
@@ -50,12 +50,12 @@ def start_logging(form: LogForm) -> None:
 
 
 def seconds_between_lines(form: LogForm) -> float | None:
-    """How often a long run logs how it goes; None where a person watches its progress instead."""
+    """Return the time between two status lines; None if a person sees the progress display instead."""
     return None if form is LogForm.text and sys.stderr.isatty() else _SECONDS_BETWEEN_LINES
 
 
 class JsonFormatter(logging.Formatter):
-    """`time` (ISO 8601, UTC), `level`, `logger`, `message`, and what the message says of itself."""
+    """Format a message as JSON: `time` (ISO 8601, UTC), `level`, `logger`, `message` and its own keys."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -73,7 +73,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The sentence, after the time; journald knows the time, and is told how grave it is."""
+    """Format a message as the time and a sentence; for journald as the priority and the sentence."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
@@ -87,7 +87,7 @@ class TextFormatter(logging.Formatter):
 
 
 class _StderrHandler(logging.Handler):
-    """Looks up `sys.stderr` for each line: a progress display puts itself there while it runs."""
+    """Write each line to the current `sys.stderr`, which a progress display replaces while it runs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(self.format(record) + "\n")
@@ -95,7 +95,7 @@ class _StderrHandler(logging.Handler):
 
 
 def _goes_to_journal(environment: Mapping[str, str]) -> bool:
-    """Whether stderr is the very stream that systemd connected to the journal."""
+    """Return True if stderr is the stream that systemd connected to the journal."""
     stated = environment.get("JOURNAL_STREAM", "")
     try:
         about = os.fstat(2)

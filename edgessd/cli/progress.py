@@ -1,4 +1,4 @@
-"""A progress bar for a known number of images, on stderr and only in front of a person."""
+"""Progress bar for a known number of images, on stderr and only on a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgessd.cli.console import people
 
 @contextmanager
 def counting(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with (done, all); the bar disappears at the end."""
+    """Yield a function to call with (done, all); the bar disappears at the end."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -1,4 +1,4 @@
-"""`edgessd run --list`: the cameras of this machine, for people and for programs."""
+"""`edgessd run --list`: the cameras of this machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from edgessd.cli.console import people, print_json
 if TYPE_CHECKING:
     from edgessd.pipeline.sources.camera import ListedCamera
 
-# Formats that can't be used are named as far as a person reads on.
+# Number of unusable formats that are named.
 _SHOWN = 8
 
 
 def list_machine_cameras(*, as_json: bool) -> None:
-    """Print every camera with its formats, sizes and rates; say so where there is none."""
+    """Print every camera with its formats, sizes and rates, or that there is none."""
     from edgessd.pipeline.sources.camera import describe_cameras
 
     cameras = describe_cameras()
@@ -42,7 +42,10 @@ def list_machine_cameras(*, as_json: bool) -> None:
 
 
 def _csi_cameras() -> tuple[dict[int, str], str]:
-    """Of a Raspberry Pi, and why they can't be listed; a Jetson has no list of what is plugged in."""
+    """Return the CSI cameras of a Raspberry Pi, and the reason if they can't be listed.
+
+    A Jetson has no list of the cameras that are connected.
+    """
     from edgessd.core.errors import SourceError
     from edgessd.pipeline.sources.raspberry_pi import list_csi_cameras
     from edgessd.target.detect import detect_machine

@@ -1,4 +1,4 @@
-"""`edgessd run --live`: open the page and say where it is."""
+"""`edgessd run --live`: serve the page and print its address."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_live(options: LiveOptions, pipeline: Pipeline, *, model: Path | None) -
             metrics=_metrics(pipeline),
         ),
     )
-    # A token of the user's own is known to them, and stays out of terminals and journals.
+    # The user knows a token of their own; it stays out of terminals and journals.
     urls = page.urls(with_token=not given)[:_MOST_ADDRESSES]
     hint = f" (with the token of {options.token_env})" if given else ""
     console = people()
@@ -62,7 +62,7 @@ def open_live(options: LiveOptions, pipeline: Pipeline, *, model: Path | None) -
 
 
 def _metrics(pipeline: Pipeline) -> Metrics | None:
-    """What the page answers to Prometheus, where its client library is installed."""
+    """Return the figures for Prometheus, None if its client library isn't installed."""
     if find_spec("prometheus_client") is None:
         return None
     from edgessd.pipeline.sinks.metrics import Metrics
@@ -71,7 +71,7 @@ def _metrics(pipeline: Pipeline) -> Metrics | None:
 
 
 def _print_qr_code(url: str) -> None:
-    """For a phone's camera: nobody types a token there."""
+    """Print a QR code for the camera of a phone, on which nobody likes to type a token."""
     import cv2
     import numpy as np
 
@@ -82,5 +82,5 @@ def _print_qr_code(url: str) -> None:
     glyphs = {(True, True): " ", (True, False): "▄", (False, True): "▀", (False, False): "█"}
     for upper, lower in zip(dark[::2], dark[1::2], strict=True):
         line = "".join(glyphs[bool(a), bool(b)] for a, b in zip(upper, lower, strict=True))
-        # White on black, whatever the terminal's colours are.
+        # White on black with any colors of the terminal.
         people().print(line, style="bright_white on black", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""One run of `edgessd run`: open everything, go on until the end, sum up."""
+"""One run of `edgessd run`, from opening to the summary."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ _log = logging.getLogger(__name__)
 
 
 def run_session(options: RunOptions, *, as_json: bool) -> None:
-    """Run until the sources end, somebody stops it, or `max_frames` are through.
+    """Run until the sources end, a signal comes, or `max_frames` are processed.
+
+    Args:
+        options: Options of the run.
+        as_json: Print the summary as JSON on stdout.
 
     Raises:
-        EdgessdError: What refuses to open; a source that broke off and an output that ended early are
+        EdgessdError: Something can't be opened. The failure of a source or an output during the run is
             raised after the summary.
     """
-    # FFmpeg tells of every codec it tries; what matters is said in edgessd's own errors. It reads this
-    # when OpenCV first calls it.
+    # FFmpeg writes a line for every codec that it tries; edgessd's own errors have the reason. FFmpeg reads
+    # this variable when OpenCV first calls it.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
     from edgessd.pipeline.heartbeat import Heartbeat
@@ -44,7 +48,7 @@ def run_session(options: RunOptions, *, as_json: bool) -> None:
 
     with ExitStack() as closing:
         pipeline = closing.enter_context(open_pipeline(options))
-        # From now on OpenCV would only write between the lines of the log, which say the same.
+        # From here on OpenCV would repeat between the lines of the log what the log says.
         quiet_opencv()
         written: list[LeavesFiles] = []
         for sink in open_sinks(options, pipeline):
@@ -73,7 +77,7 @@ def run_session(options: RunOptions, *, as_json: bool) -> None:
 
 @contextmanager
 def _stopping_on_signals(pipeline: Pipeline) -> Iterator[None]:
-    """End after the frame in hand on Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
+    """End after the current frame on Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
 
     def stop(number: int, _frame: object) -> None:
         pipeline.stop()
@@ -88,7 +92,7 @@ def _stopping_on_signals(pipeline: Pipeline) -> Iterator[None]:
 
 
 def _show(pipeline: Pipeline, options: RunOptions) -> tuple[Tally, EdgessdError | None]:
-    """Drain the pipeline under a progress line; a source that breaks off still gets its summary."""
+    """Run the pipeline under a progress line, and return its counts and the error of a source."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     found = Tally()
@@ -121,7 +125,7 @@ def _show(pipeline: Pipeline, options: RunOptions) -> tuple[Tally, EdgessdError 
 
 
 def _expected(pipeline: Pipeline, max_frames: int | None) -> int | None:
-    """Frames there will be, where that is known."""
+    """Return the number of frames to come, None if it is unknown."""
     lengths = [source.length for source in pipeline.sources]
     known = None if None in lengths else sum(length or 0 for length in lengths)
     return min((n for n in (known, max_frames) if n is not None), default=None)
@@ -136,7 +140,7 @@ def _status(pipeline: Pipeline, result: Result) -> str:
 
 
 def _first_failed(pipeline: Pipeline) -> SinkError | None:
-    """An output that ended early leaves something undone: the command must not end with 0."""
+    """Return the error of the first output that failed, so that the command doesn't end with 0."""
     for sink in pipeline.status().sinks:
         if sink.failed is not None:
             return SinkError(f"{sink.name} ended early", found=sink.failed)

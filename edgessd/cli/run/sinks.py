@@ -1,4 +1,4 @@
-"""Sinks of `edgessd run`, from its options."""
+"""Open the outputs of `edgessd run` from its options."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A detector of ninety classes shouldn't fill a home with ninety sensors that are always 0.
+# With more classes, most sensors of Home Assistant would always be 0.
 _MOST_SENSORS = 20
 
 
 def open_sinks(options: RunOptions, pipeline: Pipeline) -> Iterator[Sink]:
-    """Open the sinks one by one, so that the pipeline closes those already open if one refuses.
+    """Open the sinks one by one, so that the pipeline closes the open ones if one can't be opened.
 
     Raises:
-        SinkError: What refuses.
+        SinkError: A sink can't be opened.
     """
     if options.record is not None:
         from edgessd.pipeline.sinks.recorder import Recorder
@@ -89,7 +89,7 @@ def _open_mqtt(options: MqttOptions, pipeline: Pipeline) -> MqttSink:
 
 
 def _wanted_labels(pipeline: Pipeline) -> tuple[str, ...]:
-    """Classes that are worth a figure before they are seen."""
+    """Return the classes that have a figure before they are seen; none if there are too many."""
     wanted = pipeline.controls.classes
     labels = pipeline.controls.labels
     chosen = tuple(label for label in labels if wanted is None or label in wanted)

@@ -1,4 +1,4 @@
-"""What `edgessd run` says at its end."""
+"""Summary at the end of `edgessd run`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def summary_of(pipeline: Pipeline, model: str, found: Tally) -> dict[str, Any]:
-    """What `--json` prints; keys are stable."""
+    """Return the summary that `--json` prints; its keys are stable."""
     status = pipeline.status()
     return {
         "model": model,
@@ -58,7 +58,7 @@ def summary_of(pipeline: Pipeline, model: str, found: Tally) -> dict[str, Any]:
 def print_summary(
     pipeline: Pipeline, summary: dict[str, Any], written: list[LeavesFiles], *, latency: bool
 ) -> None:
-    """The same for people, with tables under `latency`."""
+    """Print the summary for people, with tables if `latency` is true."""
     console = people()
     total = summary["latency_ms"]["total"]
     console.print(

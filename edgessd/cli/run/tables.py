@@ -1,4 +1,4 @@
-"""Tables that `edgessd run` prints at its end."""
+"""Tables at the end of `edgessd run --latency`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STAGES = {
 
 
 def latency_table(status: PipelineStatus) -> Table:
-    """Each stage's time. The last row is how old a result is: waiting and decoding included."""
+    """Make the table of each stage's time; the last row is the delay from capture, including waiting."""
     table = Table("stage", title="latency, ms", title_justify="left")
     for column in ("p50", "p95", "p99"):
         table.add_column(column, justify="right")
@@ -31,7 +31,7 @@ def latency_table(status: PipelineStatus) -> Table:
 
 
 def stream_table(pipeline: Pipeline) -> Table:
-    """One row a source."""
+    """Make the table of the streams, one row a source."""
     table = Table("source", title="streams", title_justify="left")
     for column in ("frames", "dropped", "reconnects", "FPS", "age p50, ms", "age p95, ms"):
         table.add_column(column, justify="right")

@@ -1,4 +1,4 @@
-"""What a run has found, counted as it goes."""
+"""Counts of a run: detections, objects, lines and zones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """Detections of all frames, and with tracking the objects and the regions' counts."""
+    """Count detections, and with tracking also objects and regions."""
 
     def __init__(self) -> None:
         self.detections: Counter[str] = Counter()
@@ -27,7 +27,7 @@ class Tally:
             self._regions[result.frame.stream] = result.regions
 
     def record(self) -> dict[str, Any]:
-        """For the summary; tracking's part is empty without it."""
+        """Return the counts for the summary; without tracking, objects and regions are empty."""
         from edgessd.pipeline.records import region_record
 
         return {
@@ -42,20 +42,20 @@ class Tally:
 
 
 def sentences(record: dict[str, Any]) -> list[str]:
-    """`Tally.record` for people."""
-    said = [f"found {_counted(record['detections'])}"]
+    """Return the counts of `Tally.record` as sentences."""
+    lines = [f"found {_counted(record['detections'])}"]
     if record["objects"]:
-        said.append(f"tracked {_counted(record['objects'])}")
+        lines.append(f"tracked {_counted(record['objects'])}")
     streams = {region["stream"] for region in record["regions"]}
     for region in record["regions"]:
         where = f" of stream {region['stream']}" if len(streams) > 1 else ""
         came, went = _counted(region["entered"]), _counted(region["left"])
         if region["kind"] == "line":
-            said.append(f"line {region['name']}{where}: in {came}; out {went}")
+            lines.append(f"line {region['name']}{where}: in {came}; out {went}")
         else:
             inside = _counted(region["inside"])
-            said.append(f"zone {region['name']}{where}: inside {inside}; came {came}; left {went}")
-    return said
+            lines.append(f"zone {region['name']}{where}: inside {inside}; came {came}; left {went}")
+    return lines
 
 
 def _counted(counts: dict[str, int]) -> str:

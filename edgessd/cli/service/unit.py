@@ -1,4 +1,4 @@
-"""The systemd unit of a camera that runs by itself, as text."""
+"""Text of the files of a service: the systemd unit, the options file and the secrets."""
 
 from __future__ import annotations
 
@@ -83,9 +83,10 @@ class Service:
             )
         if self.user in ("root", "nobody"):
             raise ConfigError(
-                "A camera's service runs as a user of its own or as an ordinary one",
+                "A service can't run as this user",
+                expected="a user other than root and nobody",
                 found=self.user,
-                fix="Give --user NAME; a user that isn't there yet is made.",
+                fix="Give --user NAME; a missing user is created.",
             )
         for text in (*self.program, str(self.directory), *map(str, self.writable)):
             if "\n" in text:
@@ -133,9 +134,9 @@ class Service:
         )
 
 
-# Type=notify: systemd hears from `pipeline.notify` when all is open, and while frames flow. A start may take
-# minutes where TensorRT compiles its engine first. Devices stay reachable, and are guarded by their groups:
-# so neither PrivateDevices nor ProtectClock, which adds a rule on devices that shuts out all others.
+# Type=notify: `pipeline.notify` tells systemd when everything is open, and while frames come. A start takes
+# minutes if TensorRT compiles its engine first. Devices must stay reachable, and their groups guard them. So
+# there is neither PrivateDevices nor ProtectClock, which adds a rule that excludes all other devices.
 _UNIT = """\
 [Unit]
 Description={description}
@@ -223,8 +224,8 @@ def _name_of(line: str) -> str:
 
 _ENVIRONMENT_HEAD = (
     "# Secrets of this edgessd service. Readable by root alone; restart the service after a change.",
-    "# EDGESSD_LIVE_TOKEN=          what viewers of the live page need",
-    "# EDGESSD_SOURCE_USERNAME=     EDGESSD_SOURCE_PASSWORD=     of the camera's own stream",
+    "# EDGESSD_LIVE_TOKEN=          token for viewers of the live page",
+    "# EDGESSD_SOURCE_USERNAME=     EDGESSD_SOURCE_PASSWORD=     of network cameras",
     "# EDGESSD_MQTT_USERNAME=       EDGESSD_MQTT_PASSWORD=",
-    "# EDGESSD_WEBHOOK_SECRET=      signs what is posted",
+    "# EDGESSD_WEBHOOK_SECRET=      signs the messages of the webhook",
 )
