@@ -1,9 +1,9 @@
-"""How much of the machine's training speed is left once everything around the network is done.
+"""Compare the speed of edgessd's training step with that of the bare network.
 
-In one run, turn and turn about: the bare forward and backward pass of the model on one batch that never
-changes, and edgessd's own training step with decoding from memory, augmentation, matching, the multibox
-loss, gradient clipping, the optimizer and the moving average. Prints images a second and the ratio; the
-ratio must be at least 0.8.
+One run alternates between two measurements: the forward and backward pass of the model on one constant
+batch, and edgessd's training step with reading from memory, augmentation, matching, the multibox loss,
+gradient clipping, the optimizer and the moving average. It prints images per second and the ratio, which
+must be at least 0.8.
 
     python benchmarks/training_step.py --data bccd --batch 16 --threads 2
 """
@@ -59,7 +59,7 @@ def main() -> int:
             for _ in range(options.steps):
                 bare()
             middle = time.perf_counter()
-            # A fresh loader each time: nothing may have been loaded while the bare step ran.
+            # A new loader each time, so that nothing is loaded while the bare step runs.
             for batch in _batches(trainer.components.loader, turn, options.steps):
                 trainer.step([batch])
             ended = time.perf_counter()
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 class BareStep:
-    """Forward and backward of the same model on one batch, nothing else."""
+    """Forward and backward pass of a model on one constant batch."""
 
     def __init__(self, config: TrainConfig, model: SsdLite, batch: int) -> None:
         self._device = next(model.parameters()).device
@@ -130,7 +130,7 @@ def _trainer(config: TrainConfig, folder: Path) -> Trainer:
 
 
 def _batches(loader: BatchLoader, turn: int, count: int) -> Iterator[Batch]:
-    """`count` batches, of as many epochs as it takes."""
+    """Yield `count` batches from as many epochs as needed."""
     for epoch in itertools.count(turn * 1000):
         for batch in loader.epoch(epoch):
             yield batch
@@ -146,7 +146,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=8, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=8, help="steps per turn")
     parser.add_argument("--turns", type=int, default=3)
     return parser.parse_args()
 

@@ -1,9 +1,9 @@
-"""Quantization-aware training: a detector goes on learning while it is rounded as its engine will be.
+"""Quantization-aware training: train a detector that is rounded as its engine will be.
 
-It starts where post-training quantization ends: the same preparation of the graph, the same calibration,
-the same rounded weights. The float network teaches, which the engine shall answer like: how sure to be and
-where exactly a box ends, on every anchor of every image ("distillation", arXiv:1503.02531). Labels can
-teach beside it, but they pull towards another detector than the float one.
+The training starts from the result of post-training quantization: the same float passes, calibration and
+rounded weights. The float network is the teacher: its class scores and box codes are the targets on each
+anchor of each image ("distillation", arXiv:1503.02531). A loss against the labels can be added, but it
+pulls the detector away from the float one.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ SCHEMES: dict[str, tuple[SchemeName, ...]] = {
 def start_qat(
     config: TrainConfig, dataset: Dataset, images: Sequence[LabeledImage]
 ) -> tuple[InitialModel, QatTraining]:
-    """The network that is to be trained, rounded as post-training quantization leaves it.
+    """Quantize a float detector and make the network and the method of its training.
 
     Args:
-        config: `model.weights` names the checkpoint; `qat` says the rest.
-        dataset: That is trained on.
-        images: Of it, that will be trained on, and calibrate unless `qat.calibration` names others.
+        config: All settings; `model.weights` names the checkpoint of the float detector.
+        dataset: Dataset of the training.
+        images: Training images. They also calibrate, unless `qat.calibration` names other images.
 
     Raises:
         ConfigError: No checkpoint is named.
-        CheckpointError: It knows other labels, or has been through this already.
-        EdgessdError: Of export, calibration or quantization.
+        CheckpointError: The checkpoint has other labels, or comes from quantization-aware training.
+        EdgessdError: Export, calibration or quantization failed.
     """
     settings = config.qat
     checkpoint = _checkpoint(config.model.weights, dataset.labels)
     recipe = load_recipe(settings.recipe)
     chosen = _calibration_images(config, dataset, images)
     graph = export_float_graph(checkpoint)
-    # Labels are matched with the anchors, so those stay what they are.
+    # Labels are matched with the anchors, so the anchors may not be changed.
     passes = msgspec.structs.replace(recipe.float_passes, shift_box_sizes=False)
     schemes = SCHEMES[settings.scheme]
     found = quantize_graph(
@@ -104,8 +104,8 @@ def start_qat(
         model=network,
         loaded_backbone=False,
         without_statistics=None,
-        description=f"quantization-aware, {' and '.join(schemes)}, from {config.model.weights}, ranges from "
-        f"{found.audit.images} images by recipe {recipe.name}",
+        description=f"quantization-aware for {' and '.join(schemes)}, from {config.model.weights}, "
+        f"initial ranges from {found.audit.images} images by recipe {recipe.name}",
         provenance={
             **checkpoint.provenance,
             "weights": Path(config.model.weights).name,
@@ -133,33 +133,34 @@ def _checkpoint(weights: str, labels: tuple[str, ...]) -> Checkpoint:
             "Quantization-aware training starts from a trained detector",
             expected="--weights CHECKPOINT",
             found=f"weights = {weights!r}",
-            fix="Train one first, without --qat",
+            fix="Train a detector first, without --qat",
         )
     checkpoint = load_checkpoint(Path(weights))
     if checkpoint.contract.labels != labels:
         raise CheckpointError(
-            f"{weights} detects other things than the dataset shows",
+            f"{weights} has other labels than the dataset",
             expected=", ".join(labels),
             found=", ".join(checkpoint.contract.labels),
-            fix="Train on the dataset without --qat first: --weights takes a detector of other labels",
+            fix="Train on the dataset without --qat first, where --weights may have other labels",
         )
     if checkpoint.trained_ranges is not None:
         raise CheckpointError(
-            f"{weights} comes from quantization-aware training already",
-            fix="Name the float checkpoint that it started from, or go on with --resume",
+            f"{weights} comes from quantization-aware training",
+            expected="the checkpoint of a float detector",
+            fix="Name the float checkpoint that it started from, or continue its run with --resume",
         )
     return checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What is known of the float detector.
+    """Facts about the float detector for the checkpoints.
 
     Attributes:
-        config: Its network, batch norm folded.
-        contract: With its own box code.
-        calibration: What its ranges come from.
-        audit: Whether those images were fit for it.
+        config: Configuration of its network with batch norm folded.
+        contract: Its contract, with its own box code.
+        calibration: Record of the calibration of the initial ranges.
+        audit: Audit of the calibration images.
     """
 
     config: ModelConfig
@@ -169,13 +170,13 @@ class Origin:
 
 
 class QatTraining:
-    """The method of a quantization-aware training.
+    """Method of quantization-aware training: distillation, and optionally a loss against the labels.
 
     Args:
-        origin: Of the float detector.
-        teacher: The same network, not rounded; on any device, it follows the student.
-        settings: Weights of the two teachers.
-        loss: Of the labels.
+        origin: Facts about the float detector.
+        teacher: The float network, on any device; it is moved to the student's device.
+        settings: Weights of the two losses.
+        loss: Settings of the loss against the labels.
     """
 
     def __init__(
@@ -186,10 +187,10 @@ class QatTraining:
         self._settings = settings
         self._multibox = MultiboxLoss(origin.contract.scoring, loss)
         before, now = origin.contract.box_code, teacher.contract.box_code
-        centre = before.centre_variance / now.centre_variance
+        center = before.centre_variance / now.centre_variance
         size = before.size_variance / now.size_variance
-        # Preparation may have enlarged some of a box code's numbers; their errors count as before.
-        self._code_unit = torch.tensor((centre, centre, size, size))
+        # Float passes may have scaled the box codes, so errors are measured in the original units.
+        self._code_unit = torch.tensor((center, center, size, size))
 
     def losses(
         self,
@@ -199,27 +200,28 @@ class QatTraining:
         class_ids: Tensor,
         codes: Tensor,
     ) -> Losses:
-        """Those of the labels and of the teacher, weighted and added."""
+        """Compute the weighted sum of the losses against the labels and against the teacher."""
         if self._code_unit.device != images.device:
             self._code_unit = self._code_unit.to(images.device)
             self._teacher.to(images.device)
         box_codes, codes = box_codes / self._code_unit, codes / self._code_unit
-        labelled = self._multibox(box_codes, class_scores, class_ids, codes)
-        by_labels, by_teacher = self._settings.labels, self._settings.teacher
-        classes, boxes = labelled.classes * by_labels, labelled.boxes * by_labels
-        total = labelled.total * by_labels
-        if by_teacher:
+        supervised = self._multibox(box_codes, class_scores, class_ids, codes)
+        weight, teacher_weight = self._settings.labels, self._settings.teacher
+        classes, boxes = supervised.classes * weight, supervised.boxes * weight
+        total = supervised.total * weight
+        if teacher_weight:
             with torch.no_grad():
-                told_codes, told_scores = self._teacher(images)
-            taught = self._taught(
-                box_codes, class_scores, told_codes / self._code_unit, told_scores
+                teacher_codes, teacher_scores = self._teacher(images)
+            distilled = self._distillation(
+                box_codes, class_scores, teacher_codes / self._code_unit, teacher_scores
             )
-            classes, boxes = classes + by_teacher * taught[0], boxes + by_teacher * taught[1]
-            total = total + by_teacher * (taught[0] + taught[1])
-        return Losses(classes=classes, boxes=boxes, total=total, positives=labelled.positives)
+            classes = classes + teacher_weight * distilled[0]
+            boxes = boxes + teacher_weight * distilled[1]
+            total = total + teacher_weight * (distilled[0] + distilled[1])
+        return Losses(classes=classes, boxes=boxes, total=total, positives=supervised.positives)
 
     def evaluate(self, evaluator: Evaluator, network: nn.Module) -> CocoMetrics:
-        """The metrics in the scheme that is worse off."""
+        """Compute the metrics in each scheme; return those with the lowest AP."""
         assert isinstance(network, QatNetwork)
         before, found = network.judged, []
         for scheme in network.schemes:
@@ -229,7 +231,7 @@ class QatTraining:
         return min(found, key=lambda metrics: metrics.AP)
 
     def snapshot(self, network: nn.Module, provenance: dict[str, str]) -> Checkpoint:
-        """A detector with its batch norm folded, and the ranges beside it."""
+        """Make a checkpoint with batch norm folded and with the trained ranges."""
         assert isinstance(network, QatNetwork)
         return Checkpoint(
             config=self._origin.config,
@@ -244,26 +246,29 @@ class QatTraining:
             ),
         )
 
-    def _taught(
-        self, box_codes: Tensor, class_scores: Tensor, told_codes: Tensor, told_scores: Tensor
+    def _distillation(
+        self, box_codes: Tensor, class_scores: Tensor, teacher_codes: Tensor, teacher_scores: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """(classes, boxes), each divided by the number of objects that the teacher sees."""
+        """Losses of classes and boxes, each divided by the teacher's expected number of objects."""
         scoring = self._origin.contract.scoring
         first = int(scoring.background)
         if scoring.activation == "softmax":
-            told = functional.log_softmax(told_scores.float(), 2)
-            said = functional.log_softmax(class_scores.float(), 2)
-            foreground = told[..., first:].exp().sum(2)
-            classes = functional.kl_div(said, told, reduction="sum", log_target=True)
+            target = functional.log_softmax(teacher_scores.float(), 2)
+            student = functional.log_softmax(class_scores.float(), 2)
+            foreground = target[..., first:].exp().sum(2)
+            classes = functional.kl_div(student, target, reduction="sum", log_target=True)
         else:
-            told, said = told_scores[..., first:].float(), class_scores[..., first:].float()
-            foreground = torch.sigmoid(told).amax(2)
-            # Less the teacher's own entropy, so that an equal student has no loss.
+            target = teacher_scores[..., first:].float()
+            student = class_scores[..., first:].float()
+            foreground = torch.sigmoid(target).amax(2)
+            # The teacher's own entropy is subtracted, so that an equal student has no loss.
             classes = functional.binary_cross_entropy_with_logits(
-                said, torch.sigmoid(told), reduction="sum"
+                student, torch.sigmoid(target), reduction="sum"
             ) - functional.binary_cross_entropy_with_logits(
-                told, torch.sigmoid(told), reduction="sum"
+                target, torch.sigmoid(target), reduction="sum"
             )
-        seen = foreground.sum().clamp_min(1)
-        apart = functional.smooth_l1_loss(box_codes.float(), told_codes.float(), reduction="none")
-        return classes / seen, (apart.sum(2) * foreground).sum() / seen
+        count = foreground.sum().clamp_min(1)
+        errors = functional.smooth_l1_loss(
+            box_codes.float(), teacher_codes.float(), reduction="none"
+        )
+        return classes / count, (errors.sum(2) * foreground).sum() / count

@@ -79,6 +79,6 @@ def _arranged(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _text(
-    image: NDArray[np.uint8], text: str, origin: tuple[int, int], colour: tuple[int, int, int]
+    image: NDArray[np.uint8], text: str, origin: tuple[int, int], color: tuple[int, int, int]
 ) -> None:
-    cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.34, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.34, color, 1, cv2.LINE_AA)
