@@ -177,13 +177,16 @@ class QatTraining:
         teacher: The float network, on any device; it is moved to the student's device.
         settings: Weights of the two losses.
         loss: Settings of the loss against the labels.
+
+    Attributes:
+        teacher: The float network.
     """
 
     def __init__(
         self, origin: Origin, teacher: QatNetwork, settings: QatSettings, loss: LossSettings
     ) -> None:
         self._origin = origin
-        self._teacher = teacher
+        self.teacher = teacher
         self._settings = settings
         self._multibox = MultiboxLoss(origin.contract.scoring, loss)
         before, now = origin.contract.box_code, teacher.contract.box_code
@@ -203,7 +206,7 @@ class QatTraining:
         """Compute the weighted sum of the losses against the labels and against the teacher."""
         if self._code_unit.device != images.device:
             self._code_unit = self._code_unit.to(images.device)
-            self._teacher.to(images.device)
+            self.teacher.to(images.device)
         box_codes, codes = box_codes / self._code_unit, codes / self._code_unit
         supervised = self._multibox(box_codes, class_scores, class_ids, codes)
         weight, teacher_weight = self._settings.labels, self._settings.teacher
@@ -211,7 +214,7 @@ class QatTraining:
         total = supervised.total * weight
         if teacher_weight:
             with torch.no_grad():
-                teacher_codes, teacher_scores = self._teacher(images)
+                teacher_codes, teacher_scores = self.teacher(images)
             distilled = self._distillation(
                 box_codes, class_scores, teacher_codes / self._code_unit, teacher_scores
             )

@@ -1,4 +1,4 @@
-"""What a folder is taken for, and how one is refused."""
+"""Formats are recognized by a folder's files, and other folders are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_no_box_at_all(yolo: Path) -> None:
         load_dataset(yolo)
 
 
-def test_relabelled_by_name(yolo: Path) -> None:
+def test_labels_are_matched_by_name(yolo: Path) -> None:
     dataset = load_dataset(yolo)
     other = dataset.relabeled(("bird", "dog", "cat"))
     assert [image.class_ids.tolist() for image in other.split("train")][:2] == [[2], [1]]

@@ -108,7 +108,7 @@ def test_each_flip_does_what_its_name_says():
             np.testing.assert_allclose(after, expected, atol=1e-5)
 
 
-def test_a_box_whose_centre_left_is_ignored_not_background():
+def test_a_box_whose_center_left_is_ignored_not_background():
     cut = 0
     for seed in range(200):
         sample = run(AugmentSettings(crop=1, zoom_out=0, photometric=0), seed)

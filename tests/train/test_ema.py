@@ -26,7 +26,7 @@ def test_the_average_forgets_its_start_and_then_moves_slowly():
     assert abs(average.model.weight.item()) < 1e-4
 
 
-def test_the_average_follows_normalisation_statistics():
+def test_the_average_follows_normalization_statistics():
     model = nn.BatchNorm2d(2)
     average = MovingAverage(model, decay=0.5, ramp=1)
     model(torch.randn(8, 2, 4, 4) + 5)

@@ -1,4 +1,4 @@
-"""Quantization-aware training as people call it: from a run to bundles that answer like its network."""
+"""Quantization-aware training: from the run of a float detector to a bundle."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import dataclasses
 import json
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from block_scenes import tiny_config, write_coco
 from command_line import TWO_PROCESSES, edgessd
 from msgspec.structs import replace
 
@@ -29,34 +29,37 @@ from edgessd.train.qat import start_qat
 from edgessd.train.reporter import Reporter
 from edgessd.train.run import train
 
-Tiny = Callable[..., TrainConfig]
-
 
 @pytest.fixture(scope="module")
-def scenes(
-    coco: Callable[[Path, dict[str, range]], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """20 training scenes, enough to calibrate on, and 4 to judge on."""
-    return coco(
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 20 training scenes, enough to calibrate on, and 4 validation scenes."""
+    return write_coco(
         tmp_path_factory.mktemp("scenes"), {"train": range(200, 220), "val": range(300, 304)}
     )
 
 
 @pytest.fixture(scope="module")
-def float_run(scenes: Path, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def float_run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("float") / "run"
-    optimize = {"epochs": 4, "batch": 4, "warmup_steps": 2, "lr": 2e-3}
-    train(tiny(scenes, optimize=optimize, augment={"crop": 0.25}), folder)
+    train(tiny_config(scenes, optimize={"epochs": 1}, augment={"crop": 0.25}), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def qat_config(float_run: Path, scenes: Path, tiny: Tiny) -> TrainConfig:
-    return tiny(
+def cheap_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe without passes and searches, for tests whose subject is the training."""
+    path = tmp_path_factory.mktemp("recipe") / "cheap.toml"
+    path.write_text('name = "cheap"\n[activations]\nmethod = "minmax"\n')
+    return path
+
+
+@pytest.fixture(scope="module")
+def qat_config(float_run: Path, scenes: Path, cheap_recipe: Path) -> TrainConfig:
+    return tiny_config(
         scenes,
         model={"weights": str(float_run / "best.pt")},
         optimize={"epochs": 2, "batch": 4, "warmup_steps": 1, "lr": 1e-3, "ema_ramp": 2},
-        qat={"enabled": True, "labels": 0.5},
+        qat={"enabled": True, "labels": 0.5, "recipe": str(cheap_recipe)},
     )
 
 
@@ -68,14 +71,14 @@ def trained(qat_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def test_the_checkpoint_carries_weights_and_ranges_that_moved(
+def test_the_checkpoint_has_trained_weights_and_ranges(
     trained: Path, qat_config: TrainConfig, scenes: Path, float_run: Path
 ) -> None:
     checkpoint = load_checkpoint(trained / "best.pt")
     ranges = checkpoint.trained_ranges
     assert ranges is not None
     assert ranges.schemes == ("affine", "symmetric")
-    assert (ranges.calibration.images, ranges.calibration.recipe) == (20, "default, then trained")
+    assert (ranges.calibration.images, ranges.calibration.recipe) == (20, "cheap, then trained")
     assert (ranges.audit.images, ranges.audit.worst_saturation) == (20, None)
     assert checkpoint.config.batch_norm is None
     assert checkpoint.contract.preprocess.mean == (128.0, 128.0, 128.0)
@@ -111,21 +114,23 @@ def test_every_scheme_is_quantized_from_the_one_checkpoint(trained: Path, scheme
 
 def _start(config: TrainConfig, scenes: Path) -> QatNetwork:
     dataset = load_dataset(scenes)
-    start, _ = start_qat(config, dataset, dataset.split("train"))
-    assert isinstance(start.model, QatNetwork)
-    return start.model
+    initial, _ = start_qat(config, dataset, dataset.split("train"))
+    assert isinstance(initial.model, QatNetwork)
+    return initial.model
 
 
-class _Interrupter(Reporter):
+class Interrupter(Reporter):
+    """Request a stop at step 7."""
+
     def step_done(self, position: object, row: object, progress: float) -> None:
         if getattr(position, "step", 0) == 7:
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_an_interrupted_training_goes_on_exactly(
+def test_an_interrupted_training_resumes_exactly(
     trained: Path, qat_config: TrainConfig, tmp_path: Path
 ) -> None:
-    assert not train(qat_config, tmp_path / "run", reporter=_Interrupter(None)).finished
+    assert not train(qat_config, tmp_path / "run", reporter=Interrupter(None)).finished
     assert train(qat_config, tmp_path / "run", resume=True).finished
     straight, resumed = (load_checkpoint(run / "last.pt") for run in (trained, tmp_path / "run"))
     assert straight.trained_ranges == resumed.trained_ranges
@@ -141,7 +146,7 @@ def test_from_the_command_line_to_a_bundle(float_run: Path, scenes: Path, tmp_pa
     record = json.loads(ended.out)
     assert (record["steps"], record["finished"]) == (5, True)
     config = load_config(run / "config.toml")
-    # What isn't named is the float run's own.
+    # Settings that aren't given are those of the float run.
     assert (config.data.path, config.augment.crop) == (str(scenes), 0.25)
     assert (config.optimize.lr, config.qat.scheme) == (1e-4, "affine")
     built = edgessd(
@@ -178,12 +183,11 @@ def test_refusals(
     code: int,
     message: str,
 ) -> None:
-    ended = edgessd("train", "--data", scenes, "--out", tmp_path / "run", *arguments)
-    assert ended.code == code
+    ended = edgessd("train", "--data", scenes, "--out", tmp_path / "run", *arguments, code=code)
     assert message in ended.err.replace("\n", " ")
 
 
-def test_other_labels_and_a_second_time_are_refused(
+def test_unusable_checkpoints_are_refused(
     trained: Path, qat_config: TrainConfig, scenes: Path
 ) -> None:
     dataset = load_dataset(scenes)
@@ -196,39 +200,41 @@ def test_other_labels_and_a_second_time_are_refused(
         QatSettings(labels=0.0, teacher=0.0)
 
 
-def test_training_does_not_start_from_copies_or_from_the_exam(
-    qat_config: TrainConfig, scenes: Path, tmp_path: Path
+def test_copies_and_evaluation_images_are_refused_for_calibration(
+    qat_config: TrainConfig, scenes: Path, cheap_recipe: Path, tmp_path: Path
 ) -> None:
     dataset = load_dataset(scenes)
-    judged = [image.path for image in dataset.split("val")]
+    evaluated = [image.path for image in dataset.split("val")]
     (copies := tmp_path / "copies").mkdir()
     for number in range(16):
         shutil.copy(dataset.split("train")[0].path, copies / f"{number}.png")
-    (exam := tmp_path / "exam").mkdir()
-    for image in (*judged, *(image.path for image in dataset.split("train")[:3])):
-        shutil.copy(image, exam)
+    (leaked := tmp_path / "leaked").mkdir()
+    for image in (*evaluated, *(image.path for image in dataset.split("train")[:3])):
+        shutil.copy(image, leaked)
 
     def start(folder: Path, recipe: str) -> None:
         qat = replace(qat_config.qat, calibration=str(folder), recipe=recipe)
         start_qat(replace(qat_config, qat=qat), dataset, dataset.split("train"))
 
     with pytest.raises(CalibrationError, match="copies of too few"):
-        start(copies, "default")
+        start(copies, str(cheap_recipe))
     small = tmp_path / "small.toml"
     small.write_text('name = "small"\nminimum_images = 2\n[activations]\nmethod = "minmax"\n')
     with pytest.raises(CalibrationError, match="would flatter it"):
-        start(exam, str(small))
+        start(leaked, str(small))
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_rounded_network(
-    float_run: Path, scenes: Path, tmp_path: Path
+def test_two_processes_train_one_quantized_network(
+    float_run: Path, cheap_recipe: Path, tmp_path: Path
 ) -> None:
-    """torchrun on the CPU: both share the epoch and take the schemes in the same turns."""
+    """torchrun on the CPU: both processes share the epoch and alternate the schemes alike."""
     run = tmp_path / "run"
+    (settings := tmp_path / "settings.toml").write_text(f"[qat]\nrecipe = {str(cheap_recipe)!r}\n")
     words = ("--batch", 2, "--epochs", 2, "--threads", 1, "--device", "cpu", "--json")
     record = edgessd(
-        *("train", "--qat", "--weights", float_run / "best.pt", "--out", run, *words),
+        *("train", "--qat", "--weights", float_run / "best.pt", "--config", settings),
+        *("--out", run, *words),
         own_process=True,
         launcher=TWO_PROCESSES,
     ).json
@@ -242,7 +248,7 @@ def test_two_processes_train_one_rounded_network(
         quantize_trained(as_quantizable(graph), scheme=scheme, recipe=load_recipe("default"))
 
 
-def test_ranges_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> None:
+def test_unreadable_ranges_are_refused(trained: Path, tmp_path: Path) -> None:
     content = torch.load(trained / "best.pt", weights_only=True)
     content["trained_ranges"] = '{"schemes": ["affine"], "ranges": {}}'
     torch.save(content, tmp_path / "broken.pt")
@@ -250,18 +256,14 @@ def test_ranges_that_cannot_be_read_are_named(trained: Path, tmp_path: Path) -> 
         load_checkpoint(tmp_path / "broken.pt")
 
 
-def test_an_untaught_student_has_no_loss_by_its_teacher(
-    qat_config: TrainConfig, scenes: Path
-) -> None:
-    """The teacher's own answers cost nothing; anything else does, positions in their own units."""
-    config = replace(qat_config, qat=replace(qat_config.qat, labels=0.0))
+def test_the_teachers_own_outputs_have_no_loss(qat_config: TrainConfig, scenes: Path) -> None:
+    """The default recipe, whose float passes scale the box codes."""
+    config = replace(qat_config, qat=replace(qat_config.qat, labels=0.0, recipe="default"))
     dataset = load_dataset(scenes)
-    start, method = start_qat(config, dataset, dataset.split("train"))
-    network = start.model
-    assert isinstance(network, QatNetwork)
+    _, method = start_qat(config, dataset, dataset.split("train"))
     batch = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
-        codes, scores = method._teacher(batch)
+        codes, scores = method.teacher(batch)
         ids = torch.full(codes.shape[:2], -1)
         equal = method.losses(batch, codes, scores, ids, torch.zeros_like(codes))
         other = method.losses(batch, codes + 1, scores * 0.5, ids, torch.zeros_like(codes))
@@ -270,7 +272,7 @@ def test_an_untaught_student_has_no_loss_by_its_teacher(
     assert other.classes.item() > 0.01
 
 
-def test_a_checkpoint_without_ranges_is_as_before(float_run: Path, tmp_path: Path) -> None:
+def test_a_float_checkpoint_has_no_ranges(float_run: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(float_run / "best.pt")
     save_checkpoint(tmp_path / "copy.pt", checkpoint)
     assert isinstance(checkpoint, Checkpoint)

@@ -1,4 +1,4 @@
-"""Whole trainings, of seconds: they learn, resume exactly, and refuse what they can't do."""
+"""Whole trainings of seconds: they learn, resume exactly, and refuse impossible settings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from block_scenes import LABELS, draw_scene, tiny_config, write_coco
 
 from edgessd.core.errors import CheckpointError, ConfigError, DataError, TrainingError
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.model.predictor import CheckpointPredictor
-from edgessd.train.config import TrainConfig, load_config
+from edgessd.train.config import load_config
 from edgessd.train.metrics_log import Row
 from edgessd.train.reporter import Reporter
 from edgessd.train.result import TrainResult
@@ -23,11 +23,9 @@ from edgessd.train.run import train
 from edgessd.train.run_folder import lock_folder
 from edgessd.train.state import Position
 
-Tiny = Callable[..., TrainConfig]
-
 
 class Interrupter(Reporter):
-    """Does something to the training once it reaches a step."""
+    """Call a function when the training reaches a step."""
 
     def __init__(self, step: int, action: Callable[[], None]) -> None:
         super().__init__(None)
@@ -39,14 +37,14 @@ class Interrupter(Reporter):
 
 
 class PowerCut(BaseException):
-    """As a SIGKILL: nothing in the trainer gets to run."""
+    """An end without any handling, as after SIGKILL."""
 
 
 def cut_power() -> None:
     raise PowerCut
 
 
-def ask_to_end() -> None:
+def request_stop() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
@@ -56,74 +54,72 @@ def same_weights(first: Path, second: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def straight(blocks: Path, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of four epochs without interruption (12 images, 4 a batch: 12 steps)."""
+def straight(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of three epochs without interruption (12 images in batches of 4: 9 steps)."""
     folder = tmp_path_factory.mktemp("straight") / "run"
-    assert train(tiny(blocks), folder).finished
+    assert train(tiny_config(blocks), folder).finished
     return folder
 
 
 @pytest.mark.slow
-def test_a_training_learns_what_it_is_shown(blocks: Path, tiny: Tiny, scene, tmp_path: Path):
-    """A minute's worth of a real detector is seconds here: two shapes, one network of 100k weights."""
-    config = tiny(
-        blocks,
-        augment={"crop": 0.0, "zoom_out": 0.0},
-        optimize={"epochs": 60, "lr": 5e-3, "ema_decay": 0.9},
-        machine={"eval_every": 30, "sheet_every": 60},
+def test_a_training_learns(tmp_path: Path):
+    """Two shapes and a network of 100,000 weights, whose untrained AP50 is below 0.01."""
+    data = write_coco(tmp_path / "data", {"train": range(48), "val": range(100, 108)})
+    config = tiny_config(
+        data,
+        augment={"crop": 0.0, "zoom_out": 0.0, "photometric": 0.0},
+        optimize={"epochs": 10, "lr": 1e-2, "ema_decay": 0.9},
+        machine={"eval_every": 10, "sheet_every": 10},
     )
     result = train(config, tmp_path / "run")
     assert result.metrics is not None
-    assert result.metrics.AP50 > 0.5, result.metrics
+    assert result.metrics.AP50 > 0.3, result.metrics
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
-    assert float(rows[-1]["loss"]) < 0.4 * float(rows[0]["loss"])
+    assert float(rows[-1]["loss"]) < 0.7 * float(rows[0]["loss"])
     predict = CheckpointPredictor(load_checkpoint(result.checkpoint), threads=1)
-    image, objects = scene(100)
-    found = predict(image)
-    assert {found.labels[index] for index in found.class_ids} <= {"square", "bar"}
-    assert len(found) >= 1
-    assert len(objects) >= 1
+    found = [predict(draw_scene(number)[0]) for number in range(100, 108)]
+    assert found[0].labels == LABELS
+    assert {class_id for item in found for class_id in item.class_ids.tolist()} == {0, 1}
+    assert (tmp_path / "run" / "sheets" / "epoch-010.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_run_folder_tells_everything(straight: Path, blocks: Path, tiny: Tiny):
+def test_the_run_folder_is_complete(straight: Path, blocks: Path):
     names = {path.name for path in straight.iterdir()}
     assert names >= {
         *("best.pt", "last.pt", "state.pt", "config.toml", "metrics.csv"),
         *("curves.png", "summary.txt", "tensorboard"),
     }
     rows = list(csv.DictReader((straight / "metrics.csv").open()))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
-    assert all(float(row["AP"]) >= 0 for row in rows)
-    assert load_config(straight / "config.toml") == tiny(blocks)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all(0 <= float(row["AP"]) <= 1 for row in rows)
+    assert load_config(straight / "config.toml") == tiny_config(blocks)
     assert load_checkpoint(straight / "best.pt").provenance["weights"] == "none"
     assert "finished" in (straight / "summary.txt").read_text()
     assert (straight / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_training_can_be_repeated(straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path):
-    train(tiny(blocks), tmp_path / "run")
+def test_a_training_can_be_repeated(straight: Path, blocks: Path, tmp_path: Path):
+    train(tiny_config(blocks), tmp_path / "run")
     assert same_weights(straight / "last.pt", tmp_path / "run" / "last.pt")
 
 
-@pytest.mark.parametrize("step", [7, 9], ids=["in an epoch", "at its end"])
-def test_after_a_power_cut_it_goes_on_exactly(
-    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path, step: int
+@pytest.mark.parametrize("step", [4, 6], ids=["in an epoch", "at its end"])
+def test_after_a_power_cut_it_resumes_exactly(
+    straight: Path, blocks: Path, tmp_path: Path, step: int
 ):
     folder = tmp_path / "run"
     with pytest.raises(PowerCut):
-        train(tiny(blocks), folder, reporter=Interrupter(step, cut_power))
+        train(tiny_config(blocks), folder, reporter=Interrupter(step, cut_power))
     result = train(load_config(folder / "config.toml"), folder, resume=True)
-    assert result.position.step == 12
+    assert result.position.step == 9
     assert same_weights(straight / "last.pt", folder / "last.pt")
     assert same_weights(straight / "best.pt", folder / "best.pt")
 
 
 @pytest.mark.parametrize("step", [5, 6], ids=["in an epoch", "at its end"])
-def test_sigterm_saves_within_an_epoch_and_it_goes_on_exactly(
-    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path, step: int
-):
+def test_after_sigterm_it_resumes_exactly(straight: Path, blocks: Path, tmp_path: Path, step: int):
     folder = tmp_path / "run"
-    stopped = train(tiny(blocks), folder, reporter=Interrupter(step, ask_to_end))
+    stopped = train(tiny_config(blocks), folder, reporter=Interrupter(step, request_stop))
     assert not stopped.finished
     assert stopped.position.step == step
     assert stopped.checkpoint == folder / "last.pt"
@@ -137,24 +133,24 @@ def test_sigterm_saves_within_an_epoch_and_it_goes_on_exactly(
         assert [row[name] for row in found] == [row[name] for row in expected], name
 
 
-def test_accumulated_batches_stop_and_go_on_at_steps(blocks: Path, tiny: Tiny, tmp_path: Path):
-    config = tiny(blocks, optimize={"epochs": 2, "batch": 4, "accumulate": 2})
+def test_accumulated_batches_resume_at_steps(blocks: Path, tmp_path: Path):
+    config = tiny_config(blocks, optimize={"epochs": 2, "batch": 4, "accumulate": 2})
     assert train(config, tmp_path / "whole").position.step == 4  # 3 batches: steps of 2 and 1
-    train(config, tmp_path / "cut", reporter=Interrupter(1, ask_to_end))
+    train(config, tmp_path / "cut", reporter=Interrupter(1, request_stop))
     train(config, tmp_path / "cut", resume=True)
     assert same_weights(tmp_path / "whole" / "last.pt", tmp_path / "cut" / "last.pt")
 
 
-def test_loader_processes_change_nothing(straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path):
-    config = tiny(blocks, optimize={"epochs": 1}, machine={"workers": 2})
-    reference = tiny(blocks, optimize={"epochs": 1})
+def test_loader_processes_change_nothing(straight: Path, blocks: Path, tmp_path: Path):
+    config = tiny_config(blocks, optimize={"epochs": 1}, machine={"workers": 2})
+    reference = tiny_config(blocks, optimize={"epochs": 1})
     train(config, tmp_path / "processes")
     train(reference, tmp_path / "thread")
     assert same_weights(tmp_path / "processes" / "last.pt", tmp_path / "thread" / "last.pt")
 
 
-def test_a_time_budget_ends_the_schedule(blocks: Path, tiny: Tiny, tmp_path: Path):
-    config = tiny(blocks, optimize={"epochs": 100_000, "time_budget": 0.03})
+def test_a_time_budget_ends_the_schedule(blocks: Path, tmp_path: Path):
+    config = tiny_config(blocks, optimize={"epochs": 100_000, "time_budget": 0.03})
     result = train(config, tmp_path / "run")
     assert result.finished
     assert 1.8 <= result.position.seconds < 30
@@ -162,10 +158,12 @@ def test_a_time_budget_ends_the_schedule(blocks: Path, tiny: Tiny, tmp_path: Pat
     assert float(rows[-1]["lr"]) < 0.3 * config.optimize.lr
 
 
-def test_a_test_split_judges_the_last_weights_only(coco, tiny: Tiny, tmp_path: Path):
-    data = coco(tmp_path / "data", {"train": range(8), "val": range(8, 12), "test": range(20, 24)})
+def test_a_test_split_is_evaluated_once_at_the_end(tmp_path: Path):
+    data = write_coco(
+        tmp_path / "data", {"train": range(8), "val": range(8, 12), "test": range(20, 24)}
+    )
     splits = {"train_splits": ["train", "val"], "val_split": "test"}
-    config = tiny(data, data=splits, optimize={"epochs": 2})
+    config = tiny_config(data, data=splits, optimize={"epochs": 2})
     result = train(config, tmp_path / "run")
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert [bool(row["AP"]) for row in rows] == [False, True]
@@ -174,17 +172,19 @@ def test_a_test_split_judges_the_last_weights_only(coco, tiny: Tiny, tmp_path: P
 
 
 def test_fine_tuning_replaces_the_class_predictors_of_other_labels(
-    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path
+    straight: Path, blocks: Path, tmp_path: Path
 ):
     renamed = tmp_path / "renamed"
     shutil.copytree(blocks, renamed)
     for file in (renamed / "annotations").iterdir():
         file.write_text(file.read_text().replace('"bar"', '"stripe"'))
     weights = {"weights": str(straight / "best.pt")}
-    same = train(tiny(blocks, model=weights, optimize={"epochs": 1, "lr": 1e-9}), tmp_path / "same")
+    same = train(
+        tiny_config(blocks, model=weights, optimize={"epochs": 1, "lr": 1e-9}), tmp_path / "same"
+    )
     # Another seed, so that new predictors can't be mistaken for the old ones.
     changes = {"optimize": {"epochs": 1, "lr": 1e-9}, "machine": {"seed": 5}}
-    other = train(tiny(renamed, model=weights, **changes), tmp_path / "other")
+    other = train(tiny_config(renamed, model=weights, **changes), tmp_path / "other")
     before = load_checkpoint(straight / "best.pt")
     kept, changed = load_checkpoint(same.checkpoint), load_checkpoint(other.checkpoint)
     assert changed.contract.labels == ("square", "stripe")
@@ -196,25 +196,25 @@ def test_fine_tuning_replaces_the_class_predictors_of_other_labels(
 
 
 @pytest.mark.parametrize("kept_bytes", [200, 9000], ids=["in its header", "in its pixels"])
-def test_a_broken_image_is_named_and_left_out(coco, tiny: Tiny, tmp_path: Path, kept_bytes: int):
-    data = coco(tmp_path / "data", {"train": range(9), "val": range(20, 22)})
+def test_a_broken_image_is_named_and_left_out(tmp_path: Path, kept_bytes: int):
+    data = write_coco(tmp_path / "data", {"train": range(9), "val": range(20, 22)})
     victim = data / "images" / "0003.png"
     victim.write_bytes(victim.read_bytes()[:kept_bytes])
-    result = train(tiny(data, optimize={"epochs": 1}), tmp_path / "run")
+    result = train(tiny_config(data, optimize={"epochs": 1}), tmp_path / "run")
     assert len(result.broken_images) == 1
     assert "0003.png" in result.broken_images[0]
     assert "0003.png" in (tmp_path / "run" / "summary.txt").read_text()
 
 
-def test_an_image_that_breaks_later_is_replaced_and_named(coco, tiny: Tiny, tmp_path: Path):
-    data = coco(tmp_path / "data", {"train": range(9)})
+def test_an_image_that_breaks_later_is_replaced_and_named(tmp_path: Path):
+    data = write_coco(tmp_path / "data", {"train": range(9)})
     victim = data / "images" / "0003.png"
 
     class Spoiler(Reporter):
         def note(self, sentence: str) -> None:
             victim.write_bytes(b"")
 
-    config = tiny(
+    config = tiny_config(
         data,
         data={"cache_mb": 0, "val_split": "none"},
         optimize={"epochs": 2, "batch": 9},
@@ -224,63 +224,61 @@ def test_an_image_that_breaks_later_is_replaced_and_named(coco, tiny: Tiny, tmp_
     assert [("0003.png" in problem) for problem in result.broken_images] == [True]
 
 
-def test_a_loss_that_is_not_a_number_ends_the_training(blocks: Path, tiny: Tiny, tmp_path: Path):
-    config = tiny(blocks, optimize={"lr": 1e30, "clip_norm": 0.0, "warmup_steps": 0})
+def test_a_loss_that_is_not_a_number_ends_the_training(blocks: Path, tmp_path: Path):
+    config = tiny_config(blocks, optimize={"lr": 1e30, "clip_norm": 0.0, "warmup_steps": 0})
     with pytest.raises(TrainingError, match=r"lower learning rate \(--lr"):
         train(config, tmp_path / "run")
 
 
-def test_an_empty_dataset_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path):
+def test_an_empty_dataset_is_refused_before_anything_is_written(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
-        train(tiny(tmp_path / "empty"), tmp_path / "run")
+        train(tiny_config(tmp_path / "empty"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_folder_is_not_overwritten(straight: Path, blocks: Path, tiny: Tiny):
+def test_a_run_folder_is_not_overwritten(straight: Path, blocks: Path):
     before = (straight / "last.pt").read_bytes()
     with pytest.raises(ConfigError, match="already holds a training"):
-        train(tiny(blocks), straight)
+        train(tiny_config(blocks), straight)
     assert (straight / "last.pt").read_bytes() == before
 
 
-def test_two_trainings_do_not_share_a_folder(blocks: Path, tiny: Tiny, tmp_path: Path):
+def test_two_trainings_do_not_share_a_folder(blocks: Path, tmp_path: Path):
     folder = tmp_path / "run"
     with lock_folder(folder), pytest.raises(ConfigError, match="Another process is training"):
-        train(tiny(blocks), folder)
+        train(tiny_config(blocks), folder)
     assert not (folder / "config.toml").exists()
 
 
-def test_resuming_nothing_is_refused(blocks: Path, tiny: Tiny, tmp_path: Path):
+def test_resuming_nothing_is_refused(blocks: Path, tmp_path: Path):
     with pytest.raises(CheckpointError, match="no training to resume"):
-        train(tiny(blocks), tmp_path / "run", resume=True)
+        train(tiny_config(blocks), tmp_path / "run", resume=True)
 
 
-def test_resuming_with_another_network_is_refused(
-    straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path
-):
+def test_resuming_with_another_network_is_refused(straight: Path, blocks: Path, tmp_path: Path):
     shutil.copytree(straight, tmp_path / "run")
-    config = tiny(blocks, model={"width": 0.2})
+    config = tiny_config(blocks, model={"width": 0.2})
     with pytest.raises(CheckpointError, match="doesn't fit the settings"):
         train(config, tmp_path / "run", resume=True)
 
 
-def test_a_damaged_state_is_refused(straight: Path, blocks: Path, tiny: Tiny, tmp_path: Path):
+def test_a_damaged_state_is_refused(straight: Path, blocks: Path, tmp_path: Path):
     shutil.copytree(straight, tmp_path / "run")
     state = tmp_path / "run" / "state.pt"
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="can't be read"):
-        train(tiny(blocks), tmp_path / "run", resume=True)
+        train(tiny_config(blocks), tmp_path / "run", resume=True)
 
 
-def test_missing_weights_are_refused(blocks: Path, tiny: Tiny, tmp_path: Path):
-    config = tiny(blocks, model={"weights": str(tmp_path / "absent.pt")})
+def test_missing_weights_are_refused(blocks: Path, tmp_path: Path):
+    config = tiny_config(blocks, model={"weights": str(tmp_path / "absent.pt")})
     with pytest.raises(CheckpointError, match="no weights at"):
         train(config, tmp_path / "run")
 
 
-def test_throughput_counts_images_over_training_time(straight: Path):
-    position = Position(images=100, training_seconds=4.0)
+def test_throughput_is_images_over_training_time(straight: Path):
+    position = Position(images=100, seconds=9.0, training_seconds=4.0)
     result = TrainResult(
         folder=straight,
         checkpoint=straight / "best.pt",
@@ -290,4 +288,3 @@ def test_throughput_counts_images_over_training_time(straight: Path):
         broken_images=(),
     )
     assert result.images_per_second == pytest.approx(25)
-    assert np.isfinite(result.images_per_second)

@@ -1,4 +1,4 @@
-"""Which images train and which judge: no image does both, and test picks nothing."""
+"""No image has two roles, and the test split picks nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgessd.train.config import DataSettings
 from edgessd.train.split_roles import Roles, assign_roles
 
 
-def labelled(name: str, boxes: int = 1) -> LabeledImage:
+def labeled(name: str, boxes: int = 1) -> LabeledImage:
     return LabeledImage(
         path=Path(name),
         width=100,
@@ -27,7 +27,7 @@ def labelled(name: str, boxes: int = 1) -> LabeledImage:
 
 def dataset(**counts: int) -> Dataset:
     splits = {
-        name: tuple(labelled(f"{name}-{number}.jpg") for number in range(count))
+        name: tuple(labeled(f"{name}-{number}.jpg") for number in range(count))
         for name, count in counts.items()
     }
     return Dataset(labels=("thing",), splits=splits, root=Path("things"), format="voc")
@@ -41,13 +41,13 @@ def names(images: tuple[LabeledImage, ...]) -> set[str]:
     return {image.path.name for image in images}
 
 
-def test_val_judges_every_epoch():
+def test_val_is_evaluated_during_training():
     found = roles(dataset(train=20, val=5, test=7))
     assert (len(found.train), len(found.evaluation), found.evaluated) == (20, 5, "every")
     assert not names(found.train) & names(found.evaluation)
 
 
-def test_without_val_a_tenth_is_held_out_and_it_is_said():
+def test_without_val_a_tenth_is_held_out():
     found = roles(dataset(train=40, test=7))
     assert (len(found.train), len(found.evaluation), found.evaluated) == (36, 4, "every")
     assert not names(found.train) & names(found.evaluation)
@@ -66,14 +66,14 @@ def test_the_held_out_images_depend_on_the_seed_only():
     assert names(roles(data).evaluation) != names(roles(data, seed=1).evaluation)
 
 
-def test_test_judges_once_and_picks_nothing():
+def test_test_is_evaluated_once_and_picks_nothing():
     found = roles(dataset(train=20, val=5, test=7), train_splits=("train", "val"), val_split="test")
     assert (len(found.train), len(found.evaluation), found.evaluated) == (25, 7, "final")
     assert "pick nothing" in found.description
 
 
 @pytest.mark.parametrize("names", [("train", "val"), ("trainval",)])
-def test_training_on_val_leaves_nothing_to_judge(names: tuple[str, ...]):
+def test_training_on_val_leaves_nothing_to_evaluate_on(names: tuple[str, ...]):
     found = roles(dataset(train=20, val=5, test=7), train_splits=names)
     assert (len(found.train), len(found.evaluation), found.evaluated) == (25, 0, "never")
 
@@ -103,7 +103,7 @@ def test_impossible_choices_are_refused(settings: dict[str, object], message: st
 def test_images_without_any_box_are_refused():
     empty = Dataset(
         labels=("thing",),
-        splits={"train": tuple(labelled(f"{n}.jpg", boxes=0) for n in range(9))},
+        splits={"train": tuple(labeled(f"{n}.jpg", boxes=0) for n in range(9))},
         root=Path("things"),
         format="voc",
     )

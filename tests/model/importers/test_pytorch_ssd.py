@@ -35,7 +35,7 @@ def test_outputs_and_priors_match(path: Path) -> None:
         np.testing.assert_allclose(priors, reference["priors_cxcywh"], atol=1e-6, rtol=0)
 
 
-def test_centres_stand_on_whole_pitches_not_on_fractions_of_the_map() -> None:
+def test_centers_stand_on_whole_pitches_not_on_fractions_of_the_map() -> None:
     boxes = anchor_boxes(anchor_spec())
     assert boxes[6, 0] - boxes[0, 0] == pytest.approx(16 / 300)
 

@@ -1,4 +1,4 @@
-"""`edgessd train` as people and scripts call it."""
+"""`edgessd train`: its JSON record, the precedence of settings, refusals and signals."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from block_scenes import write_coco
 from command_line import TWO_PROCESSES, edgessd, start_edgessd
 
 from edgessd.model.checkpoint import load_checkpoint
@@ -17,7 +18,15 @@ from edgessd.train.config import load_config
 TINY = ("--weights", "none", "--width", "0.1", "--input-size", "64", "--batch", "4")
 
 
-def test_json_names_the_checkpoint_and_what_it_is_worth(blocks: Path, tmp_path: Path):
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 12 training and 4 validation scenes of 96x96 pixels."""
+    return write_coco(
+        tmp_path_factory.mktemp("blocks"), {"train": range(12), "val": range(100, 104)}
+    )
+
+
+def test_json_has_the_checkpoint_and_its_accuracy(blocks: Path, tmp_path: Path):
     run = tmp_path / "run"
     options = ("--epochs", 1, "--threads", 1, "--seed", 3, "--json")
     ended = edgessd("train", "--data", blocks, "--out", run, *TINY, *options)
@@ -77,12 +86,12 @@ def test_a_resumed_training_takes_no_new_settings(blocks: Path, tmp_path: Path):
     assert json.loads(again.out)["steps"] == 3
 
 
-def test_a_size_that_is_none_is_wrong_usage(blocks: Path, tmp_path: Path):
+def test_an_invalid_size_is_wrong_usage(blocks: Path, tmp_path: Path):
     edgessd("train", "--data", blocks, "--out", tmp_path / "run", "--input-size", "big", code=2)
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_training_to_go_on_with(blocks: Path, tmp_path: Path):
+def test_a_training_can_be_resumed_after_ctrl_c(blocks: Path, tmp_path: Path):
     run = tmp_path / "run"
     words = ("--data", blocks, "--out", run, *TINY, "--epochs", 100000, "--threads", 1)
     process = start_edgessd("train", *words)
@@ -101,7 +110,7 @@ def test_ctrl_c_leaves_a_training_to_go_on_with(blocks: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(blocks: Path, tmp_path: Path):
-    """torchrun on the CPU: both processes share the epoch, one of them writes."""
+    """torchrun on the CPU: both processes share the epoch, and one of them writes files."""
     run = tmp_path / "run"
     words = ("--batch", 2, "--epochs", 2, "--threads", 1, "--device", "cpu", "--json")
     record = edgessd(
