@@ -15,6 +15,7 @@ import msgspec
 
 from edgessd.core.errors import DataError
 from edgessd.core.images import list_images
+from edgessd.data.dataset_format import DatasetFormat
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
 from edgessd.data.split_names import (
@@ -290,3 +291,11 @@ def _make(
         log,
         stated_size=(image.width, image.height) if image.width and image.height else None,
     )
+
+
+COCO = DatasetFormat(
+    name="coco",
+    layout="COCO (annotations/*.json or train/_annotations.coco.json, images in images/)",
+    find=find_coco,
+    load=load_coco,
+)

@@ -7,34 +7,23 @@ would spoil training or evaluation, and lists lesser problems in `Dataset.proble
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgessd.core.errors import DataError
-from edgessd.data.coco import find_coco, load_coco
+from edgessd.data.coco import COCO
+from edgessd.data.dataset_format import DatasetFormat
 from edgessd.data.problems import Problem, ProblemLog, refuse
 from edgessd.data.split_names import Splits
-from edgessd.data.voc import find_voc, load_voc
-from edgessd.data.yolo import find_yolo, load_yolo
+from edgessd.data.voc import VOC
+from edgessd.data.yolo import YOLO
 from edgessd.metrics.ground_truth import LabeledImage
 
-_FINDERS: dict[str, Callable[[Path], str | None]] = {
-    "coco": find_coco,
-    "voc": find_voc,
-    "yolo": find_yolo,
-}
-_LOADERS = {"coco": load_coco, "voc": load_voc, "yolo": load_yolo}
+FORMATS = (COCO, VOC, YOLO)
 
 _ORDER = {"train": 0, "val": 1, "trainval": 2, "test": 3}
-
-_LAYOUTS = (
-    "COCO (annotations/*.json or train/_annotations.coco.json, images in images/), "
-    "PASCAL VOC (Annotations/*.xml and JPEGImages/, splits in ImageSets/Main/*.txt) "
-    "or YOLO (data.yaml with names, train and val; or images/, labels/ and classes.txt)"
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,13 +118,15 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabeled: bool = Fal
             problems include an error.
     """
     root = Path(root)
-    name = recognize_format(root)
+    dataset_format = recognize_format(root)
     log = ProblemLog(root)
-    labels, splits = _LOADERS[name](root, log, allow_unlabeled=allow_unlabeled)
+    labels, splits = dataset_format.load(root, log, allow_unlabeled=allow_unlabeled)
     order = sorted(splits, key=lambda split: (_ORDER.get(split, len(_ORDER)), split))
     splits = {split: splits[split] for split in order if splits[split]}
     _note_overlap(splits, log)
-    dataset = Dataset(labels=labels, splits=splits, root=root, format=name, problems=log.problems())
+    dataset = Dataset(
+        labels=labels, splits=splits, root=root, format=dataset_format.name, problems=log.problems()
+    )
     if strict:
         refuse(root, dataset.problems)
     boxes = [image.class_ids for images in splits.values() for image in images]
@@ -145,7 +136,7 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabeled: bool = Fal
         raise DataError(
             f"The dataset {root} is empty",
             expected="images with at least one labeled box",
-            found=f"{sum(map(len, splits.values()))} images and no box ({name.upper()})",
+            found=f"{sum(map(len, splits.values()))} images and no box ({dataset_format.name.upper()})",
             fix="Label images first, or name the folder that holds the labels",
         )
     for index, label in enumerate(labels):
@@ -154,8 +145,8 @@ def load_dataset(root: Path, *, strict: bool = True, allow_unlabeled: bool = Fal
     return replace(dataset, problems=log.problems())
 
 
-def recognize_format(root: Path) -> str:
-    """Recognize the format of the dataset in a folder: `coco`, `voc` or `yolo`.
+def recognize_format(root: Path) -> DatasetFormat:
+    """Recognize the format of the dataset in a folder.
 
     Raises:
         DataError: The folder is missing, or no format or more than one is recognized.
@@ -167,19 +158,19 @@ def recognize_format(root: Path) -> str:
             found="a file" if root.exists() else "nothing",
             fix="Correct the path",
         )
-    signs = {name: sign for name, find in _FINDERS.items() if (sign := find(root)) is not None}
+    signs = [(known, sign) for known in FORMATS if (sign := known.find(root)) is not None]
     if len(signs) == 1:
-        return next(iter(signs))
+        return signs[0][0]
     if signs:
         raise DataError(
             f"{root} holds annotations in more than one format",
-            expected="one of COCO, VOC or YOLO",
-            found="; ".join(f"{name.upper()} ({sign})" for name, sign in signs.items()),
+            expected=f"one of {', '.join(known.name.upper() for known in FORMATS)}",
+            found="; ".join(f"{known.name.upper()} ({sign})" for known, sign in signs),
             fix="Move the annotations of the other formats elsewhere",
         )
     raise DataError(
         f"{root} is not a dataset that edgessd recognizes",
-        expected=_LAYOUTS,
+        expected="; or ".join(known.layout for known in FORMATS),
         found=_contents(root),
         fix=_nested_hint(root),
     )
@@ -202,7 +193,7 @@ def _nested_hint(root: Path) -> str:
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     folders += [path for folder in folders for path in folder.iterdir() if path.is_dir()]
     for folder in folders[:200]:
-        if any(find(folder) for find in _FINDERS.values()):
+        if any(known.find(folder) for known in FORMATS):
             return f"{folder} is a dataset: name that folder"
     return "Arrange the files in one of these layouts, or export them again in one of these formats"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgessd.core.errors import DataError
 from edgessd.core.images import IMAGE_SUFFIXES
+from edgessd.data.dataset_format import DatasetFormat
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
 from edgessd.data.split_names import (
@@ -274,3 +275,11 @@ def _make(
         log,
         stated_size=found.stated_size if found else None,
     )
+
+
+VOC = DatasetFormat(
+    name="voc",
+    layout="PASCAL VOC (Annotations/*.xml and JPEGImages/, splits in ImageSets/Main/*.txt)",
+    find=find_voc,
+    load=load_voc,
+)

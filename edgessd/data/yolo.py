@@ -16,6 +16,7 @@ from typing import Any
 
 from edgessd.core.errors import DataError
 from edgessd.core.images import list_images
+from edgessd.data.dataset_format import DatasetFormat
 from edgessd.data.objects import header_or_none, make_image
 from edgessd.data.problems import ProblemLog
 from edgessd.data.split_names import (
@@ -271,3 +272,11 @@ def _parse(
         return int(index), (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     xs, ys = values[0::2], values[1::2]
     return int(index), (min(xs), min(ys), max(xs), max(ys))
+
+
+YOLO = DatasetFormat(
+    name="yolo",
+    layout="YOLO (data.yaml with names, train and val; or images/, labels/ and classes.txt)",
+    find=find_yolo,
+    load=load_yolo,
+)
