@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class EdgessdError(Exception):
-    """A refusal with its reason.
+    """Error with its reason and a way out.
 
     Args:
         problem: Failure in one sentence.

@@ -114,7 +114,7 @@ class Detector:
 
     @property
     def score_threshold(self) -> float:
-        """Score in [0, 1); detections at or below it are dropped."""
+        """Score in [0, 1]; detections at or below it are dropped."""
         return self._nms.score_threshold
 
     @score_threshold.setter

@@ -45,7 +45,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenedModel:
-    """An opened bundle, edgessd .onnx or foreign .tflite.
+    """Opened bundle, edgessd .onnx or foreign .tflite.
 
     Attributes:
         backend: Executes the engine.

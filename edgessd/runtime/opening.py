@@ -100,7 +100,7 @@ def _open_bundle(bundle: Bundle, options: ModelOptions) -> OpenedModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Engine:
-    """The engine file of a bundle on this machine.
+    """Engine file of a bundle on this machine.
 
     Attributes:
         path: The file.

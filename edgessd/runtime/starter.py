@@ -1,4 +1,4 @@
-"""The starter model, and the model that runs if none is named."""
+"""Find the starter model, and the model that runs if none is named."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _JETPACKS = (
 )
 
 # NVIDIA's part numbers of the modules in the device tree's `compatible`.
-_MODULES = (
+MODULES = (
     (r"p3448-\d+", "jetson-nano"),
     (r"p3450-\d+", "jetson-nano"),  # the developer kit of p3448
     (r"p(?:3310|3489|3636)-\d+", "jetson-tx2"),
@@ -38,7 +38,7 @@ _MODULES = (
     (r"p3701-\d+", "jetson-agx-orin"),
     (r"p3834-\d+", "jetson-thor"),
 )
-_MODELS = (
+MODELS = (
     (r"Orin Nano", "jetson-orin-nano"),
     (r"Orin NX", "jetson-orin-nx"),
     (r"AGX Orin", "jetson-agx-orin"),
@@ -49,7 +49,7 @@ _MODELS = (
     (r"Thor", "jetson-thor"),
 )
 # Chips of a single profile. T194 and T234 are on modules that differ.
-_CHIPS = (
+CHIPS = (
     ("nvidia,tegra210", "jetson-nano"),
     ("nvidia,tegra186", "jetson-tx2"),
     ("nvidia,tegra264", "jetson-thor"),
@@ -65,14 +65,14 @@ def jetson_target(model: str, compatible: Sequence[str], l4t: str) -> str:
             "nvidia,p3767-0005", "nvidia,tegra234"). The module's number has priority over the model.
         l4t: Jetson Linux release; "" if there is none.
     """
-    by_module = _targets(_MODULES, compatible)
+    by_module = _targets(MODULES, compatible)
     # A device tree for several modules names all of them; then the model decides.
     if len(by_module) == 1:
         return by_module.pop()
-    by_model = _targets(_MODELS, [model])
+    by_model = _targets(MODELS, [model])
     if len(by_model) == 1 and (l4t or compatible or "Jetson" in model or model == "quill"):
         return by_model.pop()
-    for chip, target in _CHIPS:
+    for chip, target in CHIPS:
         if chip in compatible and l4t:
             return target
     return "jetson" if l4t or "Jetson" in model else ""

@@ -10,13 +10,13 @@ from edgessd.bench.sensors import peak_resident_mb, read_sensors, resident_mb
 from edgessd.core.errors import BackendError
 
 
-def test_peak_is_at_least_what_is_resident_and_grows_with_use() -> None:
-    before = peak_resident_mb()
+def test_the_peak_counts_memory_that_was_freed() -> None:
+    before = resident_mb()
     held = bytearray(60_000_000)
-    held[::4096] = b"x" * len(held[::4096])
-    assert peak_resident_mb() >= resident_mb() * 0.99
-    assert peak_resident_mb() >= before
-    assert len(held) == 60_000_000
+    held[::4096] = b"x" * len(held[::4096])  # only touched pages are resident
+    assert resident_mb() > before + 50
+    del held
+    assert peak_resident_mb() > before + 50
 
 
 def test_a_status_file_without_a_peak_is_refused(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from edgessd.core.boxes import (
 
 def test_the_two_forms_of_a_box() -> None:
     corners = np.array([[[1, 2, 5, 10]]], np.float32)
-    centres = np.array([[[3, 6, 4, 8]]], np.float32)
-    np.testing.assert_array_equal(xyxy_to_cxcywh(corners), centres)
-    np.testing.assert_array_equal(cxcywh_to_xyxy(centres), corners)
+    centers = np.array([[[3, 6, 4, 8]]], np.float32)
+    np.testing.assert_array_equal(xyxy_to_cxcywh(corners), centers)
+    np.testing.assert_array_equal(cxcywh_to_xyxy(centers), corners)
     assert xyxy_to_cxcywh(corners).dtype == np.float32
 
 

@@ -39,5 +39,5 @@ def test_any_number_of_classes_fits(tmp_path: Path, classes: int) -> None:
     image = cv2.imread(str(tmp_path / "curves.png"))
     assert image.shape[0] > 600
     assert image.shape[1] < 2200
-    coloured = image.max(axis=2).astype(int) - image.min(axis=2) > 60
-    assert coloured.any() == bool(classes)
+    colored = image.max(axis=2).astype(int) - image.min(axis=2) > 60
+    assert colored.any() == bool(classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -172,15 +173,24 @@ def test_the_op_identifies_its_outputs_by_their_order(google: Path) -> None:
     )
 
 
-def test_a_signature_identifies_the_outputs_without_an_op(tiny_bundles) -> None:
-    """A compiled model has lost the op and kept TensorFlow 2's signature."""
-    from edgessd.runtime.flatbuffer_view import root_table
-    from edgessd.runtime.foreign_tflite import _outputs_by_signature
-
+def test_a_signature_identifies_the_outputs_without_an_op(tiny_bundles, tmp_path: Path) -> None:
+    """A compiled model has lost the op and its tensors' names, and kept TensorFlow 2's signature."""
     bundle = tiny_bundles["android"]
-    outputs = bundle.manifest.engine.outputs
-    model = root_table(memoryview(bundle.engine_path.read_bytes()))
-    assert _outputs_by_signature(model, outputs[::-1]) == outputs_by_name(outputs)
+    unknown = "X" * len(DETECTION_OP)
+    path = tmp_path / "compiled.tflite"
+    content = bundle.engine_path.read_bytes().replace(DETECTION_OP.encode(), unknown.encode())
+    path.write_bytes(content)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("cat\ndog\nbird\n")
+    engine = bundle.manifest.engine
+    outputs = tuple(
+        msgspec.structs.replace(spec, name=spec.name.replace(DETECTION_OP, unknown))
+        for spec in engine.outputs
+    )
+    assert outputs_by_name(outputs) is None
+    model = read_foreign_model(path, engine.inputs[0], outputs[::-1], labels_file=labels)
+    boxes, classes, scores, count = (spec.name for spec in outputs)
+    assert model.outputs == OpOutputs(boxes=boxes, classes=classes, scores=scores, count=count)
 
 
 @pytest.mark.parametrize(

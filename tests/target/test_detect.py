@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgessd.target.detect import Machine, board_model, detect_machine, l4t_release
-from edgessd.target.jetson import jetpack_of
+from edgessd.target.jetson import CHIPS, MODELS, MODULES, jetpack_of
 from edgessd.target.load import list_targets, load_target
 
 PI_5_CORE = """\
@@ -192,17 +192,18 @@ def test_boards_and_their_targets(tmp_path: Path, model: str, target: str) -> No
     assert detect_machine(root, arch="aarch64").target == target
 
 
-def test_every_detected_target_has_a_file() -> None:
-    from edgessd.target import jetson
-    from edgessd.target.detect import _target_of
-
+def test_every_detected_target_has_a_file(tmp_path: Path) -> None:
     names = {spec.name for spec in list_targets()}
     models = ("Raspberry Pi 5", "Raspberry Pi 4", "Raspberry Pi 3", "Jetson", "")
-    assert {_target_of(model, (), "") for model in models} <= names
-    tables = (jetson._MODULES, jetson._MODELS, jetson._CHIPS)
+    roots = [
+        tree(tmp_path / str(number), {"proc/device-tree/model": model})
+        for number, model in enumerate(models)
+    ]
+    assert {detect_machine(root, arch="aarch64").target for root in roots} <= names
+    tables = (MODULES, MODELS, CHIPS)
     assert {target for table in tables for _, target in table} <= names
     family = load_target("jetson").profiles
-    assert {target for _, target in jetson._MODULES} == set(family)
+    assert {target for _, target in MODULES} == set(family)
 
 
 @pytest.mark.parametrize(

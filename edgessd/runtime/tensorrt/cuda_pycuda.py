@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgessd.runtime.tensorrt.cuda_errors import OUT_OF_MEMORY, cuda_error, no_cuda
 from edgessd.runtime.tensorrt.gpu import GpuIdentity
 
-_CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
 
 class PyCuda:
@@ -162,7 +162,7 @@ class _DriverGraphs:
             getattr(self.library, name).argtypes = arguments
 
     def begin(self, stream: int) -> None:
-        self.call("cuStreamBeginCapture_v2", "begin a graph", stream, _CAPTURE_THREAD_LOCAL)
+        self.call("cuStreamBeginCapture_v2", "begin a graph", stream, CAPTURE_THREAD_LOCAL)
 
     def end(self, stream: int) -> _DriverGraph:
         graph, ready = ctypes.c_void_p(), ctypes.c_void_p()

@@ -132,7 +132,7 @@ class LoadedEngine:
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """The input, then the outputs."""
+        """Input tensor, then output tensors."""
         return (self._plan.image, *self._plan.outputs)
 
 

@@ -25,16 +25,16 @@ from edgessd.target.spec import TargetSpec, TensorRtSpec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishedEngine:
-    """An engine that this machine can load.
+    """Engine that this machine can load.
 
     Attributes:
-        plan: The file that the backend `tensorrt` opens; its record lies beside it.
-        inputs, outputs: Its tensors, in the engine's order.
-        provider, version: What compiled it.
-        report: Layers by precision; None if TensorRT didn't tell.
-        cached: It was in the cache.
-        seconds: This call took.
-        notes: What a person should know, in sentences.
+        plan: File that the backend `tensorrt` opens; its record is beside it.
+        inputs, outputs: Tensors, in the engine's order.
+        provider, version: Provider that compiled it, and its version.
+        report: Layers by precision; None if TensorRT gave none.
+        cached: True if the cache had the engine before the call.
+        seconds: Duration of the call.
+        notes: Sentences for a person.
     """
 
     plan: Path

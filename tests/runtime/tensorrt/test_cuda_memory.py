@@ -44,6 +44,11 @@ def cuda(request: pytest.FixtureRequest) -> Cuda:
 SPEC = TensorSpec(name="image", shape=(1, 3, 300, 300), dtype="int8")
 
 
+def as_bytes(buffer: TensorBuffer) -> np.ndarray:
+    """View a buffer's host memory as bytes."""
+    return buffer.host.reshape(-1).view(np.uint8)
+
+
 def test_memory_is_copied_to_the_device_and_back(cuda: Cuda) -> None:
     stream = cuda.make_stream()
     source, target = (TensorBuffer(cuda, SPEC, mapped=False) for _ in range(2))
@@ -61,7 +66,7 @@ def test_mapped_memory_has_one_address_on_the_device(cuda: Cuda) -> None:
     assert buffer.address
     other, stream = TensorBuffer(cuda, SPEC, mapped=False), cuda.make_stream()
     buffer.host[:] = 7
-    cuda.copy_out(other._bytes, buffer.address, stream)
+    cuda.copy_out(as_bytes(other), buffer.address, stream)
     cuda.wait_stream(stream)
     assert (other.host == 7).all()
     cuda.destroy(stream)
@@ -73,7 +78,7 @@ def test_a_captured_copy_runs_at_each_launch(cuda: Cuda) -> None:
     back = TensorBuffer(cuda, SPEC, mapped=False)
     cuda.begin_capture(stream)
     buffer.upload(stream)
-    cuda.copy_out(back._bytes, buffer.address, stream)
+    cuda.copy_out(as_bytes(back), buffer.address, stream)
     graph = cuda.end_capture(stream)
     for value in (1, 2, 3):
         buffer.host[:] = value

@@ -66,4 +66,4 @@ def test_graphs_for_pycuda_call_the_driver_as_cuda_python_does() -> None:
     for name in names:
         assert hasattr(driver, plain.get(name, name)), name
     mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-    assert int(mode) == cuda_pycuda._CAPTURE_THREAD_LOCAL
+    assert int(mode) == cuda_pycuda.CAPTURE_THREAD_LOCAL
