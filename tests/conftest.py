@@ -53,6 +53,28 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def confident_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny detector with large score weights, which scores many anchors of any photo high."""
+    from dataclasses import replace
+
+    from edgessd.model.checkpoint import load_checkpoint, save_checkpoint
+
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    heads = [
+        name
+        for name in checkpoint.state
+        if ".score." in name and "pointwise" in name and name.endswith("weight")
+    ]
+    assert heads
+    state = {
+        name: value * 60 if name in heads else value for name, value in checkpoint.state.items()
+    }
+    path = tmp_path_factory.mktemp("confident") / "confident.pt"
+    save_checkpoint(path, replace(checkpoint, state=state))
+    return path
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 16 pictures that aren't all alike, 120x90."""
     import cv2
