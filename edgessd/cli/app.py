@@ -54,7 +54,9 @@ COMMANDS: dict[str, Entry] = {
         "compare",
         "Compare forms of one detector: agreement, AP, boxes, scores, raw outputs, inner tensors.",
     ),
-    "sensitivity": Entry("sensitivity", "Show which tensors lose what int8 loses."),
+    "sensitivity": Entry(
+        "sensitivity", "Rank the tensors by the accuracy that quantizing each of them costs."
+    ),
     "doctor": Entry(
         "doctor", "Describe this machine, and list what is missing and how to install it."
     ),
