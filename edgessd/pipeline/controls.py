@@ -66,6 +66,11 @@ class Controls:
         chosen = self._known(classes)
         self._streams = tuple(replace(each, classes=chosen) for each in self._streams)
 
+    def labels_of(self, stream: int) -> tuple[str, ...]:
+        """Return the labels that a stream looks for, in the order of the detector."""
+        wanted = self._streams[stream].classes
+        return tuple(label for label in self.labels if wanted is None or label in wanted)
+
     def set_stream(
         self,
         stream: int,

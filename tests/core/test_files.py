@@ -65,3 +65,13 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
         write_half()
     assert [item.name for item in folder.iterdir()] == ["old"]
     assert [item.name for item in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_private_file_is_private_from_its_first_byte(tmp_path: Path) -> None:
+    path = tmp_path / "secret.env"
+    with replacing(path, mode=0o600) as temporary:
+        temporary.write_text("PASSWORD=1")
+        assert temporary.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o600
+    write_atomically(path, "public")
+    assert path.stat().st_mode & 0o777 == 0o644

@@ -63,6 +63,12 @@ def test_a_change_for_all_replaces_what_the_streams_had(controls: Controls) -> N
     assert chosen(controls, 0) == ["person", "car"]
 
 
+def test_a_streams_labels_are_in_the_order_of_the_detector(controls: Controls) -> None:
+    controls.set_stream(0, classes=["dog", "person"])
+    assert controls.labels_of(0) == ("person", "dog")
+    assert controls.labels_of(1) == LABELS
+
+
 def test_classes_of_all_streams_are_all_if_one_has_no_choice(controls: Controls) -> None:
     controls.set_stream(1, classes=["car"])
     assert controls.classes is None

@@ -67,7 +67,10 @@ def _metrics(pipeline: Pipeline) -> Metrics | None:
         return None
     from edgessd.pipeline.sinks.metrics import Metrics
 
-    return Metrics(pipeline.status, labels=pipeline.controls.labels)
+    labels = {
+        number: pipeline.controls.labels_of(number) for number in range(len(pipeline.sources))
+    }
+    return Metrics(pipeline.status, labels=labels)
 
 
 def _print_qr_code(url: str) -> None:

@@ -88,9 +88,8 @@ def _open_mqtt(options: MqttOptions, pipeline: Pipeline) -> MqttSink:
     )
 
 
-def _wanted_labels(pipeline: Pipeline) -> tuple[str, ...]:
-    """Return the classes that have a figure before they are seen; none if there are too many."""
-    wanted = pipeline.controls.classes
-    labels = pipeline.controls.labels
-    chosen = tuple(label for label in labels if wanted is None or label in wanted)
-    return chosen if len(chosen) <= _MOST_SENSORS else ()
+def _wanted_labels(pipeline: Pipeline) -> dict[int, tuple[str, ...]]:
+    """Return the classes of each stream that have a figure before they are seen; none if too many."""
+    streams = range(len(pipeline.sources))
+    wanted = {stream: pipeline.controls.labels_of(stream) for stream in streams}
+    return {stream: labels for stream, labels in wanted.items() if len(labels) <= _MOST_SENSORS}

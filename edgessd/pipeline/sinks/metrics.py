@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgessd.core.errors import SinkError
@@ -23,7 +23,8 @@ class Metrics:
 
     Args:
         status: Returns the status of the pipeline.
-        labels: Classes listed from the start, with 0; others are listed once they are detected.
+        labels: Classes of each stream listed from the start, with 0; others are listed once they are
+            detected.
 
     Raises:
         SinkError: prometheus-client isn't installed.
@@ -32,7 +33,10 @@ class Metrics:
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(
-        self, status: Callable[[], PipelineStatus], *, labels: tuple[str, ...] = ()
+        self,
+        status: Callable[[], PipelineStatus],
+        *,
+        labels: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         try:
             from prometheus_client import CollectorRegistry, ProcessCollector
@@ -42,7 +46,7 @@ class Metrics:
                 found=str(error),
                 fix="`pip install 'edgessd[metrics]'`, or `pip install prometheus-client`.",
             ) from error
-        self._status, self._labels = status, labels
+        self._status, self._labels = status, labels or {}
         self._detections: Counter[tuple[int, str]] = Counter()
         self._events: Counter[tuple[int, str, str, str, str]] = Counter()
         self._regions: dict[tuple[int, str], RegionState] = {}
@@ -105,7 +109,11 @@ class Metrics:
         family = CounterMetricFamily(
             "edgessd_detections", "Detections of all frames", labels=["stream", "label"]
         )
-        zeros = {(stream, label): 0 for stream in range(streams) for label in self._labels}
+        zeros = {
+            (stream, label): 0
+            for stream in range(streams)
+            for label in self._labels.get(stream, ())
+        }
         for (stream, label), count in sorted({**zeros, **self._detections}.items()):
             family.add_metric([str(stream), label], count)
         yield family

@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,8 @@ class MqttSink:
     Args:
         address: Address of the broker.
         discovery: Home Assistant's discovery prefix; None for no discovery.
-        labels: Classes that get a sensor in Home Assistant at once; others get it when first detected.
+        labels: Classes of each stream that get a sensor in Home Assistant at once; others get it when
+            first detected.
 
     Raises:
         SinkError: paho-mqtt isn't installed, or a certificate can't be used.
@@ -69,12 +70,12 @@ class MqttSink:
         address: MqttAddress,
         *,
         discovery: str | None = None,
-        labels: Iterable[str] = (),
+        labels: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         self.name = f"MQTT {address.host}:{address.port}"
         self._address = address
         self._discovery = None if discovery is None else Discovery(address.topic, discovery)
-        self._labels = tuple(labels)
+        self._labels = labels or {}
         self._events: BoundedQueue[_Message] = BoundedQueue(_WAITING_EVENTS, drop_oldest=True)
         self._frames: BoundedQueue[_Message] = BoundedQueue(_WAITING_FRAMES, drop_oldest=True)
         # Last message of each retained topic, published again when the broker comes back.
@@ -202,7 +203,7 @@ class MqttSink:
         stream = result.frame.stream
         messages = list(self._discovery.connectivity())
         seen = dict.fromkeys(label for label, _, _ in result.detections.named())
-        for label in (*self._labels, *seen):
+        for label in (*self._labels.get(stream, ()), *seen):
             messages += self._discovery.label(stream, label)
         for region in result.regions:
             messages += self._discovery.region(stream, region)

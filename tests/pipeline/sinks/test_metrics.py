@@ -44,7 +44,7 @@ def status() -> PipelineStatus:
 
 @pytest.fixture
 def sink() -> Iterator[MetricsSink]:
-    opened = MetricsSink(Metrics(status, labels=("person", "car")), port=0)
+    opened = MetricsSink(Metrics(status, labels={0: ("person", "car")}), port=0)
     yield opened
     opened.close()
 

@@ -247,7 +247,7 @@ def test_a_broker_that_is_killed_loses_no_event(
     qos: int,
 ) -> None:
     caplog.set_level(logging.INFO)
-    sink = MqttSink(address_of(broker, certificates, qos=qos), labels=("person",))
+    sink = MqttSink(address_of(broker, certificates, qos=qos), labels={0: ("person",)})
     until(lambda: sink.connected)
     broker.kill()
     until(lambda: not sink.connected)
@@ -333,7 +333,7 @@ def test_memory_stays_constant_without_a_broker(certificates: Path, make_result:
 def test_home_assistant_discovers_the_camera_its_classes_and_regions(
     address: MqttAddress, subscriber: Subscriber, make_result: Make, door: RegionState
 ) -> None:
-    sink = MqttSink(address, discovery="homeassistant", labels=("person",))
+    sink = MqttSink(address, discovery="homeassistant", labels={0: ("person",)})
     until(lambda: sink.connected)
     for index in range(3):
         sink.write(make_result(index, "car", regions=(door,)))
