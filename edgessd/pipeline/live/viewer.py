@@ -37,7 +37,7 @@ class Viewer:
         self._websocket = websocket
         self._hub = hub
         self._sending = anyio.Lock()
-        self._shows = [_Show() for _ in range(hub.stream_count)]
+        self._views = [_StreamView() for _ in range(hub.stream_count)]
         self._last_event = 0
 
     async def serve(self) -> None:
@@ -47,7 +47,7 @@ class Viewer:
             for task in (
                 self._listen,
                 self._send_figures,
-                *(self._picture_sender(number) for number in range(len(self._shows))),
+                *(self._picture_sender(number) for number in range(len(self._views))),
             ):
                 tasks.start_soon(self._until_gone, task, tasks.cancel_scope)
 
@@ -77,13 +77,13 @@ class Viewer:
     def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "watch":
             watched = {int(number) for number in message["streams"]}
-            for number, show in enumerate(self._shows):
-                show.watch(number in watched)
+            for number, view in enumerate(self._views):
+                view.watch(number in watched)
         elif message["type"] == "drawn":
             number = int(message["stream"])
             if number < 0:
                 raise IndexError(number)
-            self._shows[number].drawn()
+            self._views[number].drawn()
         else:
             raise ValueError(message["type"])
 
@@ -99,12 +99,12 @@ class Viewer:
 
     def _picture_sender(self, number: int) -> Callable[[], Awaitable[None]]:
         async def send_pictures() -> None:
-            show, seen = self._shows[number], 0
+            view, seen = self._views[number], 0
             while True:
-                await show.ready()
+                await view.ready()
                 picture = await self._hub.pictures.after(number, seen)
                 seen = picture.sequence
-                if show.take():
+                if view.take():
                     with anyio.fail_after(self._hub.stall_seconds):
                         async with self._sending:
                             await self._websocket.send_bytes(picture.message())
@@ -117,7 +117,7 @@ class Viewer:
                 await self._websocket.send_text(json.dumps(message))
 
 
-class _Show:
+class _StreamView:
     """State of one stream at a viewer: watched or not, and room for further pictures."""
 
     def __init__(self) -> None:

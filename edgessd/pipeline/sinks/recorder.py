@@ -70,8 +70,8 @@ class Recorder:
         self.name = f"recording {path}"
         self.files: list[Path] = []
         _require_writable(path)
-        self._takes = [
-            _Take(
+        self._recordings = [
+            _Recording(
                 path if len(sources) == 1 else path.with_stem(f"{path.stem}-{number}"),
                 source,
                 None if minutes is None else minutes * 60,
@@ -84,15 +84,17 @@ class Recorder:
         canvas = annotate(result.frame.image, result.detections, result.regions)
         seconds = result.seconds.total
         draw_status(canvas, f"{seconds * 1e3:.1f} ms  {1 / max(seconds, 1e-9):.0f} FPS")
-        self._takes[result.frame.stream].write(result.frame, canvas)
+        self._recordings[result.frame.stream].write(result.frame, canvas)
 
     def close(self) -> None:
-        errors = [error for take in self._takes if (error := take.finish()) is not None]
+        errors = [
+            error for recording in self._recordings if (error := recording.finish()) is not None
+        ]
         if errors:
             raise errors[0]
 
 
-class _Take:
+class _Recording:
     """Recording of one source, in one file or several."""
 
     def __init__(

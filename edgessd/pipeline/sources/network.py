@@ -16,13 +16,13 @@ from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.options.source import RtspTransport
 from edgessd.pipeline.sources.clock import StreamClock, moment
 from edgessd.pipeline.sources.credentials import CredentialVariables, masked, with_credentials
-from edgessd.pipeline.sources.reachable import knock, refusal
+from edgessd.pipeline.sources.reachable import refusal, require_reachable
 from edgessd.pipeline.sources.video import plausible_rate
 
 _log = logging.getLogger(__name__)
 
 _OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-_KNOCK_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
 # Schemes whose streams state the times of the sender's clock. Motion JPEG over HTTP states none.
 _WITH_CLOCK = ("rtsp", "rtsps", "rtmp", "srt", "rtp")
 # Codecs of which FFmpeg's RTSP reader returns a frame only when the next one begins.
@@ -74,7 +74,8 @@ class NetworkSource:
         self.skipped: list[tuple[str, str]] = []
         self._catch_up = catch_up
         scheme = url.partition("://")[0].lower()
-        knock(url, timeout=min(_KNOCK_SECONDS, open_seconds))
+        connect_seconds = min(_CONNECT_SECONDS, open_seconds)
+        require_reachable(url, timeout=connect_seconds)
         settings = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(open_seconds * 1e3),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(read_seconds * 1e3),
@@ -88,7 +89,7 @@ class NetworkSource:
                 with_credentials(url, credentials), cv2.CAP_FFMPEG, settings
             )
         if not self._capture.isOpened():
-            raise refusal(with_credentials(url, credentials), credentials, timeout=_KNOCK_SECONDS)
+            raise refusal(with_credentials(url, credentials), credentials, timeout=connect_seconds)
         self.fps = plausible_rate(self._capture.get(cv2.CAP_PROP_FPS))
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         fourcc = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")

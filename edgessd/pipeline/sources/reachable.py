@@ -1,7 +1,7 @@
 """Find the reason why a network camera gives no video, over a plain connection. OpenCV gives no reason.
 
 OpenCV opens only one stream at a time per process, and waits several seconds for a host that is switched off.
-Meanwhile no other camera of the process can be opened. So `knock` tries the host first.
+Meanwhile no other camera of the process can be opened. So `require_reachable` tries the host first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ANSWERS = {
 }
 
 
-def knock(url: str, *, timeout: float) -> None:
+def require_reachable(url: str, *, timeout: float) -> None:
     """Connect to the host of a URL and close the connection. Schemes without connections are skipped.
 
     Raises:

@@ -26,7 +26,7 @@ from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources import network
 from edgessd.pipeline.sources.catalog import open_source
 from edgessd.pipeline.sources.network import NetworkSource
-from edgessd.pipeline.sources.reachable import knock
+from edgessd.pipeline.sources.reachable import require_reachable
 from edgessd.pipeline.sources.reconnect import Backoff, ReconnectingSource
 from edgessd.runtime.detector import Detector
 
@@ -245,7 +245,15 @@ def test_credentials_are_accepted_and_never_shown(
     next(frames_of)
     with caplog.at_level(logging.DEBUG):
         threading.Timer(0.5, server.kill).start()
-        threading.Timer(4, source.interrupt).start()  # type: ignore[attr-defined]
+
+        def interrupt_after_a_retry() -> None:
+            deadline = time.monotonic() + 20
+            while "gives no frames" not in caplog.text and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(1)
+            source.interrupt()  # type: ignore[attr-defined]
+
+        threading.Thread(target=interrupt_after_a_retry, daemon=True).start()
         list(frames_of)
     source.close()
     assert "gives no frames" in caplog.text
@@ -278,7 +286,7 @@ def test_a_host_that_never_answers_is_given_up_in_time() -> None:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         url = f"rtsp://127.0.0.1:{mute.getsockname()[1]}/x"
-        knock(url, timeout=1)
+        require_reachable(url, timeout=1)
         start = time.monotonic()
         with pytest.raises(SourceError, match="gives no video"):
             NetworkSource(url, open_seconds=2)
@@ -298,7 +306,7 @@ def test_another_camera_comes_back_while_one_is_off(rtsp: Serve) -> None:
             each.setblocking(False)
             each.connect_ex(address)
         absent = f"rtsp://127.0.0.1:{address[1]}/x"
-        off = open_source(SourceOptions(address=absent, stall_seconds=2, wait=True))
+        off = open_source(SourceOptions(address=absent, stall_seconds=2, open_seconds=1, wait=True))
         reading = threading.Thread(target=list, args=(off,), daemon=True)
         reading.start()
         source = open_source(
