@@ -8,7 +8,6 @@ import pytest
 from edgessd.core.anchors import AnchorSpec, ssd_levels
 from edgessd.core.contract import BoxCode, Contract, Nms, Preprocess, Scoring
 from edgessd.core.errors import ConfigError
-from edgessd.core.tensors import QuantParams, TensorSpec
 
 
 def contract_of(**settings) -> Contract:
@@ -62,16 +61,3 @@ def test_an_unknown_key_is_an_error() -> None:
     content["preprocess"]["colour"] = "RGB"
     with pytest.raises(msgspec.ValidationError, match="colour"):
         msgspec.convert(content, Contract)
-
-
-def test_a_scale_is_positive() -> None:
-    for scale in (0.0, -1.0, float("nan")):
-        with pytest.raises(ConfigError, match="scale"):
-            QuantParams(scale=scale)
-
-
-def test_a_tensor_knows_its_numpy_type() -> None:
-    tensor = TensorSpec(name="x", shape=(1,), dtype="int8", quantization=QuantParams(scale=1))
-    assert tensor.numpy_dtype.itemsize == 1
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"name": "x", "shape": [1], "dtype": "bfloat16"}, TensorSpec)

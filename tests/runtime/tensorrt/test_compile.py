@@ -7,10 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgessd.core.errors import BackendError, ConfigError, LoweringError
+from edgessd.core.errors import BackendError, LoweringError
 from edgessd.runtime.tensorrt.compile import compile_engine
-from edgessd.runtime.tensorrt.compiled_engine import build_failure, dla_notes
-from edgessd.runtime.tensorrt.layer_report import LayerReport
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider
 
@@ -96,38 +94,3 @@ def test_a_dla_core_that_is_not_there_is_refused(rtx: Provider, lowered) -> None
     graphs = lowered["fp16-raw"]
     with pytest.raises(BackendError, match=r"no DLA core 1 here.*Found 0 DLA cores.*--dla"):
         compile_engine(graphs.weak, graphs.strong, msgspec.structs.replace(FP16, dla_core=1), rtx)
-
-
-def test_a_build_out_of_memory_gets_a_way_out(rtx: Provider) -> None:
-    found = (
-        "[virtualMemoryBuffer.cpp::resizePhysical::127] Error Code 2: OutOfMemory (no further info)"
-    )
-    error = build_failure(rtx, found, None, EngineOptions(precision="int8", workspace_mb=512))
-    assert found in str(error)
-    assert "512 MiB" in str(error)
-    assert "add swap" in str(error)
-
-
-def test_a_failed_build_names_its_log(rtx: Provider) -> None:
-    error = build_failure(rtx, "Error Code 10", Path("x.log"), EngineOptions(precision="int8"))
-    assert "Read the log x.log" in str(error)
-
-
-def test_a_dla_without_layers_is_noted() -> None:
-    int8 = EngineOptions(precision="int8", dla_core=0)
-    fp16 = EngineOptions(precision="fp16", dla_core=0)
-    idle = LayerReport(layers={"INT8": ("conv",)})
-    busy = LayerReport(layers={"DLA": ("conv",)})
-    for report in (idle, None):
-        assert "edgessd build --precision fp16" in dla_notes(report, int8)[0]
-    assert "No layer fits the DLA" in dla_notes(idle, fp16)[0]
-    assert dla_notes(None, fp16) == dla_notes(busy, fp16) == dla_notes(busy, int8) == ()
-    assert dla_notes(idle, EngineOptions(precision="int8")) == ()
-
-
-@pytest.mark.parametrize(
-    "field", [{"workspace_mb": 0}, {"optimization_level": 6}, {"dla_core": -1}]
-)
-def test_options_out_of_range_are_refused(field: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(field))):
-        EngineOptions(precision="int8", **field)

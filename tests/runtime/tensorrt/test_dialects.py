@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from edgessd.core.errors import BackendError
 from edgessd.runtime.tensorrt import compile as compile_module
 from edgessd.runtime.tensorrt.dialects import DIALECTS, Dialect, dialect_of
 from edgessd.runtime.tensorrt.provider import parse_version
@@ -163,6 +164,31 @@ def test_each_dialect_except_that_of_8_5_is_checked_by_a_binding() -> None:
     rows = {dialect for table in DIALECTS.values() for _, dialect in table}
     checked = {api.dialect for api in apis()}
     assert rows - checked == {dialect_of("tensorrt", (8, 5))}
+
+
+@pytest.mark.parametrize(
+    ("version", "strongly", "flags"),
+    [
+        ((8, 5, 2), False, ("EXPLICIT_BATCH",)),
+        ((8, 6, 1), False, ("EXPLICIT_BATCH",)),
+        ((10, 3, 0), False, ()),
+        ((10, 16, 1, 11), False, ()),
+        ((11, 4, 0, 106), True, ()),
+    ],
+)
+def test_each_version_has_its_dialect(version, strongly, flags) -> None:
+    dialect = dialect_of("tensorrt", version)
+    assert (dialect.strongly_typed, dialect.network_flags) == (strongly, flags)
+
+
+def test_8_5_has_no_optimization_level() -> None:
+    assert not dialect_of("tensorrt", (8, 5, 2)).optimization_level
+    assert dialect_of("tensorrt", (8, 6, 0)).optimization_level
+
+
+def test_a_tensorrt_of_jetpack_4_is_too_old() -> None:
+    with pytest.raises(BackendError, match=r"8\.5 or newer.*Found 8\.2\.1.*onnxruntime"):
+        dialect_of("tensorrt", (8, 2, 1))
 
 
 def test_the_golden_equals_the_installed_binding() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from edgessd.core.errors import BackendError
 from edgessd.runtime.tensorrt import provider as provider_module
-from edgessd.runtime.tensorrt.dialects import dialect_of
 from edgessd.runtime.tensorrt.provider import (
     Provider,
     find_provider,
@@ -53,31 +52,6 @@ def test_finds_rtx_with_its_version(rtx: Provider) -> None:
     assert rtx.title == f"TensorRT-RTX {rtx.module.__version__}"
     assert rtx.dialect.strongly_typed
     assert rtx.dialect.ahead_of_time
-
-
-@pytest.mark.parametrize(
-    ("version", "strongly", "flags"),
-    [
-        ((8, 5, 2), False, ("EXPLICIT_BATCH",)),
-        ((8, 6, 1), False, ("EXPLICIT_BATCH",)),
-        ((10, 3, 0), False, ()),
-        ((10, 16, 1, 11), False, ()),
-        ((11, 4, 0, 106), True, ()),
-    ],
-)
-def test_each_version_has_its_dialect(version, strongly, flags) -> None:
-    dialect = dialect_of("tensorrt", version)
-    assert (dialect.strongly_typed, dialect.network_flags) == (strongly, flags)
-
-
-def test_8_5_has_no_optimization_level() -> None:
-    assert not dialect_of("tensorrt", (8, 5, 2)).optimization_level
-    assert dialect_of("tensorrt", (8, 6, 0)).optimization_level
-
-
-def test_a_tensorrt_of_jetpack_4_is_too_old() -> None:
-    with pytest.raises(BackendError, match=r"8\.5 or newer.*Found 8\.2\.1.*onnxruntime"):
-        dialect_of("tensorrt", (8, 2, 1))
 
 
 def test_an_unknown_provider_is_refused() -> None:
