@@ -11,7 +11,7 @@ import numpy as np
 # `edgessd bench --json` and labels of the Prometheus metrics, whose readers know preprocessing as
 # "prepare" and postprocessing as "finish".
 _COLUMNS = ("prepare", "infer", "finish", "delay", "finished_at")
-_LATELY = 30
+_RECENT_FRAMES = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,9 +79,9 @@ class Meter:
         return self._rate(len(self._table))
 
     @property
-    def fps_lately(self) -> float:
+    def recent_fps(self) -> float:
         """Frames per second over the last 30 frames."""
-        return self._rate(_LATELY)
+        return self._rate(_RECENT_FRAMES)
 
     def latencies(self) -> dict[str, Latency]:
         """Return the latency of each stage, of their `total`, and of the `delay` from capture to result."""

@@ -121,7 +121,7 @@ class Pipeline:
         return PipelineStatus(
             uptime_seconds=time.perf_counter() - self._started,
             frames=self.meter.frames,
-            fps=self.meter.fps_lately,
+            fps=self.meter.recent_fps,
             stages=self.meter.latencies(),
             streams=tuple(self._stream_status(number) for number in range(len(self.sources))),
             sinks=tuple(worker.status for worker in self._workers),
@@ -213,7 +213,7 @@ class Pipeline:
             dropped=self._streams.dropped(number),
             skipped=len(source.skipped),
             reconnects=reconnecting.reconnects if reconnecting else 0,
-            fps=meter.fps_lately,
+            fps=meter.recent_fps,
             delay=meter.latencies()["delay"],
         )
 

@@ -134,7 +134,7 @@ def _expected(pipeline: Pipeline, max_frames: int | None) -> int | None:
 def _status(pipeline: Pipeline, result: Result) -> str:
     milliseconds = result.seconds.total * 1e3
     return (
-        f"{pipeline.meter.fps_lately:.1f} FPS  {milliseconds:.1f} ms  "
+        f"{pipeline.meter.recent_fps:.1f} FPS  {milliseconds:.1f} ms  "
         f"{len(result.detections)} found"
     )
 
