@@ -32,7 +32,7 @@ def main() -> None:
         engines = {str(path): load(path, threads) for path in arguments.engines}
         clock = time.process_time_ns if arguments.clock == "cpu" else time.perf_counter_ns
         blocks = interleave(engines, clock, blocks=arguments.blocks, runs=arguments.runs)
-        results.append({"threads": threads, "clock": arguments.clock, "engines": summarise(blocks)})
+        results.append({"threads": threads, "clock": arguments.clock, "engines": summarize(blocks)})
         _show(results[-1])
     if arguments.json:
         print(json.dumps(results))
@@ -90,7 +90,7 @@ def _block(invoke: Invoke, clock: Clock, runs: int) -> list[float]:
     return times
 
 
-def summarise(blocks: dict[str, list[list[float]]]) -> dict[str, dict[str, float]]:
+def summarize(blocks: dict[str, list[list[float]]]) -> dict[str, dict[str, float]]:
     """Return p50, p95 and minimum of each engine in ms, and the ratio of the first engine to each."""
     first = next(iter(blocks))
     ours = [statistics.median(block) for block in blocks[first]]

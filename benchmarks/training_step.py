@@ -141,7 +141,7 @@ def _batches(loader: BatchLoader, turn: int, count: int) -> Iterator[Batch]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="a labelled dataset")
+    parser.add_argument("--data", type=Path, required=True, help="a labeled dataset")
     parser.add_argument("--preset", default="small-dataset")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=16)

@@ -1,4 +1,4 @@
-"""edgessd: labelled images to a running object detector on small devices."""
+"""edgessd: labeled images to a running object detector on small devices."""
 
 from __future__ import annotations
 

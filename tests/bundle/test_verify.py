@@ -92,8 +92,8 @@ def test_a_list_is_no_manifest(bundle: Path) -> None:
 
 
 def test_an_unknown_key_is_refused(bundle: Path) -> None:
-    edit_manifest(bundle, treshold=0.5)
-    with pytest.raises(BundleError, match="treshold"):
+    edit_manifest(bundle, treshold=0.5)  # codespell:ignore
+    with pytest.raises(BundleError, match="treshold"):  # codespell:ignore
         open_bundle(bundle)
 
 

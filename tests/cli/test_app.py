@@ -128,7 +128,7 @@ def test_version() -> None:
 
 
 def test_help_imports_no_command_and_nothing_heavy() -> None:
-    """What `edgessd --help` waits for is Python, typer and rich."""
+    """Only Python, typer and rich load for `edgessd --help`."""
     program = (
         "import sys\n"
         "from edgessd.cli.app import COMMANDS, main\n"

@@ -215,7 +215,7 @@ class TestOnnxruntimeQdq(BackendContract):
 
 
 class TestOnnxruntimeIntegers(BackendContract):
-    """As above, quantized by a recipe that doesn't keep the outputs float: integers on both sides."""
+    """onnxruntime with integer inputs and outputs, by a recipe that doesn't keep the outputs float."""
 
     name = "onnxruntime"
     target = "jetson-orin-nano"

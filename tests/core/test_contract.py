@@ -58,6 +58,6 @@ def test_thresholds_lie_between_0_and_1(settings) -> None:
 
 def test_an_unknown_key_is_an_error() -> None:
     content = msgspec.to_builtins(contract_of())
-    content["preprocess"]["colour"] = "RGB"
-    with pytest.raises(msgspec.ValidationError, match="colour"):
+    content["preprocess"]["flavor"] = "RGB"
+    with pytest.raises(msgspec.ValidationError, match="flavor"):
         msgspec.convert(content, Contract)

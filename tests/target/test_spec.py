@@ -14,7 +14,7 @@ from edgessd.target.load import list_targets, load_target, read_target
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("threads", 'colour = "red"\nthreads'), "colour"),
+        (("threads", 'flavor = "red"\nthreads'), "flavor"),
         (('title = "Some board"\n', ""), "title"),
         (('"affine"', '"asymmetric"'), "asymmetric"),
         (('["litert"]', "[]"), "no backend"),

@@ -1,4 +1,4 @@
-"""Augmentation: boxes stay on their objects, whatever is done to the picture."""
+"""Augmentation: boxes stay on their objects under every change of the picture."""
 
 from __future__ import annotations
 

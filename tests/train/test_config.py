@@ -39,7 +39,7 @@ def test_every_preset_holds(name: str):
     ("tables", "message"),
     [
         ({"optimize": {"learning_rate": 1}}, "learning_rate"),
-        ({"optimise": {"lr": 1}}, "optimise"),
+        ({"optimizer": {"lr": 1}}, "optimizer"),
         ({"lr": 1}, "outside of all sections"),
         ({"optimize": {"lr": -1.0}}, "positive"),
         ({"optimize": {"batch": 0}}, "batch"),

@@ -83,11 +83,11 @@ def _decoded(writer: OpWriter, contract: Contract) -> str:
     order = writer.constant("yxhw", _YXHW, np.int64)
     codes = writer.op("Gather", [BOX_CODES, order], "codes", axis=2)
     halves = writer.constant("halves", (2, 2), np.int64)
-    centres, sizes = writer.ops("Split", [codes, halves], ("centre_codes", "size_codes"), axis=2)
+    centers, sizes = writer.ops("Split", [codes, halves], ("center_codes", "size_codes"), axis=2)
     steps = writer.constant("centre_steps", anchors[..., 2:] * code.centre_variance, np.float32)
-    origins = writer.constant("anchor_centres", anchors[..., :2], np.float32)
-    centres = writer.op("Mul", [centres, steps], "offsets")
-    centres = writer.op("Add", [centres, origins], "centres")
+    origins = writer.constant("anchor_centers", anchors[..., :2], np.float32)
+    centers = writer.op("Mul", [centers, steps], "offsets")
+    centers = writer.op("Add", [centers, origins], "centers")
     variance = writer.constant("size_variance", code.size_variance, np.float32)
     cap = writer.constant("largest_exponent", LARGEST_EXPONENT, np.float32)
     sizes = writer.op("Mul", [sizes, variance], "exponents")
@@ -96,8 +96,8 @@ def _decoded(writer: OpWriter, contract: Contract) -> str:
     half_anchors = writer.constant("half_anchors", anchors[..., 2:] / 2, np.float32)
     sizes = writer.op("Mul", [sizes, half_anchors], "half_sizes")
     corners = [
-        writer.op("Sub", [centres, sizes], "top_left"),
-        writer.op("Add", [centres, sizes], "bottom_right"),
+        writer.op("Sub", [centers, sizes], "top_left"),
+        writer.op("Add", [centers, sizes], "bottom_right"),
     ]
     boxes = writer.op("Concat", corners, "corners", axis=2)
     return writer.reshape(boxes, "boxes", (contract.anchors.count, 4))
@@ -114,6 +114,6 @@ def _activated(writer: OpWriter, contract: Contract) -> str:
             writer.constant(f"labels.{name}", [value], np.int64)
             for name, value in (("start", 1), ("end", contract.columns), ("axis", 2))
         ]
-        scores = writer.op("Slice", [scores, *bounds], "labelled")
+        scores = writer.op("Slice", [scores, *bounds], "labeled")
     scores = writer.op("Transpose", [scores], "by_label", perm=(0, 2, 1))
     return writer.reshape(scores, "scores", (len(contract.labels), contract.anchors.count))

@@ -100,8 +100,8 @@ def add_postprocess(
         builder.operator("LOGISTIC", 1, [scores], [probabilities])
     else:
         builder.operator("SOFTMAX", 1, [scores], [probabilities], ("SoftmaxOptions", {"beta": 1.0}))
-    centres = anchor_boxes(contract.anchors)[:, _YXHW]
-    anchors = builder.constant("anchors", np.ascontiguousarray(centres, np.float32))
+    centers = anchor_boxes(contract.anchors)[:, _YXHW]
+    anchors = builder.constant("anchors", np.ascontiguousarray(centers, np.float32))
     specs = detection_specs(contract.nms.max_detections)
     outputs = tuple(builder.tensor(spec.name, spec.shape, spec.dtype) for spec in specs)
     inputs = [boxes, probabilities, anchors]

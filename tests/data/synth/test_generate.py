@@ -1,4 +1,4 @@
-"""Generated datasets: the same files whatever the workers, whole or absent, readable as COCO."""
+"""Generated datasets: the same files with any number of workers, complete or absent, readable as COCO."""
 
 from __future__ import annotations
 

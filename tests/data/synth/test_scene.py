@@ -94,7 +94,7 @@ ARUCO_DICTIONARIES = (
 
 
 def read_position(image: np.ndarray, box: np.ndarray, class_id: int) -> np.ndarray | None:
-    """Where an independent reader finds a code of this class near a box: its xyxy hull."""
+    """Return the xyxy hull of the code that an independent reader finds near a box, or None."""
     reach = 0.25 * (box[2:] - box[:2]).max()
     height, width = image.shape[:2]
     x1, y1 = np.maximum(box[:2] - reach, 0).astype(int)

@@ -66,7 +66,7 @@ def postprocess_session(contract: Contract, suppression: Suppression, *, limit: 
 
 
 def random_outputs(contract: Contract, seed: int, *, spread: float = 2.0) -> list[np.ndarray]:
-    """Codes around 0, so that boxes of neighbouring anchors overlap, and scores of all sizes."""
+    """Codes around 0, so that boxes of neighboring anchors overlap, and scores of all sizes."""
     random = np.random.default_rng(seed)
     count = contract.anchors.count
     codes = random.normal(0, 1, (1, count, 4))
@@ -233,9 +233,7 @@ def test_a_chain_of_suppressions_longer_than_the_rounds_keeps_a_box_too_many_and
     chain = 40
     boxes = np.full((count, 4), 0.5, np.float32)
     boxes[:, 2:] = 0.001
-    boxes[:chain, 0] = (
-        0.05 + np.arange(chain) * 0.02
-    )  # cx; IoU of neighbours 0.5, of the others 0.2
+    boxes[:chain, 0] = 0.05 + np.arange(chain) * 0.02  # cx; IoU of neighbors 0.5, of the others 0.2
     boxes[:chain, 2] = 0.06
     boxes[:chain, 3] = 0.5
     codes = encode_boxes(boxes, anchor_boxes(contract.anchors), contract.box_code)[None]

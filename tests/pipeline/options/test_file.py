@@ -113,10 +113,10 @@ SOURCE = '[[source]]\naddress = "a"\n'
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (SOURCE + "widht = 3", "The key widht is unknown in [[source]] number 1. Expected width"),
+        (SOURCE + "wide = 3", "The key wide is unknown in [[source]] number 1. Expected width"),
         (SOURCE * 2 + "tresh = 3", "unknown in [[source]] number 2"),
         (SOURCE + "[mqtt]\nurl='a'\nhost='b'", "host is unknown in [mqtt]. Expected one of url, topic"),
-        ("recrod = 1\n" + SOURCE, "The key recrod is unknown"),
+        ("recrod = 1\n" + SOURCE, "The key recrod is unknown"),  # codespell:ignore
         ("width = 1\n" + SOURCE, "Write it in a [[source]] table"),
         (SOURCE + "display = true", "Write it before the first table"),
         (SOURCE + 'width = "wide"', 'number 1 has the wrong type. Expected a whole number. Found "wide"'),
