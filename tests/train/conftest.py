@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from block_scenes import write_coco
+from block_scenes import tiny_config, write_coco
+
+from edgessd.train.run import train
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,3 +22,11 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_coco(
         tmp_path_factory.mktemp("blocks"), {"train": range(12), "val": range(100, 104)}
     )
+
+
+@pytest.fixture(scope="session")
+def straight(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of three epochs without interruption (12 images in batches of 4: 9 steps)."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    assert train(tiny_config(blocks), folder).finished
+    return folder

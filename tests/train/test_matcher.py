@@ -1,4 +1,4 @@
-"""Which anchor learns which box, on anchors small enough to match by hand."""
+"""Boxes are assigned to anchors, on few anchors that are matched by hand."""
 
 from __future__ import annotations
 
