@@ -29,23 +29,31 @@ def command(
         Path | None, typer.Option(help="Labeled dataset; adds AP.", metavar="DIR")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Split of the dataset. Default: test, else val, else all.")
+        str | None,
+        typer.Option(
+            help="Split of the dataset. Default: test, else val, else all.", metavar="SPLIT"
+        ),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Video or folder for the pipeline. Default: images in memory."),
+        typer.Option(
+            help="Video or folder for the pipeline. Default: images in memory.", metavar="PATH"
+        ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help="Least duration of each measurement, in seconds.", min=0.1)
+        float, typer.Option(help="Least duration of each measurement.", min=0.1, metavar="SECONDS")
     ] = 5.0,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the engine.", min=1)] = None,
     engines: Annotated[
         int | None,
         typer.Option(help="Engines of the pipeline. Default: one a thread, as in `run`.", min=1),
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="Backend that runs the engine.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Backend that runs the engine.", metavar="NAME")
+    ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Label file of a foreign .tflite, one label a line.")
+        Path | None,
+        typer.Option(help="Label file of a foreign .tflite, one label a line.", metavar="FILE"),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write an HTML report with plots.", metavar="FILE.html")

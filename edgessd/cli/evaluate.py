@@ -26,7 +26,10 @@ def command(
     data: Annotated[Path, typer.Option(help="Labeled dataset.", metavar="DIR")],
     split: Annotated[
         str | None,
-        typer.Option(help="Split, or several as train+val. Default: test, else val, else all."),
+        typer.Option(
+            help="Split, or several as train+val. Default: test, else val, else all.",
+            metavar="SPLIT",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -35,9 +38,12 @@ def command(
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    backend: Annotated[str | None, typer.Option(help="Backend that runs the engine.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Backend that runs the engine.", metavar="NAME")
+    ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Label file of a foreign .tflite, one label a line.")
+        Path | None,
+        typer.Option(help="Label file of a foreign .tflite, one label a line.", metavar="FILE"),
     ] = None,
     record_it: Annotated[
         bool, typer.Option("--record", help="Write the result into the bundle's manifest.")
