@@ -21,7 +21,6 @@ from edgessd.core.preprocess import ImageTransform
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.verify import checked, make_session
 from edgessd.lower.tensorrt.detection import append_detection
-from edgessd.lower.tensorrt.op_writer import OpWriter
 from edgessd.model.new_detector import new_detector
 from edgessd.runtime.postprocess_op import OpPostprocessor, outputs_by_name
 
@@ -261,16 +260,3 @@ def test_more_detections_than_tensorrt_sorts_are_refused(
     contract = make_contract(nms=Nms(max_detections=4000))
     with pytest.raises(LoweringError, match=r"up to 3840.*4000.*--postprocess raw"):
         postprocess_session(contract, "layer")
-
-
-def test_names_are_given_once() -> None:
-    writer = OpWriter(public=())
-    writer.constant("one", 1, np.float32)
-    writer.constant("one", 1, np.float32)
-    with pytest.raises(ValueError, match="Two constants"):
-        writer.constant("one", 2, np.float32)
-    writer.op("Relu", ["x"], "made")
-    with pytest.raises(ValueError, match="Two tensors"):
-        writer.op("Relu", ["x"], "made")
-    with pytest.raises(ValueError, match="Two tensors"):
-        writer.op("Relu", ["x"], "one")
