@@ -7,7 +7,7 @@ TENSORS_KEY = "edgessd.tensors"
 """`core.tensors.EngineTensors`, for graphs whose ONNX form can't hold a scale."""
 
 QUANTIZATION_KEY = "edgessd.quantization"
-"""`quantize.quant_graph.Quantization`; absent from a float graph."""
+"""`quantize.qdq.quant_graph.Quantization`; absent from a float graph."""
 
 RANGES_KEY = "edgessd.trained_ranges"
 """`model.trained_ranges.TrainedRanges`, from quantization-aware training."""
