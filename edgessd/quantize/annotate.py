@@ -1,7 +1,7 @@
-"""Say what shall be quantized, and check that it can be, before anything is touched.
+"""Plan the quantization of a float graph, and refuse a graph that can't be quantized, before any change.
 
-The outcome is a `Plan`: groups of tensors that share one scale and zero point, and the convolutions
-whose parameters become integers.
+A `Plan` names the groups of tensors that share one scale and zero point, and the convolutions whose
+parameters become integers.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Group:
     """Tensors that share one scale and zero point.
 
     Attributes:
-        name: Of the tensor that names the parameters.
+        name: Name under which the scale and zero point are stored; that of one of the tensors.
         tensors: Members in graph order.
-        sources: The members whose statistics decide; the others only move their values.
-        rule: How the range is chosen.
-        low: No value below matters, by the graph itself (ReLU), whatever was seen.
-        high: No value above matters (ReLU6).
+        sources: Members whose statistics determine the range; the others hold the same values, moved.
+        rule: Rule for the range.
+        low: Lower bound of the values by the graph itself, 0 after a ReLU; -inf without one.
+        high: Upper bound by the graph itself, 6 after a ReLU6; inf without one.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What `insert_qdq` shall do.
+    """Tensors and convolutions to quantize.
 
     Attributes:
-        groups: Disjoint; every tensor in one of them gets a Q/DQ pair.
+        groups: Disjoint groups; every tensor in them gets a Q/DQ pair.
         convolutions: Names of the Conv nodes whose weights become int8.
     """
 
@@ -66,8 +66,8 @@ def annotate(model: onnx.ModelProto, scheme: Scheme, recipe: Recipe) -> Plan:
     """Plan the quantization of a float graph.
 
     Raises:
-        GraphError: The graph holds an operation that integer engines don't have, or the recipe keeps
-            tensors float that the scheme must quantize.
+        GraphError: The graph holds an operation that integer engines lack, or the recipe keeps a tensor
+            float that the scheme must quantize.
     """
     view = GraphView(model)
     _refuse_unsupported(model)
@@ -104,7 +104,7 @@ def _group(
     observed: set[str],
     rule: RangeRule,
 ) -> Group:
-    # The output of a Concat holds all that it joins, so its statistics are those of the group.
+    # The output of a Concat holds all values that it joins, so its statistics are those of the group.
     joined = [name for name in members if _op_type(view, name) == "Concat"]
     sources = joined or [name for name in members if name in observed]
     bounds = [_bounds(view, name) for name in members if name in observed and name not in joined]
@@ -119,7 +119,7 @@ def _group(
 
 
 def _shared(view: GraphView, names: list[str]) -> list[list[str]]:
-    """Partition into groups: what moves values keeps their parameters, a Concat joins them."""
+    """Partition tensors into groups: an operation that moves values, and a Concat, keep one scale."""
     sets = UnionFind(names)
     for name in names:
         producer = view.producer(name)
@@ -138,7 +138,7 @@ def _shared(view: GraphView, names: list[str]) -> list[list[str]]:
 
 
 def _is_residual_branch(view: GraphView, name: str) -> bool:
-    """Whether a Conv makes the tensor for one Add alone, and the Add's other input is the skip."""
+    """Tell whether a Conv makes the tensor for one Add alone, whose other input is the skip."""
     producer, add = view.producer(name), view.only_consumer(name)
     if producer is None or producer.op_type != "Conv" or add is None or add.op_type != "Add":
         return False
@@ -159,7 +159,7 @@ def _bounds(view: GraphView, name: str) -> tuple[float, float]:
 
 
 def _exemption(recipe: Recipe, scheme: Scheme, members: Iterable[str]) -> Exemption | None:
-    """The last exemption of the scheme that names any member; all members follow it."""
+    """Find the last exemption of the scheme that names a member; all members follow it."""
     names = list(members)
     for exemption in reversed(recipe.exemptions):
         if exemption.scheme not in (None, scheme.name):

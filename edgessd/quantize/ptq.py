@@ -1,4 +1,4 @@
-"""Post-training quantization: float graph + calibration table → Q/DQ graph."""
+"""Post-training quantization: from a float graph and its calibration table to a Q/DQ graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
 IMAGE_PARAMS = QuantParams(scale=1 / CENTER, zero_point=0)
-"""Of an input (pixel - 128) / 128: the integer is pixel - 128, exactly."""
+"""Parameters of an input (pixel - 128) / 128, whose integers are exactly pixel - 128."""
 
 
 def quantize(
@@ -41,10 +41,10 @@ def quantize(
         graph: Graph after the float passes.
         table: Table of `graph.source`, from `calibrate.collect`.
         scheme: `affine` for LiteRT, Edge TPU and onnxruntime; `symmetric` for TensorRT.
-        recipe: From `load_recipe`.
+        recipe: Range rules and rounding.
 
     Raises:
-        CalibrationError: The table belongs to another graph or has fewer images than the recipe wants.
+        CalibrationError: The table belongs to another graph or has fewer images than the recipe requires.
         GraphError: Something in the graph can't be quantized.
     """
     _check_table(graph.source, table, recipe)
@@ -78,7 +78,7 @@ def _check_table(graph: FloatGraph, table: CalibrationTable, recipe: Recipe) -> 
         raise CalibrationError(
             "The calibration table belongs to another graph",
             expected=f"statistics of graph {graph.sha256[:12]}",
-            found=f"those of {table.graph_sha256[:12]}",
+            found=f"statistics of graph {table.graph_sha256[:12]}",
             fix="Calibrate again with this checkpoint.",
         )
     if len(table.images) < recipe.minimum_images:
@@ -91,7 +91,7 @@ def _check_table(graph: FloatGraph, table: CalibrationTable, recipe: Recipe) -> 
 
 
 def _ranges(plan: Plan, table: CalibrationTable, scheme: Scheme, image: str) -> dict[str, Range]:
-    """(low, high) of every group but the image's, by name."""
+    """Return (low, high) of every group but the image's, by its name."""
     return {
         group.name: _group_range(group, table, scheme)
         for group in plan.groups
@@ -107,7 +107,7 @@ def _group_range(group: Group, table: CalibrationTable, scheme: Scheme) -> Range
 
 
 def _activation_params(plan: Plan, ranges: Mapping[str, Range], scheme: Scheme) -> Activations:
-    """Tensor → (name the parameters are stored under, parameters)."""
+    """Return the stored name and the parameters of each tensor."""
     activations: dict[str, tuple[str, QuantParams]] = {}
     for group in plan.groups:
         known = group.name in ranges
@@ -123,7 +123,7 @@ def _moments(
     table: CalibrationTable,
     recipe: Recipe,
 ) -> dict[str, InputMoments]:
-    """What each convolution is fed, where a pass of the recipe asks for it."""
+    """Collect the moments of each convolution's inputs if the recipe needs them."""
     if recipe.rounding == "nearest" and not recipe.correct_bias:
         return {}
     wanted = set(plan.convolutions)
@@ -136,8 +136,8 @@ def _samples(table: CalibrationTable) -> Pixels:
         raise CalibrationError(
             "Tightened ranges, learned rounding and bias correction need images, and the calibration "
             "table has none",
-            expected="a table from `collect`",
-            found="statistics alone",
+            expected="a table with samples, as calibration writes it",
+            found="a table of statistics only",
             fix="Calibrate again, or leave tighten_ranges, rounding and correct_bias out of the recipe.",
         )
     return table.samples

@@ -1,8 +1,12 @@
-"""Scales and zero points, and arrays quantized with them.
+"""Scales and zero points of ranges, and arrays quantized with them: the vocabulary of quantization.
 
-real = scale * (integer - zero_point), as in https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
-and ONNX QuantizeLinear. Activations are int8 in [-128, 127], one scale a tensor; weights are int8 in
-[-127, 127] (narrow range), zero point 0, one scale per output channel. Real 0 is always an integer.
+`core.tensors.QuantParams` is the one type of a scale and zero point. It belongs to one tensor. Weights have
+zero point 0 and a scale for each output channel, so an array of scales stands for theirs.
+
+real = scale * (integer - zero_point), as in
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec and ONNX
+QuantizeLinear. Activations are int8 in [-128, 127], one scale a tensor; weights are int8 in [-127, 127]
+(narrow range), zero point 0, one scale per output channel. Real 0 is always an integer.
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ INT8_MIN, INT8_MAX = -128, 127
 WEIGHT_MAX = 127
 
 SMALLEST_RANGE = 1e-6
-"""Width given to a tensor that is always 0. LiteRT computes 6 / scale as an int32 for ReLU6, so a scale
-below 3e-9 overflows there; this keeps it above 3.9e-9."""
+"""Width of the range of a tensor that is always 0. For a ReLU6, LiteRT computes 6 / scale as an int32, which
+overflows at a scale below 3e-9; this keeps the scale above 3.9e-9."""
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -27,7 +31,7 @@ FloatArray = NDArray[np.float32]
 
 
 def affine_params(low: float, high: float) -> QuantParams:
-    """255 steps from low to high, the range first widened to hold 0.
+    """Return 255 steps from low to high, after widening the range to hold 0.
 
     scale = (high - low) / 255, zero_point = round(-128 - low / scale).
     """
@@ -38,14 +42,14 @@ def affine_params(low: float, high: float) -> QuantParams:
 
 
 def symmetric_params(low: float, high: float) -> QuantParams:
-    """127 steps from 0 to the larger of -low and high; zero_point 0, scale a float16 number."""
+    """Return 127 steps from 0 to the larger of -low and high: zero point 0, scale a float16 number."""
     low, high = _with_zero(low, high)
     (scale,) = float16_scales(np.array([max(-low, high) / INT8_MAX]))
     return QuantParams(scale=float(scale), zero_point=0)
 
 
 def weight_scales(limits: FloatArray, *, float16: bool = False) -> FloatArray:
-    """Scales (out_channels,) of 127 steps from 0 to each channel's limit.
+    """Return the scales (out_channels,) of 127 steps from 0 to each channel's limit.
 
     Args:
         limits: float32 (out_channels,), the largest |weight| to represent.
@@ -61,15 +65,15 @@ def weight_scales(limits: FloatArray, *, float16: bool = False) -> FloatArray:
 
 
 def float16_scales(scales: NDArray[np.float64]) -> FloatArray:
-    """Scales (n,) as the float16 numbers nearest to them, held in float32.
+    """Round scales (n,) to float16 numbers, held in float32.
 
-    A strongly typed TensorRT network writes scales as float16. A scale that is rounded after the
-    integers were made shifts all of them by up to 1 part in 2,048, and below 6e-5, where float16 runs
-    out of bits, by far more: a weight scale of 1e-7 by a fifth. Rounded before, the same number stands
-    in every form of the graph and nothing shifts.
+    A strongly typed TensorRT network stores scales as float16. Rounding a scale after the integers were made
+    moves all values by up to 1 part in 2,048. Below 6e-5, where float16 has fewer bits, it moves them by far
+    more: those of a scale of 1e-7 by a fifth. So scales are rounded first, and every form of the graph holds
+    the same numbers.
 
-    Rounding down by 1 part in 2,048 clips nothing, since 127.06 is still integer 127; below 6e-5 the
-    step is coarse, and the next number above is taken instead.
+    The nearest number is used: rounding down by 1 part in 2,048 clips nothing, because 127.06 is still
+    integer 127. Below 6e-5 the steps are coarse, and the next number above is used.
 
     Raises:
         GraphError: A scale is beyond float16, so values reach 8 million.
@@ -88,9 +92,9 @@ def float16_scales(scales: NDArray[np.float64]) -> FloatArray:
 
 
 def float16_bias(bias: FloatArray) -> FloatArray:
-    """A bias (out_channels,) as the float16 numbers nearest to it, held in float32.
+    """Round a bias (out_channels,) to float16 numbers, held in float32.
 
-    For the reason that `float16_scales` states: one number in every form of the graph.
+    The reason is that of `float16_scales`: the same number in every form of the graph.
 
     Raises:
         GraphError: A value is beyond float16.
@@ -106,39 +110,39 @@ def float16_bias(bias: FloatArray) -> FloatArray:
 
 
 def quantize_activation(values: FloatArray, params: QuantParams) -> Int8Array:
-    """Integers of any shape, as ONNX QuantizeLinear makes them: ties to even, then saturate."""
+    """Quantize an array of any shape as ONNX QuantizeLinear does: round ties to even, then saturate."""
     integers = np.rint(values / np.float32(params.scale)) + params.zero_point
     saturated: Int8Array = np.clip(integers, INT8_MIN, INT8_MAX).astype(np.int8)
     return saturated
 
 
 def dequantize_activation(integers: Int8Array, params: QuantParams) -> FloatArray:
-    """Real values of a tensor's integers, float32."""
+    """Return the real values of a tensor's integers, float32."""
     real: FloatArray = integers.astype(np.float32) - np.float32(params.zero_point)
     real *= np.float32(params.scale)
     return real
 
 
 def quantize_weight(weight: FloatArray, scales: FloatArray) -> Int8Array:
-    """Integers in [-127, 127] of a weight (out_channels, ...)."""
+    """Quantize a weight (out_channels, ...) to integers in [-127, 127]."""
     integers = np.rint(weight / per_channel(scales, weight.ndim))
     saturated: Int8Array = np.clip(integers, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
     return saturated
 
 
 def dequantize_weight(integers: Int8Array, scales: FloatArray) -> FloatArray:
-    """Real values of a quantized weight (out_channels, ...)."""
+    """Return the real values of a quantized weight (out_channels, ...)."""
     return integers.astype(np.float32) * per_channel(scales, integers.ndim)
 
 
 def bias_scales(input_params: QuantParams, scales: FloatArray) -> FloatArray:
-    """Scale of an int32 bias per channel: input scale times weight scale, in float32."""
+    """Return the scales (out_channels,) of an int32 bias: input scale times weight scale, in float32."""
     product: FloatArray = np.float32(input_params.scale) * scales
     return product
 
 
 def quantize_bias(bias: FloatArray, scales: FloatArray) -> NDArray[np.int32]:
-    """int32 bias (out_channels,).
+    """Quantize a bias (out_channels,) to int32.
 
     Raises:
         GraphError: A value doesn't fit; `guard_bias_overflow` prevents that.
@@ -150,7 +154,7 @@ def quantize_bias(bias: FloatArray, scales: FloatArray) -> NDArray[np.int32]:
 
 
 def per_channel(scales: FloatArray, dimensions: int) -> FloatArray:
-    """(out_channels,) → (out_channels, 1, 1, ...) of that many dimensions."""
+    """Reshape scales (out_channels,) to (out_channels, 1, 1, ...) with that many dimensions."""
     return scales.reshape(-1, *[1] * (dimensions - 1))
 
 

@@ -1,4 +1,4 @@
-"""`Recipe`: how statistics become ranges, as a data file."""
+"""`Recipe`: rules of quantization, as a data file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RangeMethod = Literal["minmax", "average", "percentile", "mse", "entropy"]
 
 
 class RangeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a tensor's range is chosen.
+    """Rule for a tensor's range.
 
     Attributes:
         method: `minmax` over all images; `average` of each image's minimum and maximum; `percentile`
             of the values; `mse`, the smallest mean squared error; `entropy`, the smallest
             Kullback-Leibler divergence.
-        percentile: For `percentile`: share of values inside the range, in percent.
-        deviations: For `average`: standard deviations over the images added on both sides.
+        percentile: Percent of the values inside the range, for `percentile`.
+        deviations: Standard deviations over the images to add on both sides, for `average`.
     """
 
     method: RangeMethod
@@ -45,14 +45,14 @@ class RangeRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tensors that are treated in another way.
+    """Tensors with a rule of their own.
 
     Attributes:
-        tensors: Patterns of tensor names, as in a shell: `heads.*.score.pointwise`.
-        range: Another rule for their range.
-        keep_float: Leave them unquantized. Engines of the affine scheme are wholly integer, so it is
-            refused there.
-        scheme: Only where a graph is quantized in this scheme; None for any.
+        tensors: Patterns of tensor names as in a shell, for example `heads.*.score.pointwise`.
+        range: Rule for their range.
+        keep_float: True leaves them unquantized. The affine scheme refuses it, because its engines are
+            wholly integer.
+        scheme: Scheme that the exemption belongs to; None for both.
     """
 
     tensors: tuple[str, ...]
@@ -63,8 +63,9 @@ class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if (self.range is None) != self.keep_float:
             raise ConfigError(
-                f"The exemption of {', '.join(self.tensors)} doesn't say one thing",
+                f"The exemption of {', '.join(self.tensors)} needs one rule",
                 expected="either a range or keep_float = true",
+                found="both" if self.keep_float else "neither",
             )
 
 
@@ -91,15 +92,14 @@ class FloatPasses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ParityBound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How closely a built engine must follow its float graph (`build.parity_gate`).
+    """Agreement of a built engine with its float graph, below which a build fails (`build.parity_gate`).
 
     Attributes:
-        agreement: Least agreement AP; a build below it fails. Over so few images a sound engine reaches
-            0.9 to 0.99, one that has collapsed less than half of that; a barely trained detector, whose
-            scores hardly differ, lies between.
-        images: Calibration images it is measured on, spread evenly over them.
-        detections: With fewer of them by the float graph, all calibration images are taken; where that
-            isn't enough either, nothing can be said, and the bundle says so.
+        agreement: Smallest agreement AP. Over 24 images a sound engine reaches 0.9 to 0.99 and a broken one
+            less than half of that. A barely trained detector, whose scores hardly differ, lies between.
+        images: Number of calibration images to measure on, spread evenly over all of them.
+        detections: Smallest number of detections by the float graph. With fewer, all calibration images
+            are used; if these show too few as well, the bundle's verdict is `undecided`.
     """
 
     agreement: float = 0.7
@@ -109,29 +109,29 @@ class ParityBound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if not (0 <= self.agreement <= 1 and self.images >= 1 and self.detections >= 1):
             raise ConfigError(
-                "The parity bound can't be held",
+                "The parity bound isn't usable",
                 expected="agreement from 0 to 1, images and detections from 1",
                 found=f"{self.agreement}, {self.images}, {self.detections}",
             )
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A way to quantize.
+    """Rules of quantization: float passes, ranges, rounding, exemptions.
 
     Attributes:
-        name: Of the recipe, for reports and manifests.
-        activations: Rule for activation ranges.
-        tighten_ranges: Make ranges smaller where that serves the network's answers
+        name: Name for reports and manifests.
+        activations: Rule for the ranges of activations.
+        tighten_ranges: True reduces ranges if that lowers the error of the outputs
             (`ranges.tighten_ranges`).
-        weights: `minmax`, or `mse` to clip each channel where that lowers its squared error.
-        float_passes: Rewrites of the float graph before calibration; its outputs stay the same.
-        rounding: Of weights: to the `nearest` integer, or `learned` from what the layer is fed, so
-            that errors cancel in its sums (`conv.round_weights`). It wants `correct_bias` too.
-        correct_bias: Give the mean error of rounded weights to the bias (`conv.correct_bias`).
-        exemptions: Later ones win.
-        minimum_images: Fewer readable calibration images are refused.
-        parity: What the engine must keep of the float graph.
-        description: What it is good for.
+        weights: `minmax`, or `mse` to clip each channel if that lowers its squared error.
+        float_passes: Rewrites of the float graph before calibration; its detections stay the same.
+        rounding: Rounding of weights: to the `nearest` integer, or `learned` from the layer's inputs, so
+            that errors cancel in its sums (`conv.round_weights`). Learned rounding needs `correct_bias`.
+        correct_bias: True adds the mean error of rounded weights to the bias (`conv.correct_bias`).
+        exemptions: Tensors with rules of their own; the last one that names a tensor wins.
+        minimum_images: Smallest number of readable calibration images.
+        parity: Smallest agreement of the engine with the float graph.
+        description: Purpose of the recipe.
     """
 
     name: str
@@ -148,10 +148,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """A recipe that ships with edgessd by its name, or any TOML file by its path.
+    """Load a recipe that ships with edgessd by its name, or any TOML file by its path.
 
     Raises:
-        ConfigError: There is none, or it holds an unknown key or a wrong value.
+        ConfigError: There is no such recipe, or it holds an unknown key or a wrong value.
     """
     path = _find(name_or_path)
     try:
@@ -173,7 +173,7 @@ def with_current_keys(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_recipes() -> tuple[str, ...]:
-    """Names of the recipes that ship with edgessd."""
+    """Return the names of the recipes that ship with edgessd, sorted."""
     return tuple(sorted(path.stem for path in _directory().glob("*.toml")))
 
 

@@ -1,4 +1,4 @@
-"""The two quantization schemes, each as the integer engines that use it want their graphs."""
+"""The two quantization schemes, each as its integer engines require their graphs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SchemeName = Literal["affine", "symmetric"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scheme:
-    """How a family of engines quantizes.
+    """Rules of quantization of one family of engines.
 
     Attributes:
-        name: As targets and recipes call it.
-        params: Range → scale and zero point of an activation.
-        symmetric: Whether zero points are 0, so that the range is mirrored around 0.
-        integer_bias: Whether biases are int32 at input scale x weight scale; else they stay float32
+        name: Name in targets and recipes.
+        params: Function from a range (low, high) to the scale and zero point of an activation.
+        symmetric: True if zero points are 0, so that ranges are mirrored around 0.
+        integer_bias: True if biases are int32 at input scale x weight scale; False if they stay float32
             and the engine converts them.
-        float_residual_branch: Whether the convolution that feeds a residual Add hands over its float
-            sum, so that the engine adds before it rounds. The other input is quantized either way.
-        float16_parameters: Whether scales and float biases are float16 numbers, so that a graph whose
-            types say float16 holds the same numbers as one of float32.
+        float_residual_branch: True if the convolution that feeds a residual Add passes its float sum on,
+            so that the engine adds before it rounds. The Add's other input is quantized in any case.
+        float16_parameters: True if scales and float biases are float16 numbers, so that a graph of
+            float16 tensors holds the same numbers as one of float32 tensors.
     """
 
     name: SchemeName
@@ -45,7 +45,7 @@ AFFINE = Scheme(
     float_residual_branch=False,
     float16_parameters=False,
 )
-"""LiteRT's int8 specification; Edge TPU and onnxruntime take the same."""
+"""LiteRT's int8 specification, which Edge TPU and onnxruntime accept too."""
 
 SYMMETRIC = Scheme(
     name="symmetric",
@@ -55,7 +55,7 @@ SYMMETRIC = Scheme(
     integer_bias=False,
     # "Residual addition": quantize the skip input, let the convolution fuse with the Add.
     float_residual_branch=True,
-    # TensorRT 11 takes the types as the graph states them, and FP16 layers want them float16.
+    # TensorRT 11 uses the types that the graph states, and FP16 layers require float16 parameters.
     float16_parameters=True,
 )
 """TensorRT's explicit quantization: symmetric activations, per-channel weights, float biases."""
@@ -64,10 +64,10 @@ SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (AFFINE, SYMMETR
 
 
 def scheme_named(name: str) -> Scheme:
-    """The scheme of that name.
+    """Return a scheme by its name.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no scheme of this name.
     """
     if name not in SCHEMES:
         raise ConfigError("Unknown quantization scheme", expected=" or ".join(SCHEMES), found=name)

@@ -1,4 +1,4 @@
-"""Integer parameters of convolutions, from float weights and the parameters of activations."""
+"""Compute the integer parameters of convolutions from float weights and the activations' parameters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edgessd.quantize.recipe import Recipe
 from edgessd.quantize.schemes import Scheme
 
 Activations = Mapping[str, tuple[str, QuantParams]]
-"""Tensor → (name the parameters are stored under, parameters)."""
+"""Stored name and parameters of each tensor, by the tensor's name."""
 
 
 def conv_params(
@@ -37,16 +37,16 @@ def conv_params(
     recipe: Recipe,
     moments: Mapping[str, InputMoments],
 ) -> dict[str, ConvParams]:
-    """Integers, scales and biases of the convolutions that a plan names.
+    """Return the integers, scales and biases of the convolutions that a plan names.
 
     Args:
-        model: Float, with the preprocessing absorbed.
-        plan: From `annotate`.
+        model: Float model after all float passes.
+        plan: Plan from `annotate`.
         activations: Parameters of every quantized tensor.
-        scheme: That of the plan.
-        recipe: How weights are limited, rounded and corrected.
-        moments: What each convolution is fed, by its name; one that isn't there is rounded to the nearest
-            integers, and its bias stays.
+        scheme: Scheme of the plan.
+        recipe: Rules for limits, rounding and bias correction of weights.
+        moments: Moments of the inputs of each convolution, by its name. A convolution without moments is
+            rounded to the nearest integers, and its bias stays.
     """
     view = GraphView(model)
     wanted = set(plan.convolutions)
@@ -79,7 +79,7 @@ def conv_params(
 
 
 def _output_params(view: GraphView, conv: onnx.NodeProto, activations: Activations) -> QuantParams:
-    """Parameters of what a Conv and its fused activation write."""
+    """Return the parameters of the output of a Conv and its fused activation."""
     name = conv.output[0]
     if name not in activations:
         (activation,) = view.consumers(name)

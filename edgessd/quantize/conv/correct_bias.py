@@ -1,9 +1,9 @@
-"""Give to the bias what rounded weights take from the mean.
+"""Add the mean error of rounded weights to the bias.
 
-Rounding moves a layer's mean output by the weights' error times the mean input, and a shift of a whole
-channel adds up from layer to layer, where noise averages out. The mean input is measured on calibration
-images ("bias correction", section 4.2 of arXiv:1906.04721, in its empirical form of appendix D, but from
-inputs instead of outputs: so every layer is put right for itself, and none for the errors of another).
+Rounding shifts a layer's mean output by the weights' error times the mean input. Noise averages out from
+layer to layer; a shift of a whole channel adds up. The mean input is measured on calibration images ("bias
+correction", section 4.2 of arXiv:1906.04721, in its empirical form of appendix D). Unlike there, inputs are
+measured and not outputs, so each layer is corrected for its own error and not for those of layers before it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def correct_bias(
     scales: FloatArray,
     moments: InputMoments,
 ) -> FloatArray:
-    """The bias (out_channels,) with which the mean output is what the real weights make.
+    """Return the bias (out_channels,) that restores the mean output of the real weights.
 
     Args:
         bias: float32 (out_channels,).
-        weight: Real, (out_channels, in_channels / groups, kh, kw).
-        integers: What stands for it.
-        scales: (out_channels,) of the integers.
-        moments: Of the inputs.
+        weight: Real weight (out_channels, in_channels / groups, kh, kw).
+        integers: Quantized weight.
+        scales: Scales (out_channels,) of the integers.
+        moments: Moments of the layer's inputs.
     """
     groups, size = moments.mean.shape
     error = weight.astype(np.float64) - dequantize_weight(integers, scales)

@@ -1,4 +1,4 @@
-"""Keep requantization multipliers within what integer kernels can express.
+"""Keep requantization multipliers within the range of integer kernels.
 
 A kernel multiplies its int32 sum by input scale x weight scale / output scale. XNNPACK accepts
 multipliers from 2^-32 (`xnn_define_convolution_2d`); LiteRT's reference kernels shift by at most 31.
@@ -17,7 +17,7 @@ SMALLEST_MULTIPLIER = 2.0**-31
 def guard_tiny_multiplier(
     scales: FloatArray, input_params: QuantParams, output_params: QuantParams
 ) -> FloatArray:
-    """Widen the scale of channels whose products vanish in the output anyway."""
+    """Widen the scales (out_channels,) of channels whose products round to 0 in the output."""
     floor = np.float32(SMALLEST_MULTIPLIER * output_params.scale / input_params.scale)
     widened: FloatArray = np.maximum(scales, floor)
     return widened

@@ -1,14 +1,14 @@
-"""Round weights so that their errors cancel in the sums that they make.
+"""Round weights so that their errors cancel in the layer's sums.
 
-Rounding each weight to the nearest integer minimises the error of weights. What counts is the error of
-the layer's output, D H D^T for a weight error D and the covariance H of the inputs, and a weight
-rounded up can make good what its neighbour lost by being rounded down. So the error of a rounded weight is
-handed to those not yet rounded, as far as their inputs are correlated ("GPTQ", algorithm 1 of
-arXiv:2210.17323, in the form of Babai's nearest plane, which needs no inverse of H). Moving single weights
-afterwards, each to what is best given all others, was tried and brings nothing more.
+Rounding each weight to the nearest integer minimizes the error of the weights. The error of the layer's
+output counts more: D H D^T for a weight error D and the covariance H of the inputs. Rounding one weight up
+can compensate for rounding its neighbor down. So the error of a rounded weight is passed on to the weights
+that aren't rounded yet, as far as their inputs are correlated ("GPTQ", algorithm 1 of arXiv:2210.17323, in
+the form of Babai's nearest plane, which needs no inverse of H). Moving single weights afterwards, each to
+its best value given all others, was tried and improves nothing.
 
-What is left has a mean, D times the mean input, which `correct_bias` gives to the bias. So H is centred:
-only what varies has to cancel.
+The remaining error has a mean, D times the mean input, which `correct_bias` adds to the bias. So H is a
+covariance around the mean: only the varying part has to cancel.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from edgessd.quantize.qparams import WEIGHT_MAX, FloatArray, Int8Array
 Array = NDArray[np.float32]
 
 DAMPING = 0.01
-"""Of the mean variance, added to each input's: no error is free, and the inverse stays tame."""
+"""Fraction of the mean variance that is added to each input's, so that H is well conditioned."""
 
 MORE_DAMPING = (0.0, 0.1, 1.0, 10.0, 1000.0)
 
 TINY = 1e-12
-"""Variance of an input that is always the same, as float32 can still invert it."""
+"""Smallest variance of an input, which float32 can still invert."""
 
 BLOCK = 64
-"""Columns whose errors are handed on to the rest in one matrix product."""
+"""Number of columns whose errors are passed on to the rest in one matrix product."""
 
 
 def round_weights(
     weight: FloatArray, scales: FloatArray, moments: InputMoments, input_step: float
 ) -> Int8Array:
-    """Integers in [-127, 127], int8 of the weight's shape, for a weight at given scales.
+    """Return the integers in [-127, 127], int8 of the weight's shape, for a weight at given scales.
 
     Args:
         weight: (out_channels, in_channels / groups, kh, kw).
         scales: Final scales (out_channels,).
-        moments: Of the inputs.
-        input_step: Scale of the quantized input; its rounding adds step^2 / 12 to every variance.
+        moments: Moments of the layer's inputs.
+        input_step: Scale of the quantized input, whose rounding adds step^2 / 12 to every variance.
     """
     groups, size = moments.mean.shape
     shape = (groups, len(weight) // groups, size)
@@ -53,7 +53,7 @@ def round_weights(
 
 
 def _conditioned(moments: InputMoments, input_step: float) -> Array:
-    """The covariance (groups, K, K), as far as the number of patches lets one trust it."""
+    """Return the covariance (groups, K, K), reduced off the diagonal if there are few patches."""
     diagonal = np.einsum("gkk->gk", moments.covariance)
     trust = moments.count / (moments.count + diagonal.shape[1])
     covariance: Array = moments.covariance * np.float32(trust)
@@ -63,15 +63,15 @@ def _conditioned(moments: InputMoments, input_step: float) -> Array:
 
 
 def _hand_on(real: Array, scales: Array, covariance: Array) -> Array:
-    """Integers (groups, rows, K), as float32.
+    """Round weights (groups, rows, K) and return the integers as float32.
 
-    With H = L L^T the error of a row is |D L|^2, and column j of D L depends on the columns of D from j
-    on. So the columns are rounded from the last to the first, each such that its sum comes closest to 0,
-    which gives what GPTQ does with the inverse of H.
+    With H = L L^T the error of a row is |D L|^2, and column j of D L depends on the columns j and later
+    of D. So the columns are rounded from the last to the first, each to the integer that brings its sum
+    closest to 0. GPTQ computes the same with the inverse of H.
     """
     size = real.shape[2]
-    # Inputs that vary most are rounded first, while there is still something to hand their errors to.
-    # One order for all groups of a depthwise convolution, whose nine inputs vary alike.
+    # Weights of the inputs that vary most are rounded first, while others are left to take their errors.
+    # All groups of a depthwise convolution have one order, because their nine inputs vary alike.
     order = np.argsort(np.einsum("gkk->k", covariance), kind="stable")
     lower = _factor(covariance[:, order][:, :, order])
     wanted = real[:, :, order]
@@ -82,8 +82,8 @@ def _hand_on(real: Array, scales: Array, covariance: Array) -> Array:
         errors = np.empty((*real.shape[:2], end - start), np.float32)
         for column in range(end - 1, start - 1, -1):
             row = lower[:, column, None]
-            wish = wanted[:, :, column] - sums[:, :, column] / row[..., column]
-            integers[:, :, column] = _rounded(wish, scales)
+            target = wanted[:, :, column] - sums[:, :, column] / row[..., column]
+            integers[:, :, column] = _rounded(target, scales)
             error = integers[:, :, column] * scales - wanted[:, :, column]
             errors[:, :, column - start] = error
             sums[:, :, start:column] += error[:, :, None] * row[:, :, start:column]
@@ -94,10 +94,10 @@ def _hand_on(real: Array, scales: Array, covariance: Array) -> Array:
 
 
 def _factor(covariance: Array) -> Array:
-    """L of H = L L^T, with as much more damping as float32 needs.
+    """Return L of H = L L^T, with as much additional damping as float32 needs.
 
-    Of hundreds of inputs that nearly all say the same, rounding alone can make the smallest variances
-    negative. More damping only brings the outcome closer to the nearest integers.
+    If hundreds of inputs are nearly equal, float32 rounding can make the smallest variances negative.
+    More damping only moves the outcome closer to the nearest integers.
 
     Raises:
         CalibrationError: The covariance isn't finite.
@@ -112,7 +112,7 @@ def _factor(covariance: Array) -> Array:
         except np.linalg.LinAlgError:
             continue
     raise CalibrationError(
-        "What a layer is fed has no usable covariance",
+        "The inputs of a layer have no usable covariance",
         expected="finite activations",
         found=f"a mean variance of {float(mean.max()):g}",
         fix="Look for a layer that training left unbounded.",

@@ -1,4 +1,4 @@
-"""Limits of weights: the largest magnitude that each output channel represents."""
+"""Limits of weights: the largest magnitude that each output channel can represent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHRINKS = np.linspace(1.0, 0.6, 21)
 
 
 def weight_limits(weight: FloatArray, method: Literal["minmax", "mse"]) -> FloatArray:
-    """(out_channels,) of a weight (out_channels, ...)."""
+    """Return the limits (out_channels,) of a weight (out_channels, ...)."""
     widest: FloatArray = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
     if method == "minmax":
         return widest
