@@ -1,4 +1,4 @@
-"""Are these images fit to calibrate with? Enough, different, like the real thing, and not the exam."""
+"""Judge calibration images: their number, differences, labels, and copies of evaluation images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edgessd.core.files import sha256_of
 from edgessd.data.duplicates import find_duplicates
 
 ENOUGH = 64
-"""Fewer different images are taken with a warning."""
+"""Smallest number of different images without a warning."""
 
 MOVING = 0.02
-"""Share of the range that the mean over the tensors may move from half of the images to all of them."""
+"""Largest mean shift of the ranges, from half of the images to all, as a fraction of the range."""
 
 SATURATED = 0.01
-"""Share of a tensor's values beyond its range."""
+"""Largest fraction of a tensor's values beyond its range without a warning."""
 
 COPIES = 0.1
-"""Share of the images that are copies of others."""
+"""Largest fraction of images that are copies of others without a warning."""
 
 _NAMED = 5
 
@@ -40,17 +40,17 @@ def audit_calibration(
     """Judge a calibration.
 
     Args:
-        table: What was collected.
-        images: Images it was collected on.
-        saturation: Share of sampled values beyond the chosen range, by tensor.
-        minimum: Fewer different images than this are refused.
-        labels: Of the detector; other classes of the dataset don't matter to it.
+        table: Table of the calibration.
+        images: Images of the table, with the dataset that they belong to.
+        saturation: Fraction of sampled values beyond the chosen range, by tensor.
+        minimum: Smallest number of different images that is accepted.
+        labels: Labels of the detector; other classes of the dataset don't count.
 
     Returns:
-        The record for the manifest; its `warnings` are sentences for a person.
+        Record for the manifest; its `warnings` are sentences for a person.
 
     Raises:
-        CalibrationError: The images are copies of too few, or mostly those of the evaluation.
+        CalibrationError: There are too few different images, or most of them are evaluation images.
     """
     dataset, prints = images.dataset, images.fingerprints()
     groups = find_duplicates(prints)
@@ -100,7 +100,7 @@ def leaked_images(images: CalibrationSet) -> tuple[Path, ...]:
 
 
 def range_shifts(table: CalibrationTable) -> dict[str, float]:
-    """How far each tensor's typical range moves from half of the images to all, as a share of it."""
+    """Return the shift of each tensor's mean range from half of the images to all, as a fraction of it."""
     shifts = {}
     for name, (low, high) in table.halves.items():
         whole = table[name]
@@ -123,12 +123,12 @@ def _warnings(audit: CalibrationAudit, leaked: Sequence[Path]) -> list[str]:
     if leaked:
         found.append(
             f"{len(leaked)} calibration images belong to {audit.compared_with}, first "
-            f"{leaked[0].name}: an accuracy measured there is flattered"
+            f"{leaked[0].name}: an accuracy measured there is too high"
         )
     if audit.classes_unseen:
         more = len(audit.classes_unseen) - _NAMED
         named = ", ".join(audit.classes_unseen[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-        found.append(f"No calibration image shows {named}, of which the training has boxes")
+        found.append(f"No calibration image shows {named}, which the training images show")
     if audit.mean_range_shift is not None and audit.mean_range_shift > MOVING:
         found.append(
             f"Ranges still move by {audit.mean_range_shift:.1%} from half of the calibration images "

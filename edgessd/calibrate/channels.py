@@ -1,4 +1,4 @@
-"""What each channel of each tensor holds, over a few images."""
+"""Statistics of each channel of each feature map over a few images."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Values = dict[str, FloatArray]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChannelStatistics:
-    """Of a tensor (1, C, H, W), each (C,) float64.
+    """Statistics of a tensor (1, C, H, W), each (C,) float64.
 
     Attributes:
-        minimum, maximum: Over all images.
-        mean_minimum, mean_maximum: Means over the images of each image's extremes.
-        deviation_minimum, deviation_maximum: Standard deviations over the images of the same.
-        mean, variance: Of all values.
+        minimum, maximum: Extremes over all images.
+        mean_minimum, mean_maximum: Means of the images' extremes.
+        deviation_minimum, deviation_maximum: Standard deviations of the images' extremes.
+        mean, variance: Mean and variance of all values.
     """
 
     minimum: NDArray[np.float64]
@@ -47,7 +47,7 @@ class ChannelStatistics:
     def moved(
         self, factors: NDArray[np.float64], offsets: NDArray[np.float64]
     ) -> ChannelStatistics:
-        """Of the tensor times `factors`, all positive, plus `offsets`, each (C,)."""
+        """Return the statistics of the tensor times `factors`, all positive, plus `offsets`, each (C,)."""
         return ChannelStatistics(
             minimum=self.minimum * factors + offsets,
             maximum=self.maximum * factors + offsets,
@@ -61,11 +61,11 @@ class ChannelStatistics:
 
 
 def collect_channels(graph: FloatGraph, samples: Pixels) -> dict[str, ChannelStatistics]:
-    """Statistics of every observed feature map of a float graph, by tensor name.
+    """Collect the statistics of every observed feature map of a float graph, by tensor name.
 
     Args:
-        graph: The float graph.
-        samples: From `draw_samples`.
+        graph: Float graph.
+        samples: Pixels (n, 3, H, W) from `draw_samples`.
     """
     view = GraphView(graph.model)
     names = [
@@ -74,13 +74,13 @@ def collect_channels(graph: FloatGraph, samples: Pixels) -> dict[str, ChannelSta
         if name not in view.inputs and len(view.shape(name)) == 4
     ]
 
-    def summarise(values: Values) -> list[NDArray[np.float64]]:
+    def summarize(values: Values) -> list[NDArray[np.float64]]:
         planes = (values[name].reshape(values[name].shape[1], -1) for name in names)
-        return [_reading(plane) for plane in planes]
+        return [_plane_statistics(plane) for plane in planes]
 
-    readings = list(each_image(graph.model, graph.contract.preprocess, names, samples, summarise))
+    numbers = list(each_image(graph.model, graph.contract.preprocess, names, samples, summarize))
     return {
-        name: _statistics(np.stack([reading[index] for reading in readings]))
+        name: _statistics(np.stack([image[index] for image in numbers]))
         for index, name in enumerate(names)
     }
 
@@ -92,9 +92,16 @@ def each_image(
     samples: Pixels,
     look: Callable[[Values], Result],
 ) -> Iterator[Result]:
-    """What `look` sees in the named tensors on each sample, in order.
+    """Yield the result of `look` for each sample, in order.
 
-    `look` gets buffers that the next image overwrites, and may run on several threads.
+    Args:
+        model: Float model.
+        preprocess: Preprocessing of its input.
+        names: Tensors that `look` gets.
+        samples: Pixels (n, 3, H, W).
+        look: Function of the tensors of one image. It may run on several threads, and its arguments are
+        buffers
+            that the next image overwrites.
     """
     probe = TensorProbe(model, names, sample=1, threads=1)
     local = threading.local()
@@ -107,15 +114,15 @@ def each_image(
     return ordered_map(work, samples)
 
 
-def _reading(plane: FloatArray) -> NDArray[np.float64]:
-    """(4, C) minimum, maximum, mean and mean square of each channel of a plane (C, positions)."""
+def _plane_statistics(plane: FloatArray) -> NDArray[np.float64]:
+    """Return minimum, maximum, mean and mean square (4, C) of the channels of a plane (C, positions)."""
     square = np.einsum("cp,cp->c", plane, plane) / plane.shape[1]
     return np.stack([plane.min(1), plane.max(1), plane.mean(1), square]).astype(np.float64)
 
 
-def _statistics(readings: NDArray[np.float64]) -> ChannelStatistics:
-    """Of readings (images, 4, C)."""
-    low, high, mean, square = (readings[:, index] for index in range(4))
+def _statistics(numbers: NDArray[np.float64]) -> ChannelStatistics:
+    """Combine the numbers (images, 4, C) of all images."""
+    low, high, mean, square = (numbers[:, index] for index in range(4))
     return ChannelStatistics(
         minimum=low.min(0),
         maximum=high.max(0),

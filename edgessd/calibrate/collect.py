@@ -1,4 +1,4 @@
-"""Run a float graph over calibration images and gather a `CalibrationTable`, one image at a time."""
+"""Collect a `CalibrationTable`: run a float graph over calibration images, one after the other."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import FloatGraph
 
 MINIMUM_IMAGES = 16
-"""Below this, ranges depend on which images happened to be picked."""
+"""Default for the smallest number of images. With fewer, ranges depend on the choice of images."""
 
 SAMPLE = 8192
-"""Values of a tensor that enter its histogram, per image."""
+"""Number of values of a tensor, per image, that its histogram counts."""
 
 Progress = Callable[[int, int], None]
 Outcome = tuple[str, Extremes, Pixels] | DataError
@@ -41,19 +41,18 @@ def collect(
     workers: int = WORKERS,
     progress: Progress | None = None,
 ) -> CalibrationTable:
-    """Statistics of every tensor that will be quantized.
+    """Collect the statistics of every tensor that will be quantized.
 
-    Memory doesn't grow with the number of images, and the outcome doesn't depend on `workers` or on
-    the order of `images`. Images that can't be read are left out, and listed with their reason in the
-    table's `skipped`.
+    Memory doesn't grow with the number of images, and the table doesn't depend on `workers` or the order of
+    the images. The table's `skipped` lists images that can't be read, with the reason.
 
     Args:
-        graph: From `export_float_graph`.
-        images: Calibration images; their pixels go through the contract's own preprocessing.
-        minimum: Fewer readable images than this are refused.
-        sample: Values of a tensor that enter its histogram, per image.
-        workers: Images worked on at the same time, each with about 60 MB of buffers at 300x300.
-        progress: Called with (done, total) after each image.
+        graph: Float graph.
+        images: Calibration images, which the contract's preprocessing turns into inputs.
+        minimum: Smallest number of readable images that is accepted.
+        sample: Number of values of a tensor, per image, that its histogram counts.
+        workers: Number of images at the same time, each with about 60 MB of buffers at 300x300.
+        progress: Function called with (done, total) after each image.
 
     Raises:
         CalibrationError: There are too few images, or a value isn't finite.
@@ -126,7 +125,7 @@ def _observed(
 
 
 def refuse_few(count: int, minimum: int, what: str, skipped: dict[str, str] | None = None) -> None:
-    """Raise CalibrationError if there are fewer than `minimum`, and say why that matters."""
+    """Raise `CalibrationError` if there are fewer images than `minimum`, with the reason why it matters."""
     if count >= max(minimum, 1):
         return
     found = f"{count} {what}"
@@ -139,9 +138,9 @@ def refuse_few(count: int, minimum: int, what: str, skipped: dict[str, str] | No
         expected=f"at least {max(minimum, 1)} images, better 100, like those the camera will see",
         found=found,
         fix=(
-            "Add unlabelled images to the folder."
+            "Add unlabeled images to the folder."
             if count == 0
-            else "Add unlabelled images to the folder, or pass --force-small (in a recipe: "
+            else "Add unlabeled images to the folder, or pass --force-small (in a recipe: "
             "minimum_images) if you know that these few cover everything."
         ),
     )

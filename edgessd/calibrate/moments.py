@@ -1,7 +1,7 @@
-"""What a convolution is fed: means and covariances of its inputs over a few images.
+"""Means and covariances of the inputs of convolutions over a few images.
 
-A layer's output error is its weights' error times its inputs, so these say which errors of weights
-matter and which cancel.
+A layer's output error is its weights' error times its inputs. So the moments of the inputs tell which
+errors of weights matter and which cancel.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from edgessd.core.contract import Preprocess
 from edgessd.graph.view import GraphView, int_attribute, int_attributes
 
 POSITIONS = 256
-"""At most this many output positions are looked at per image; neighbours see nearly the same."""
+"""Largest number of output positions per image; inputs of neighboring positions are nearly equal."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InputMoments:
-    """Of the patches that a convolution multiplies with its weights.
+    """Moments of the patches that a convolution multiplies with its weights.
 
     Attributes:
         mean: (groups, K) float32, with K = in_channels / groups * kernel height * kernel width, in the
             order of the weight.
         covariance: (groups, K, K) float32.
-        count: Patches behind them.
+        count: Number of patches.
     """
 
     mean: NDArray[np.float32]
@@ -46,13 +46,13 @@ def collect_moments(
     convolutions: Sequence[onnx.NodeProto],
     samples: Pixels,
 ) -> dict[str, InputMoments]:
-    """Moments of each convolution's input, by node name.
+    """Collect the moments of each convolution's inputs, by node name.
 
     Args:
-        model: A float graph.
-        preprocess: Of its input.
+        model: Float model.
+        preprocess: Preprocessing of its input.
         convolutions: Nodes of the graph.
-        samples: From `draw_samples`.
+        samples: Pixels (n, 3, H, W) from `draw_samples`.
     """
     view = GraphView(model)
     sums = {conv.name: _Sums(view, conv) for conv in convolutions}
@@ -87,8 +87,8 @@ class _Sums:
         self._pads = int_attributes(conv, "pads", (0, 0, 0, 0))
         size = per_group * int(np.prod(self._kernel))
         self._sum = np.zeros((self._groups, size), np.float64)
-        # Each image around its own mean, and the means themselves in float64: of a channel that hardly
-        # varies, a difference of float32 sums would be noise, which no covariance may be.
+        # Each image is summed around its own mean, and the means are summed in float64. For a channel that
+        # hardly varies, a difference of float32 sums would be rounding noise.
         self._within = np.zeros((self._groups, size, size), np.float32)
         self._between = np.zeros((self._groups, size, size), np.float64)
         self._count = 0
@@ -99,7 +99,7 @@ class _Sums:
         count = patches.shape[2]
         mean = patches.mean(axis=2, dtype=np.float64)
         patches = patches - mean.astype(np.float32)[:, :, None]
-        # Of one group BLAS knows that the product is symmetric, and computes half of it.
+        # For a single group BLAS detects that the product is symmetric, and computes half of it.
         dense = len(patches) == 1
         products = patches[0] @ patches[0].T if dense else patches @ patches.transpose(0, 2, 1)
         return _ImageMoments(mean, np.asarray(products, np.float32), count)
@@ -123,7 +123,7 @@ class _Sums:
         )
 
     def _patches(self, feature_map: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(groups, K, positions) of what the kernel lies on, zero beyond the edge."""
+        """Return the inputs (groups, K, positions) under the kernel, zero beyond the edge."""
         top, left, bottom, right = self._pads
         padded = np.pad(feature_map, ((0, 0), (top, bottom), (left, right)))
         (tall, wide), (down, across) = self._kernel, self._dilations

@@ -1,4 +1,4 @@
-"""Streaming statistics of one tensor: what every range method needs, in memory that never grows."""
+"""Streaming statistics of one tensor for all range methods, in constant memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FloatArray = NDArray[np.float32]
 Counts = NDArray[np.int64]
 
 BINS = 4096
-"""Bins of a histogram, at least half of them used: 8 or more to each of int8's 256 levels."""
+"""Number of bins of a histogram. At least half are used, 8 or more for each of int8's 256 levels."""
 
 
 class StreamingHistogram:
@@ -19,7 +19,7 @@ class StreamingHistogram:
 
     Bins are `width` wide, a power of two, with edges at whole multiples of it: bin i of `counts`
     covers [(first + i) * width, (first + i + 1) * width). When a value falls outside, the window slides
-    if all values still fit, else neighbouring bins merge in pairs and the width doubles. Powers of two
+    if all values still fit, else neighboring bins merge in pairs and the width doubles. Powers of two
     make every edge and every quotient exact in floating point, so the counts are those that
     `np.histogram` over all values at once would give, and 0 always lies on an edge.
     """
@@ -48,9 +48,9 @@ class StreamingHistogram:
         """Count finite values, a flat float32 array.
 
         Args:
-            values: To count.
-            low: No value lies below, if that is known already; the window then covers it too.
-            high: No value lies above.
+            values: Values to count.
+            low: Lower bound of the values that the window must hold; None takes their minimum.
+            high: Upper bound of the values that the window must hold; None takes their maximum.
         """
         if not len(values):
             return
@@ -65,8 +65,8 @@ class StreamingHistogram:
 
     def _make_room(self, low: float, high: float) -> None:
         if self.width == 0.0:
-            # So narrow that the first values already span more than half of the bins, yet wide enough
-            # that a tensor with one value keeps its quotients and their reciprocal in float32.
+            # Narrow enough that the first values span more than half of the bins, and wide enough that the
+            # quotients of a tensor with a single value, and their reciprocals, fit float32.
             span = max(high - low, max(abs(low), abs(high)) * 2.0**-10, 2.0**-90)
             self.width = 2.0 ** np.ceil(np.log2(span / self.bins))
             self.first = int(np.floor(low / self.width))
@@ -74,7 +74,7 @@ class StreamingHistogram:
             self._double()
 
     def _slide(self, low: float, high: float) -> bool:
-        """Move the window so that it covers both all counted values and [low, high], if it can."""
+        """Move the window to hold all counted values and [low, high]; return False if it is too narrow."""
         lowest, highest = int(np.floor(low / self.width)), int(np.floor(high / self.width))
         filled = np.flatnonzero(self.counts)
         if len(filled):
@@ -125,9 +125,9 @@ class Moments:
 
 @dataclass
 class TensorObserver:
-    """Everything that is kept of one tensor.
+    """Statistics of one tensor, image by image.
 
-    Minimum and maximum are exact over all values of all images; the histogram counts a fixed sample
+    Minimum and maximum are exact over all values of all images; the histogram counts a fixed number of values
     of each image.
     """
 
@@ -138,7 +138,7 @@ class TensorObserver:
     histogram: StreamingHistogram = field(default_factory=StreamingHistogram)
 
     def add(self, minimum: float, maximum: float, sample: FloatArray) -> None:
-        """Take in one image: the tensor's extremes and a flat sample of its values."""
+        """Add one image: the tensor's extremes and a flat sample of its values."""
         self.minimum = min(self.minimum, minimum)
         self.maximum = max(self.maximum, maximum)
         self.minima.add(minimum)

@@ -1,7 +1,7 @@
-"""A few calibration images as the network's pixels, for what needs an image and not a statistic.
+"""Samples: a few calibration images at the network's size.
 
-Equalization and learned rounding look into the network while it sees real images. Few are enough,
-since each has thousands of positions, and as uint8 they are small.
+Equalization and learned rounding observe the network on real images. A few are enough, because each has
+thousands of positions, and as uint8 they are small.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgessd.core.preprocess import fill_tensor
 FloatArray = NDArray[np.float32]
 
 KEPT = 16
-"""Images that a calibration table keeps, 4 MB at 300x300. Rounding learned from 32 is no better."""
+"""Number of samples in a calibration table, 4 MB at 300x300. Rounding learned from 32 is no better."""
 
 
 def draw_samples(images: CalibrationSet, contract: Contract, *, count: int = SAMPLES) -> Pixels:
@@ -37,11 +37,11 @@ def draw_samples(images: CalibrationSet, contract: Contract, *, count: int = SAM
 
 
 def no_samples(preprocess: Preprocess) -> Pixels:
-    """None of them, in the right shape."""
+    """Return no samples, in the right shape."""
     return np.zeros((0, 3, preprocess.height, preprocess.width), np.uint8)
 
 
 def network_input(pixels: Pixels, preprocess: Preprocess) -> FloatArray:
-    """(1, 3, H, W) float32 of one sample (3, H, W), normalised as `preprocess` says."""
+    """Return the network's input (1, 3, H, W) float32 of one sample (3, H, W)."""
     upright = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     return np.asarray(fill_tensor(upright, preprocess, image_spec(preprocess)), np.float32)

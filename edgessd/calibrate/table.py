@@ -1,4 +1,4 @@
-"""`CalibrationTable`: what calibration saw, as statistics. Scales are a later decision.
+"""`CalibrationTable`: statistics of a calibration, from which recipes compute ranges.
 
 One table serves every range method, both quantization schemes and every target.
 """
@@ -39,15 +39,15 @@ class TensorStatistics:
     """Statistics of one tensor over the calibration images.
 
     Attributes:
-        minimum: Smallest value in any image, exact.
-        maximum: Largest value in any image, exact.
-        mean_minimum: Mean over the images of each image's smallest value.
-        mean_maximum: Mean over the images of each image's largest value.
+        minimum: Smallest value of all images, exact.
+        maximum: Largest value of all images, exact.
+        mean_minimum: Mean of the images' smallest values.
+        mean_maximum: Mean of the images' largest values.
         deviation_minimum: Standard deviation of the images' smallest values.
         deviation_maximum: Standard deviation of the images' largest values.
-        bin_width: Of the histogram, a power of two.
-        first_bin: The histogram starts at first_bin * bin_width.
-        counts: (bins,) int64, over an equal sample of each image.
+        bin_width: Width of the histogram's bins, a power of two.
+        first_bin: Index of the first bin, which starts at first_bin * bin_width.
+        counts: (bins,) int64, from equally many values of each image.
     """
 
     minimum: float
@@ -62,7 +62,7 @@ class TensorStatistics:
 
     @classmethod
     def of(cls, observer: TensorObserver) -> TensorStatistics:
-        """What an observer has gathered."""
+        """Copy the statistics of an observer."""
         return cls(
             minimum=observer.minimum,
             maximum=observer.maximum,
@@ -77,24 +77,26 @@ class TensorStatistics:
 
     @property
     def edges(self) -> NDArray[np.float64]:
-        """(bins + 1,) edges of the histogram."""
+        """Edges (bins + 1,) of the histogram."""
         bins = self.first_bin + np.arange(len(self.counts) + 1)
         return np.asarray(bins * self.bin_width, np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CalibrationTable:
-    """Statistics per tensor of a float graph, and which images they come from.
+    """Statistics of each tensor of a float graph, and the images that they come from.
 
     Attributes:
-        tensors: By tensor name.
+        tensors: Statistics by tensor name.
         images: Hex sha256 of each image file that was used, sorted.
-        skipped: Reasons, by file, for images that couldn't be read.
+        skipped: Reason by file, for images that couldn't be read.
         graph_sha256: `FloatGraph.sha256` of the graph that ran.
-        halves: By tensor name, mean minimum and maximum over every second image: if they differ much
-            from those over all, there are too few. Empty where nobody gathered them.
-        samples: (n, 3, H, W) uint8, a few of the images as the network's pixels: what learned rounding
-            and bias correction run on. They stay in this file and enter no engine or bundle.
+        halves: Mean minimum and maximum over every second image, by tensor name. If they differ much from
+        those
+            over all images, there are too few images.
+        samples: Pixels (n, 3, H, W) uint8 of a few images at the network's size, for learned rounding and
+        bias
+            correction. They stay in this file and aren't part of an engine or bundle.
     """
 
     tensors: Mapping[str, TensorStatistics]
@@ -106,19 +108,19 @@ class CalibrationTable:
 
     @property
     def images_sha256(self) -> str:
-        """sha256 over the sorted hashes of the images: the identity of the calibration set."""
+        """Hex sha256 over the sorted hashes of the images, which identifies the calibration set."""
         return sha256_of_set(self.images)
 
     def __getitem__(self, name: str) -> TensorStatistics:
         if name not in self.tensors:
             raise CalibrationError(
-                f"The calibration table knows nothing of tensor {name!r}",
+                f"The calibration table has no statistics of tensor {name!r}",
                 fix="Calibrate again with the graph that is being quantized.",
             )
         return self.tensors[name]
 
     def save(self, path: Path) -> None:
-        """Write an .npz; it appears whole or not at all."""
+        """Write an .npz, whole or not at all."""
         header = {
             "format_version": FORMAT_VERSION,
             "tensors": list(self.tensors),
@@ -140,10 +142,10 @@ class CalibrationTable:
 
     @classmethod
     def load(cls, path: Path) -> CalibrationTable:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            CalibrationError: The file is missing, damaged or of another form.
+            CalibrationError: The file is missing, damaged or of another version.
         """
         if not path.is_file():
             raise CalibrationError(f"There is no calibration table at {path}")

@@ -1,8 +1,8 @@
-"""Read a float graph's inner tensors while it runs.
+"""`TensorProbe`: read a float graph's inner tensors while it runs.
 
-The tensors are written into buffers made once: fetching 50 MB of fresh arrays for each image would
-cost more than the statistics. (Measured on a 300x300 MobileNetV2: reducing inside the graph takes
-twice as long as scanning bound buffers, because it breaks up the fused, blocked layout.)
+The tensors are written into buffers that are made once: fetching 50 MB of new arrays for each image would
+take longer than the statistics. Computing the statistics inside the graph takes twice as long as scanning
+these buffers (measured on a 300x300 MobileNetV2), because it breaks up the fused, blocked memory layout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extremes:
-    """What one image leaves behind; small enough to queue.
+    """Extremes of all tensors on one image, and samples of their values.
 
     Attributes:
         minima: (T,) float32.
@@ -38,13 +38,13 @@ class Extremes:
 
 
 class TensorProbe:
-    """A float graph whose inner tensors can be read; `reader` gives each thread its own buffers.
+    """A float graph whose inner tensors can be read.
 
     Args:
-        model: With inferred, static shapes.
-        tensors: Names to read, the graph's input among them or not.
-        sample: At most this many values of a tensor are sampled per image.
-        threads: Of onnxruntime, within one run.
+        model: Model with inferred, static shapes.
+        tensors: Names of the tensors to read; the graph's input may be one of them.
+        sample: Largest number of values of a tensor that are sampled per image.
+        threads: Number of onnxruntime's threads within one run.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class TensorProbe:
         self.session = make_session(probed, threads=threads)
 
     def reader(self) -> ProbeReader:
-        """Buffers and a binding for one thread."""
+        """Make a reader with buffers of its own, for one thread."""
         return ProbeReader(self)
 
 
 class ProbeReader:
-    """Runs images one after the other through a `TensorProbe`."""
+    """Buffers and binding of one thread that runs images through a `TensorProbe`."""
 
     def __init__(self, probe: TensorProbe) -> None:
         self._probe = probe
@@ -82,7 +82,7 @@ class ProbeReader:
             )
 
     def values(self, image: FloatArray) -> dict[str, FloatArray]:
-        """Run one image (1, 3, H, W) float32; the tensors are those of the buffers, until the next run."""
+        """Run one image (1, 3, H, W) float32 and return the buffers, which the next run overwrites."""
         if any(name != INPUT for name in self._probe.tensors):  # the input alone needs no run
             self._binding.bind_cpu_input(INPUT, image)
             self._probe.session.run_with_iobinding(self._binding)
@@ -91,7 +91,7 @@ class ProbeReader:
         }
 
     def read(self, image: FloatArray) -> Extremes:
-        """Run one image (1, 3, H, W) float32."""
+        """Run one image (1, 3, H, W) float32 and return the extremes of the tensors."""
         tensors = list(self.values(image).values())
         strides = self._probe.strides.values()
         return Extremes(
@@ -105,9 +105,9 @@ class ProbeReader:
 
 
 def stride_of(shape: tuple[int, ...], sample: int) -> int:
-    """The smallest stride that takes at most `sample` values and shares no factor with a side.
+    """Return the smallest stride that takes at most `sample` values and shares no factor with a side.
 
-    A stride of 4 over (1, N, 4) would see one column only.
+    A stride of 4 over (1, N, 4) would take values of one column only.
     """
     stride = max(1, -(-int(np.prod(shape)) // sample))
     if stride > 1:

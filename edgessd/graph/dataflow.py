@@ -1,8 +1,7 @@
-"""Which tensors an integer engine really writes to memory.
+"""Find the tensors that an integer engine writes to memory.
 
-An activation is fused into the operation before it, so the tensor between them never exists; a
-transpose or reshape moves values without changing them, so what comes out needs no statistics of its
-own.
+An activation function is fused into the operation before it, so the tensor between them never exists. A
+transpose or reshape moves values without changing them, so its output needs no statistics.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ import onnx
 from edgessd.graph.view import GraphView
 
 ACTIVATIONS = frozenset({"Relu", "Clip"})
-"""Fused into the Conv, Gemm or Add before them."""
+"""Activation functions, fused into the Conv, Gemm or Add before them."""
 
 MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Pad"})
-"""The output's values are the input's values (a Pad adds zeros, which every range includes)."""
+"""Operations whose output has the values of their input. (A Pad adds zeros, which every range includes.)"""
 
 FUSING = frozenset({"Conv", "Gemm", "Add"})
 
 
 def is_fused_away(view: GraphView, name: str) -> bool:
-    """Whether the tensor disappears between an operation and its activation."""
+    """Tell whether a tensor lies between an operation and its fused activation."""
     producer, consumer = view.producer(name), view.only_consumer(name)
     return (
         producer is not None
@@ -31,21 +30,21 @@ def is_fused_away(view: GraphView, name: str) -> bool:
     )
 
 
-def materialised_tensors(model: onnx.ModelProto) -> list[str]:
-    """Every activation tensor an integer engine writes, graph inputs first, in graph order."""
+def materialized_tensors(model: onnx.ModelProto) -> list[str]:
+    """Return the tensors that an integer engine writes, graph inputs first, in graph order."""
     view = GraphView(model)
     made = [name for node in model.graph.node if node.op_type != "Constant" for name in node.output]
     return [name for name in (*view.inputs, *made) if not is_fused_away(view, name)]
 
 
 def observed_tensors(model: onnx.ModelProto) -> list[str]:
-    """The materialised tensors whose values aren't merely another one's, moved.
+    """Return the materialized tensors that don't just hold moved values of another.
 
-    A Concat's output stays: its statistics are those of everything it joins.
+    The output of a Concat is one of them: its statistics are those of all tensors that it joins.
     """
     view = GraphView(model)
     names = []
-    for name in materialised_tensors(model):
+    for name in materialized_tensors(model):
         producer = view.producer(name)
         if producer is None or producer.op_type not in MOVES:
             names.append(name)
@@ -53,7 +52,7 @@ def observed_tensors(model: onnx.ModelProto) -> list[str]:
 
 
 def clip_bounds(view: GraphView, node: onnx.NodeProto) -> tuple[float, float]:
-    """(low, high) of a Relu or Clip; infinite where it has no bound."""
+    """Return (low, high) of a Relu or Clip; a missing bound is infinite."""
     if node.op_type == "Relu":
         return 0.0, float("inf")
     low, high = float("-inf"), float("inf")

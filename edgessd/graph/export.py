@@ -1,4 +1,4 @@
-"""Checkpoint → `FloatGraph`: trace, simplify, clean up, and prove that the numbers stayed."""
+"""Export a checkpoint as a `FloatGraph`: trace, simplify, rewrite, and compare the outputs."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PASSES: tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...] = (
 
 
 def export_float_graph(checkpoint: Checkpoint) -> FloatGraph:
-    """The float32 graph of a checkpoint.
+    """Export the float32 graph of a checkpoint.
 
     Raises:
-        GraphError: The export is malformed, or its outputs differ from the model's by more than
+        GraphError: The graph is malformed, or its outputs differ from the model's by more than
             `verify.TOLERANCE` on inputs other than the traced one.
     """
     from edgessd.model.checkpoint import load_model
@@ -55,7 +55,7 @@ def export_float_graph(checkpoint: Checkpoint) -> FloatGraph:
 
 
 def export_module(module: torch.nn.Module, contract: Contract) -> FloatGraph:
-    """The float32 graph of any module with the outputs of `SsdLite`, in evaluation mode."""
+    """Export the float32 graph of a module with the outputs of `SsdLite`, in evaluation mode."""
     from edgessd.model.batch_norm import fold_batch_norm
 
     module = module.eval()
@@ -73,8 +73,8 @@ def _traced(module: torch.nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
 
     buffer: Any = io.BytesIO()  # torch's annotation only knows paths
     example = torch.from_numpy(_noise(shape, seed=0))
-    # The tracing exporter: it needs no further package and, with one static shape and no control flow
-    # in the model, has nothing to guess.
+    # The tracing exporter needs no other package, and it is exact: the model has one static shape and no
+    # control flow.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -112,10 +112,10 @@ def _check_outputs(model: onnx.ModelProto, contract: Contract) -> None:
 
 
 def _check_against(module: torch.nn.Module, model: onnx.ModelProto, shape: tuple[int, ...]) -> None:
-    """Compare with the module on images that weren't traced: noise, and one smooth as a photo is.
+    """Compare with the module on images other than the traced one: noise, and an image as smooth as a photo.
 
-    A constant image would be no fair test. A channel that training left dead has next to no variance,
-    so its folded weights are huge, and without any texture their rounding is all that is left of it.
+    A constant image isn't a fair test. A channel that training left dead has hardly any variance, so its
+    folded weights are huge, and without texture its output is nothing but their rounding error.
     """
     import torch
 
@@ -131,7 +131,7 @@ def _noise(shape: tuple[int, ...], *, seed: int) -> np.ndarray:
 
 
 def _smooth(shape: tuple[int, ...], *, seed: int) -> np.ndarray:
-    """Coarse noise enlarged to `shape`, with a little grain."""
+    """Return coarse noise, enlarged to `shape`, with a little grain."""
     import cv2
 
     _, _, height, width = shape

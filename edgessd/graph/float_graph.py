@@ -1,4 +1,4 @@
-"""`FloatGraph`: the float32 ONNX form of a checkpoint, and its file."""
+"""`FloatGraph`: a detector as float32 ONNX, and its file."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class FloatGraph:
     """A detector as float32 ONNX: batch 1, every shape static, batch norm folded.
 
     Attributes:
-        model: Input `image` (1, 3, H, W) float32, normalised as `contract.preprocess` says; outputs
-            `box_codes` (1, N, 4) and `class_scores` (1, N, C), raw.
-        contract: Everything around the network.
-        trained_ranges: Of a checkpoint from quantization-aware training. Such a graph is quantized with
-            them as it stands; one made anew by a pass has none.
+        model: Model with input `image` (1, 3, H, W) float32, normalized by `contract.preprocess`, and raw
+            outputs `box_codes` (1, N, 4) and `class_scores` (1, N, C).
+        contract: Preprocessing, anchors, box code, scoring and labels.
+        trained_ranges: Ranges of a checkpoint from quantization-aware training, which such a graph is
+        quantized
+            with. A graph that a pass rewrote has none.
     """
 
     model: onnx.ModelProto
@@ -37,17 +38,17 @@ class FloatGraph:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the nodes, weights and shapes, without metadata; what a calibration table belongs to."""
+        """Hex sha256 of the nodes, weights and shapes, without metadata; the key of calibration tables."""
         return hashlib.sha256(self.model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def save_graph(graph: FloatGraph, path: Path) -> None:
-    """Write `.onnx` with the contract as JSON in its metadata; the file appears whole or not at all."""
+    """Write an .onnx, whole or not at all, with the contract as JSON in its metadata."""
     write_model(graph.model, path, float_metadata(graph))
 
 
 def float_metadata(graph: FloatGraph) -> dict[str, str]:
-    """What the file of a float graph carries besides the graph."""
+    """Return the metadata properties of a float graph's file."""
     metadata = {CONTRACT_KEY: msgspec.json.encode(graph.contract).decode()}
     if graph.trained_ranges is not None:
         metadata[RANGES_KEY] = msgspec.json.encode(graph.trained_ranges).decode()
@@ -55,15 +56,15 @@ def float_metadata(graph: FloatGraph) -> dict[str, str]:
 
 
 def float_tensors(contract: Contract) -> EngineTensors:
-    """What enters and leaves a float graph of a contract."""
+    """Describe the input and outputs of a contract's float graph."""
     return EngineTensors(inputs=(image_spec(contract.preprocess),), outputs=output_specs(contract))
 
 
 def load_graph(path: Path) -> FloatGraph:
-    """Read what `save_graph` wrote.
+    """Read a file that `save_graph` wrote.
 
     Raises:
-        GraphError: The file isn't ONNX or doesn't carry a contract.
+        GraphError: The file isn't ONNX, or has no contract.
     """
     model, metadata = read_model(path)
     return FloatGraph(
@@ -74,13 +75,13 @@ def load_graph(path: Path) -> FloatGraph:
 
 
 def write_model(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
-    """Write what `model_content` makes; the file appears whole or not at all."""
+    """Write the bytes of `model_content`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(model_content(model, metadata))
 
 
 def model_content(model: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
-    """The bytes of an .onnx with `metadata` and nothing else in its metadata properties."""
+    """Return the bytes of an .onnx whose metadata properties are exactly `metadata`."""
     stamped = onnx.ModelProto()
     stamped.CopyFrom(model)
     del stamped.metadata_props[:]
@@ -91,12 +92,12 @@ def model_content(model: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
 
 
 def read_model(path: Path) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """Read an ONNX file and its metadata properties, which are taken off the model."""
+    """Read an ONNX file; return the model without its metadata properties, and these."""
     if not path.is_file():
         raise GraphError(f"There is no graph at {path}", expected="an .onnx file")
     try:
         model = onnx.load(path)
-    except Exception as error:  # protobuf has no public base class for what it raises here
+    except Exception as error:  # protobuf's exceptions have no public base class
         raise GraphError(
             f"{path} can't be read as ONNX", expected="an .onnx file", found=str(error)
         ) from error
@@ -108,12 +109,12 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, dict[str, str]]:
 
 
 def contract_in(metadata: dict[str, str], path: Path) -> Contract:
-    """The contract that a graph file carries."""
+    """Read the contract from a graph file's metadata."""
     try:
         return msgspec.json.decode(metadata[CONTRACT_KEY], type=Contract)
     except KeyError as error:
         raise GraphError(
-            f"{path} doesn't say how it is fed and decoded",
+            f"{path} has no contract, which describes its input and outputs",
             expected=f"{CONTRACT_KEY!r} in its metadata",
             found=", ".join(sorted(metadata)) or "no metadata",
             fix="Export it from its checkpoint with edgessd.",

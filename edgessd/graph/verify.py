@@ -1,4 +1,4 @@
-"""Checks between passes: the graph is sound, and it still computes what it did."""
+"""Checks between passes: the graph is well formed, and its outputs stay the same."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ RELATIVE_TOLERANCE = 1e-5
 
 
 def checked(model: onnx.ModelProto, *, after: str) -> onnx.ModelProto:
-    """The model with inferred shapes, if the ONNX checker accepts it.
+    """Return the model with inferred shapes, if the ONNX checker accepts it.
 
     Args:
-        model: Any model.
-        after: The pass that made it, for the message.
+        model: Model to check.
+        after: Name of the pass that made it, for messages.
 
     Raises:
         GraphError: The graph is malformed or its shapes contradict each other.
@@ -47,7 +47,7 @@ def make_session(model: onnx.ModelProto | bytes, *, threads: int = 0) -> Any:
 
 
 def run_model(model: onnx.ModelProto, feeds: Mapping[str, Any]) -> dict[str, FloatArray]:
-    """Run a model once in onnxruntime; outputs by name."""
+    """Run a model once in onnxruntime and return its outputs by name."""
     session = make_session(model)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
@@ -63,12 +63,12 @@ def check_parity(
     """Compare outputs by name.
 
     Returns:
-        The largest absolute difference.
+        Largest absolute difference.
 
     Raises:
         GraphError: An output is missing, has another shape, or differs by more than the larger of
-            `tolerance` and RELATIVE_TOLERANCE times its largest magnitude; the message names the one
-            furthest beyond.
+            `tolerance` and RELATIVE_TOLERANCE times its largest magnitude; the message names the output with
+            the largest excess.
     """
     worst, worst_name, worst_excess, allowed = 0.0, "", 0.0, tolerance
     for name, reference in expected.items():

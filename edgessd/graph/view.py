@@ -1,4 +1,4 @@
-"""`GraphView`: who makes a tensor, who uses it, what it holds. Passes look through it and rewrite."""
+"""`GraphView`: look up the producer, readers, value and shape of a tensor. Functions that edit a graph."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Array = NDArray[np.generic]
 
 
 class GraphView:
-    """Look-ups on one state of a graph; make a new one after editing.
+    """Look-ups on one state of a graph; an edited graph needs a new view.
 
     Args:
-        model: With shapes inferred if `shape` is going to be asked for.
+        model: Model, with inferred shapes if `shape` is used.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -37,27 +37,27 @@ class GraphView:
         self.outputs = tuple(value.name for value in graph.output)
 
     def producer(self, name: str) -> onnx.NodeProto | None:
-        """The node that makes a tensor; None for graph inputs and initializers."""
+        """Return the node that makes a tensor; None for graph inputs and initializers."""
         return self._producers.get(name)
 
     def consumers(self, name: str) -> list[onnx.NodeProto]:
-        """The nodes that read a tensor, in graph order; graph outputs don't count."""
+        """Return the nodes that read a tensor, in graph order."""
         return self._consumers.get(name, [])
 
     def only_consumer(self, name: str) -> onnx.NodeProto | None:
-        """The node that alone reads a tensor; None where others or the outside need it too."""
+        """Return the only node that reads a tensor; None if others read it or it is a graph output."""
         consumers = self.consumers(name)
         return consumers[0] if len(consumers) == 1 and name not in self.outputs else None
 
     def is_constant(self, name: str) -> bool:
-        """Whether a tensor is an initializer or comes out of a Constant node."""
+        """Tell whether a tensor is an initializer or the output of a Constant node."""
         producer = self.producer(name)
         return name in self._initializers or (
             producer is not None and producer.op_type == "Constant"
         )
 
     def constant(self, name: str) -> Array:
-        """The value of a constant tensor.
+        """Return the value of a constant tensor.
 
         Raises:
             GraphError: The tensor is computed at run time.
@@ -74,7 +74,7 @@ class GraphView:
         )
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The static shape of a tensor.
+        """Return the static shape of a tensor.
 
         Raises:
             GraphError: The shape is unknown or dynamic.
@@ -88,15 +88,15 @@ class GraphView:
         return tuple(dim.dim_value for dim in dims)
 
     def origin(self, name: str) -> str:
-        """Where a tensor comes from, for messages."""
+        """Describe the origin of a tensor, for messages."""
         producer = self.producer(name)
         if producer is not None:
             return f"the output of {producer.op_type} {producer.name!r}"
-        return "a graph input" if name in self.inputs else "nothing that makes it"
+        return "a graph input" if name in self.inputs else "a tensor that no node makes"
 
 
 def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object:
-    """An attribute's Python value (lists for repeated ones), or `default`."""
+    """Return an attribute's Python value (a list for a repeated one), or `default`."""
     for entry in node.attribute:
         if entry.name == name:
             return onnx.helper.get_attribute_value(entry)
@@ -116,15 +116,15 @@ def int_attribute(node: onnx.NodeProto, name: str, default: int) -> int:
 
 
 def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that a pass may edit."""
+    """Return a copy that a pass may edit."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
 
 
 def set_initializer(model: onnx.ModelProto, name: str, value: Array) -> None:
-    """Add an initializer, or give an existing one a new value."""
-    # Not ascontiguousarray: it makes a vector of a scalar, and a per-tensor scale is a scalar.
+    """Add an initializer, or set the value of an existing one."""
+    # ascontiguousarray would turn a scalar into a vector, and a per-tensor scale is a scalar.
     tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
     for entry in model.graph.initializer:
         if entry.name == name:
@@ -134,9 +134,9 @@ def set_initializer(model: onnx.ModelProto, name: str, value: Array) -> None:
 
 
 def replace_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
-    """Put `nodes` in place of the graph's own and drop initializers that nothing reads any more.
+    """Replace the graph's nodes and remove initializers that no node reads.
 
-    Value infos go too: they describe the old tensors, and the check after each pass infers new ones.
+    Value infos are removed too: they describe the old tensors, and the check after each pass infers new ones.
     """
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
@@ -146,7 +146,7 @@ def replace_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
     used.update(value.name for value in model.graph.output)
     initializers = [tensor for tensor in model.graph.initializer if tensor.name in used]
     if len(initializers) != len(model.graph.initializer):
-        # Copies first: deleting from a repeated field invalidates the messages it held.
+        # Copies, because deleting from a repeated field invalidates its messages.
         copies = [onnx.TensorProto.FromString(t.SerializeToString()) for t in initializers]
         del model.graph.initializer[:]
         model.graph.initializer.extend(copies)

@@ -18,7 +18,7 @@ from edgessd.graph.dataflow import (
     ACTIVATIONS,
     MOVES,
     clip_bounds,
-    materialised_tensors,
+    materialized_tensors,
     observed_tensors,
 )
 from edgessd.graph.view import GraphView
@@ -73,7 +73,7 @@ def annotate(model: onnx.ModelProto, scheme: Scheme, recipe: Recipe) -> Plan:
     _refuse_unsupported(model)
     wanted = [
         name
-        for name in materialised_tensors(model)
+        for name in materialized_tensors(model)
         if not (scheme.float_residual_branch and _is_residual_branch(view, name))
     ]
     observed = set(observed_tensors(model))

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from edgessd.graph.dataflow import materialised_tensors, observed_tensors
+from edgessd.graph.dataflow import materialized_tensors, observed_tensors
 from edgessd.graph.passes.fuse_pad import fuse_pad
 from edgessd.graph.passes.own_parameters import own_parameters
 from edgessd.graph.verify import checked, run_model
@@ -105,5 +105,5 @@ def test_only_what_an_engine_writes_is_materialised() -> None:
         shape=np.array([1, 16, 2], np.int64),
     )
     # c is fused into r; t, s and s2 are d's values at other places.
-    assert materialised_tensors(model) == ["image", "r", "d", "t", "s", "s2", "y"]
+    assert materialized_tensors(model) == ["image", "r", "d", "t", "s", "s2", "y"]
     assert observed_tensors(model) == ["image", "r", "d", "y"]

@@ -12,7 +12,7 @@ from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initialize
 
 
 def constants_to_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Constant nodes become initializers of the same tensor name."""
+    """Replace Constant nodes by initializers of the same tensor name."""
     model = copy_of(model)
     view = GraphView(model)
     kept = []

@@ -1,7 +1,7 @@
 """Fold a zero `Pad` into the `pads` of the Conv that follows it.
 
-TensorFlow's SAME padding puts one row after and none before on even inputs; PyTorch writes that as a
-Pad, and a Pad of its own is an extra copy of the tensor on every engine.
+TensorFlow's SAME padding adds one row after and none before an even input. PyTorch exports it as a Pad, which
+costs every engine an extra copy of the tensor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from edgessd.graph.view import GraphView, attribute, copy_of, replace_nodes
 
 
 def fuse_pad(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Pad(zeros, spatial axes) → Conv becomes Conv(pads); any other Pad stays."""
+    """Replace Pad(zeros, spatial axes) and its Conv by Conv(pads); any other Pad stays."""
     model = copy_of(model)
     view = GraphView(model)
     fused: set[str] = set()
@@ -35,7 +35,7 @@ def fuse_pad(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _spatial_zero_pads(view: GraphView, pad: onnx.NodeProto) -> list[int] | None:
-    """(top, left, bottom, right) of a Pad that a Conv can do itself, else None."""
+    """Return (top, left, bottom, right) of a Pad that a Conv can replace; None for another Pad."""
     if attribute(pad, "mode", b"constant") != b"constant" or len(pad.input) > 3:
         return None
     if not view.is_constant(pad.input[1]):

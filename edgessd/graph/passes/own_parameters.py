@@ -1,8 +1,8 @@
 """Give every Conv its own weight and bias, named after it.
 
-The simplifier merges equal initializers (two all-zero biases become one), and a folded batch norm
-leaves names like `onnx::Conv_86`. Later passes rewrite one layer's parameters at a time and reports
-show their names, so no two layers may share them and no Conv may lack a bias.
+The simplifier merges equal initializers, for example two biases of zeros, and a folded batch norm leaves
+names like `onnx::Conv_86`. Later passes rewrite the parameters of single layers, and reports show their
+names. So no two layers may share parameters, and every Conv needs a bias.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initialize
 
 
 def own_parameters(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Conv(x, w[, b]) becomes Conv(x, `<name>.weight`, `<name>.bias`).
+    """Replace Conv(x, w[, b]) by Conv(x, `<name>.weight`, `<name>.bias`).
 
     Raises:
-        GraphError: A weight is computed at run time, or two nodes have one name.
+        GraphError: A weight is computed at run time, or two nodes have the same name.
     """
     view = GraphView(model)
     model = copy_of(model)

@@ -1,7 +1,7 @@
 """Name nodes and tensors after the module whose parameters they use.
 
-The exporter writes `/backbone/expand/conv/Conv_3` and `…/Conv_3_output_0`; reports, recipes and
-engines show `backbone.blocks.4.expand.conv` for both the node and its output.
+The exporter writes `/backbone/expand/conv/Conv_3` and `…/Conv_3_output_0`. Reports, recipes and engines show
+`backbone.blocks.4.expand.conv` for both the node and its output.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from edgessd.graph.view import GraphView, copy_of
 
 
 def readable_names(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Rename every node, and its output to the same name; graph inputs and outputs keep theirs.
+    """Give every node and its output the same readable name; graph inputs and outputs keep theirs.
 
-    A Conv is named as the module that owns its weight. What has no parameters is named after the
-    nearest Conv before it: `a.b.conv` → `a.b.activation`, `a.b.transpose`; an Add, which closes a
-    block of several layers, one step further up: `a.add`.
+    A Conv gets the name of the module that owns its weight. A node without parameters is named after the
+    nearest Conv before it: `a.b.conv` → `a.b.activation`, `a.b.transpose`. An Add, which ends a block of
+    several layers, is named one level higher: `a.add`.
     """
     model = copy_of(model)
     view = GraphView(model)
     taken = {*view.inputs, *view.outputs, *(tensor.name for tensor in model.graph.initializer)}
     fixed = frozenset(taken)
-    names: dict[str, str] = {}  # old tensor name → name of the node that makes it
+    names: dict[str, str] = {}  # name of the node that makes a tensor, by the tensor's old name
     renamed: dict[str, str] = {}
     for node in model.graph.node:
         name = _unused(_name(node, view, names), taken)
@@ -54,7 +54,7 @@ def _name(node: onnx.NodeProto, view: GraphView, names: dict[str, str]) -> str:
     if not before:
         return ".".join(part for part in node.name.split("/") if part) or kind
     if node.op_type == "Add":
-        # Its branch, the input made last, belongs to the block that this addition ends.
+        # The branch, which is the input made last, belongs to the block that this Add ends.
         branches = [names[t] for t in node.input if _op_type(view, t) == "Conv"]
         return _parent(branches[-1] if branches else before[-1], steps=2) + ".add"
     return _parent(before[0], steps=1) + f".{kind}"

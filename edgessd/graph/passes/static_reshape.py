@@ -1,6 +1,6 @@
-"""Write the shape of every Reshape out in full.
+"""Write out the shape of every Reshape.
 
-`view(batch, -1, 4)` leaves a -1 that each engine would have to infer again.
+`view(batch, -1, 4)` leaves a -1 that every engine would have to infer again.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initialize
 
 
 def static_reshape(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Reshape(x, s) becomes Reshape(x, `<name>.shape`) with the inferred, static shape.
+    """Replace Reshape(x, s) by Reshape(x, `<name>.shape`) with the inferred, static shape.
 
-    Needs a model with inferred shapes.
+    The model needs inferred shapes.
     """
     view = GraphView(model)
     model = copy_of(model)

@@ -1,7 +1,7 @@
-"""How far a network's answers are from a float network's, where it matters.
+"""Difference between a network's outputs and those of the float network, on the anchors that matter.
 
-AP moves in jumps, and agreement AP by thousandths for nothing. Noise power on the anchors that the
-float network thinks anything of is steady, and noises of independent roundings add up in it.
+AP changes in jumps, and agreement AP by thousandths without a cause. The mean squared error on the anchors
+that the float network scores at all is steady, and the errors of independent roundings add up in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import activate_scores, decode_boxes
 
 RELEVANT = 0.05
-"""Anchors whose best class the float network scores over this: the rest is background to everyone."""
+"""Smallest score of an anchor's best class, by the float network, for which the anchor counts."""
 
 Outputs = tuple[NDArray[Any], NDArray[Any]]
 """Raw box codes (1, N, 4) and class scores (1, N, C) of one image."""
@@ -27,13 +27,13 @@ Outputs = tuple[NDArray[Any], NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputError:
-    """Over the relevant anchors of all images.
+    """Errors over the relevant anchors of all images.
 
     Attributes:
         score: Mean squared difference of scores in [0, 1].
         code: Mean squared difference of box codes.
         box: Mean of 1 - IoU.
-        box_power: Mean of its square.
+        box_power: Mean of (1 - IoU)^2.
     """
 
     score: float
@@ -43,7 +43,7 @@ class OutputError:
 
 
 def relevant_anchors(class_scores: NDArray[Any], contract: Contract) -> NDArray[np.bool_]:
-    """(N,) which anchors of raw scores (1, N, C) matter."""
+    """Return a mask (N,) of the anchors that count, from raw scores (1, N, C) of the float network."""
     return np.asarray(_label_scores(class_scores[0], contract).max(axis=1) > RELEVANT)
 
 
@@ -53,7 +53,14 @@ def output_error(
     relevant: Sequence[NDArray[np.bool_]],
     contract: Contract,
 ) -> OutputError:
-    """Of raw outputs against the float network's, one item an image; some anchor must be relevant."""
+    """Compare raw outputs with those of the float network.
+
+    Args:
+        expected: Outputs of the float network, one item an image.
+        found: Outputs to judge.
+        relevant: Masks (N,) of the anchors that count; at least one anchor in all.
+        contract: Contract of both networks.
+    """
     anchors = anchor_boxes(contract.anchors)
     scores, codes, boxes = [], [], []
     for (first_codes, first_scores), (second_codes, second_scores), mask in zip(
@@ -77,6 +84,6 @@ def output_error(
 
 
 def _label_scores(raw: NDArray[Any], contract: Contract) -> NDArray[np.float32]:
-    """(n, labels) scores in [0, 1] of raw ones (n, C)."""
+    """Return scores (n, labels) in [0, 1] from raw scores (n, C)."""
     columns = activate_scores(raw, contract.scoring)
     return columns[:, 1:] if columns.shape[1] > len(contract.labels) else columns

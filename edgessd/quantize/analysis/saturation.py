@@ -1,4 +1,4 @@
-"""Which share of a tensor's values lies beyond the range that was chosen for it."""
+"""Measure the share of each tensor's values that lies beyond its range."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edgessd.quantize.qdq.read import quantized_tensors
 
 
 def saturation(model: onnx.ModelProto, table: CalibrationTable) -> dict[str, float]:
-    """Share of the calibration's sampled values that clip, by tensor of a Q/DQ graph.
+    """Return the fraction of the calibration's sampled values that clip, by tensor of a Q/DQ graph.
 
-    Values that an activation function cuts anyway don't count: statistics are those behind it. Class
-    scores are left out, whose range ends where scores are hopeless on purpose.
+    Values that an activation function cuts don't count, because statistics are taken after it. Class scores
+    are left out: their range ends above the lowest scores on purpose (`ranges.score_floor`).
 
     Args:
-        model: From `quantize`.
-        table: That it was quantized with.
+        model: Model of a graph from `quantize`.
+        table: Table that it was quantized with.
     """
     shares = {}
     for tensor in quantized_tensors(model):
@@ -25,7 +25,7 @@ def saturation(model: onnx.ModelProto, table: CalibrationTable) -> dict[str, flo
             continue
         scale, zero_point = tensor.params.scale, tensor.params.zero_point
         statistics = table[tensor.name]
-        # Half a step beyond the last integer still rounds to it.
+        # Values up to half a step beyond the last integer still round to it.
         low, high = (-128.5 - zero_point) * scale, (127.5 - zero_point) * scale
         edges = statistics.edges
         outside = (edges[1:] <= low) | (edges[:-1] >= high)

@@ -1,8 +1,8 @@
-"""Which tensors lose what a quantized graph loses.
+"""Rank the tensors by the error that quantizing each of them causes.
 
-Each is quantized alone, with the very parameters of the finished graph, in a network that is float
-everywhere else; what that does to the answers is its share. Noise of independent roundings adds up in
-power, so the shares say how much would be gained by leaving a tensor in float.
+Each tensor is quantized alone, with its parameters in the quantized graph, in a network that is float
+everywhere else. Its share is the error of the outputs. The squared errors of independent roundings add up,
+so the shares tell how much accuracy is gained by leaving a tensor in float.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from edgessd.quantize.qdq.read import has_integer_weight, quantized_tensors, rea
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorLoss:
-    """What quantizing one thing alone does to the answers.
+    """Error that quantizing one tensor, or one convolution's weights, causes alone.
 
     Attributes:
-        name: Of the tensor, or of the convolution whose weights are meant.
+        name: Name of the tensor, or of the convolution.
         kind: `activation` or `weights`.
         score_error: Root mean square change of relevant scores, in [0, 1].
         box_error: Mean of 1 - IoU of relevant boxes.
-        share: Of the noise power of all things quantized alone, half for scores and half for boxes.
+        share: Fraction of the sum of all squared errors; scores and boxes count half each.
     """
 
     name: str
@@ -57,12 +57,12 @@ class TensorLoss:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sensitivity:
-    """The whole report.
+    """Errors of all tensors, and of the whole quantized graph.
 
     Attributes:
-        losses: Largest share first.
-        score_error, box_error: Of the whole quantized graph.
-        images, anchors: What it was measured on.
+        losses: One entry a tensor or convolution, the largest share first.
+        score_error, box_error: Errors of the whole quantized graph.
+        images, anchors: Numbers of images and relevant anchors that were measured.
     """
 
     losses: tuple[TensorLoss, ...]
@@ -82,14 +82,14 @@ def measure_sensitivity(
     """Quantize each activation and each convolution's weights alone.
 
     Args:
-        float_model: What was quantized: prepared, with the preprocessing absorbed.
-        quantized: From `quantize`.
-        contract: Of the quantized graph.
-        samples: (n, 3, H, W) pixels of calibration images.
-        progress: Called with (done, total).
+        float_model: Float model after all float passes.
+        quantized: Quantized form of it.
+        contract: Contract of both.
+        samples: Pixels (n, 3, H, W) of calibration images.
+        progress: Function called with (done, total).
 
     Raises:
-        CalibrationError: There is no sample, or nothing in any of them is scored over `RELEVANT`.
+        CalibrationError: There is no sample, or no anchor of any sample scores over `RELEVANT`.
     """
     images = [network_input(pixels, contract.preprocess) for pixels in samples]
     expected = _run(float_model, images)
@@ -98,12 +98,12 @@ def measure_sensitivity(
     if not anchors:
         raise CalibrationError(
             "Sensitivity can't be measured: the float network sees nothing",
-            expected=f"calibration images with something scored over {RELEVANT}",
-            found=f"{len(images)} images without",
+            expected=f"calibration images with an object scored over {RELEVANT}",
+            found=f"{len(images)} images without one",
             fix="Calibrate with images that show what the detector was trained on.",
         )
 
-    def noise(model: onnx.ModelProto) -> OutputError:
+    def error_of(model: onnx.ModelProto) -> OutputError:
         return output_error(expected, _run(model, images), relevant, contract)
 
     variants = [
@@ -112,10 +112,10 @@ def measure_sensitivity(
     ]
     measured = []
     for done, (name, kind, make) in enumerate(variants, 1):
-        measured.append((name, kind, noise(checked(make(), after="insert_qdq"))))
+        measured.append((name, kind, error_of(checked(make(), after="insert_qdq"))))
         if progress is not None:
             progress(done, len(variants))
-    whole = noise(quantized)
+    whole = error_of(quantized)
     score_power = sum(item.score for _, _, item in measured) or 1.0
     code_power = sum(item.code for _, _, item in measured) or 1.0
     losses = [
@@ -138,10 +138,11 @@ def measure_sensitivity(
 
 
 Variant = tuple[str, str, Callable[[], onnx.ModelProto]]
+"""Name, kind, and function that makes the graph with this part quantized."""
 
 
 def _activation_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Variant]:
-    """One for each scale; tensors that share one are quantized together."""
+    """Make a variant for each scale; tensors that share a scale are quantized together."""
     inputs = GraphView(quantized).inputs
     groups: dict[str, tuple[QuantParams, list[str]]] = {}
     for tensor in quantized_tensors(quantized):
@@ -156,12 +157,12 @@ def _activation_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProt
 def _with_pairs(
     float_model: onnx.ModelProto, stored: str, params: QuantParams, tensors: Sequence[str]
 ) -> onnx.ModelProto:
-    """The float graph with one scale's tensors quantized."""
+    """Return the float graph with the tensors of one scale quantized."""
     return insert_qdq(float_model, dict.fromkeys(tensors, (stored, params)), {})
 
 
 def _weight_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -> list[Variant]:
-    """One for each convolution with integer weights; its bias goes with them."""
+    """Make a variant for each convolution with integer weights; its bias is quantized with them."""
     view = GraphView(quantized)
     found: list[Variant] = []
     for conv in quantized.graph.node:
@@ -174,7 +175,7 @@ def _weight_variants(float_model: onnx.ModelProto, quantized: onnx.ModelProto) -
 def _with_parameters(
     float_model: onnx.ModelProto, quantized: GraphView, inputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """The float graph with one convolution's parameters as its integers say."""
+    """Return the float graph with the rounded parameters of one convolution."""
     model = copy_of(float_model)
     for name in inputs[1:]:
         set_initializer(model, float_name(name), real_parameter(quantized, name))

@@ -1,15 +1,15 @@
-"""Move the input's normalisation into the first convolution.
+"""Move the input's normalization into the first convolution.
 
-An int8 engine's input is (pixel - 128) exactly when the network expects (pixel - 128) / 128: scale
-1/128 and zero point 0 in both quantization schemes, and no arithmetic on pixels at all. So the first
-Conv, which expects (pixel - mean) / std, is rewritten for that input:
+If the network expects (pixel - 128) / 128, an int8 engine's input is pixel - 128 in both quantization
+schemes, with scale 1/128 and zero point 0, and no arithmetic on pixels is needed. So the first Conv, which
+expects (pixel - mean) / std, is rewritten for that input:
 
     x = (pixel - mean) / std = a u + b,  u = (pixel - 128) / 128,  a = 128 / std,  b = (128 - mean) / std
     conv(x) = conv with weight w * a of u, plus the constant sum over w * b
 
-which is exact wherever the kernel lies on the image. Where it hangs over the edge, the old graph pads
-with x = 0 (a pixel of `mean`) and the new one with u = 0 (a pixel of 128): for mean 127.5 that is half
-a gray level on the outermost row, for mean 128 nothing. Letterbox bars are pixels and stay exact.
+This is exact wherever the whole kernel lies on the image. Beyond the image's edge the old graph pads with x
+= 0, a pixel of `mean`, and the new one with u = 0, a pixel of 128: for mean 127.5 the outermost row differs
+by half a gray level, for mean 128 by nothing. Letterbox bars are pixels and stay exact.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
 CENTER = 128.0
-"""Mean and std that make an int8 input equal pixel - 128."""
+"""Mean and std for which an int8 input equals pixel - 128."""
 
 
 def absorb_preprocess(observed: ObservedGraph) -> ObservedGraph:
     """Rewrite the first Conv so that the input is (pixel - 128) / 128 in every channel.
 
     Raises:
-        GraphError: The image goes anywhere but into one ordinary Conv with constant parameters, or the
-            rewritten Conv answers otherwise inside the image.
+        GraphError: The image has another reader than one Conv with constant parameters, or the rewritten
+            Conv computes other numbers inside the image.
     """
     model, contract = observed.graph.model, observed.graph.contract
     view = GraphView(model)
@@ -66,13 +66,13 @@ def absorb_preprocess(observed: ObservedGraph) -> ObservedGraph:
 
 
 def _affine(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
-    """(a, b) per channel with (pixel - mean) / std = a * (pixel - 128) / 128 + b."""
+    """Return (a, b) of each channel with (pixel - mean) / std = a * (pixel - 128) / 128 + b."""
     mean, std = np.array(preprocess.mean), np.array(preprocess.std)
     return CENTER / std, (CENTER - mean) / std
 
 
 def _patch_response(weight: np.ndarray, bias: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """What the Conv makes of sixteen patches of noise that its kernel covers wholly, (16, out)."""
+    """Return the Conv's outputs (16, out) on sixteen patches of noise of the kernel's size."""
     pixels = np.random.default_rng(0).integers(0, 256, (16, *weight.shape[1:]))
     mean, std = (np.array(v)[:, None, None] for v in (preprocess.mean, preprocess.std))
     products = np.einsum("nikl,oikl->no", (pixels - mean) / std, weight.astype(np.float64))
@@ -81,6 +81,6 @@ def _patch_response(weight: np.ndarray, bias: np.ndarray, preprocess: Preprocess
 
 def _check_interior(expected: np.ndarray, found: np.ndarray) -> None:
     worst = float(np.abs(found - expected).max())
-    # Only the rounding of the new parameters to float32 may show.
+    # Only the rounding of the new parameters to float32 may make a difference.
     if not worst <= 1e-5 * max(1.0, float(np.abs(expected).max())):
         raise GraphError("Folding the preprocessing changed the first Conv", found=f"{worst:.3g}")

@@ -1,15 +1,16 @@
-"""Move the range of every channel to the middle of its tensor's.
+"""Move the range of every channel to the middle of its tensor's range.
 
-The channels of a linear bottleneck lie where their biases put them: one spans -3 to 20, its neighbour -18
-to 2, and the tensor's range has to hold both. A constant n_c subtracted where channel c is made and given
-back where it is read, W n to the biases of the convolutions that read it, changes no output, and leaves the
-tensor a range as wide as its widest channel ("channel-wise shifting" of arXiv:2304.09145). In MobileNetV2
-that is a sixth less; in a symmetric scheme, where a range is as wide as its farther end, a fifth.
+The biases of a linear bottleneck decide where its channels lie: one spans -3 to 20, its neighbor -18 to 2,
+and the tensor's range has to hold both. Subtract a constant n_c from channel c where it is written, and add
+W n to the biases of the convolutions that read it: no output changes, and the tensor's range becomes as
+wide as its widest channel ("channel-wise shifting" of arXiv:2304.09145). In MobileNetV2 the range shrinks
+by a sixth; in a symmetric scheme, where a range reaches equally far on both sides, by a fifth.
 
-* A convolution that pads reads zeros beyond the edge, which were never shifted: only 1x1 convolutions
-  and residual Adds may read a shifted tensor.
-* What an Add makes is shifted by the sum of its inputs' shifts. So a residual stream has as many free
-  shifts as convolutions write into it, and they are chosen to centre all its tensors by least squares.
+* A convolution that pads reads zeros beyond the edge, which aren't shifted. So only 1x1 convolutions and
+  residual Adds may read a shifted tensor.
+* The output of an Add is shifted by the sum of its inputs' shifts. So a residual stream has one free shift
+for
+  each convolution that writes into it. They are chosen by least squares, to center all tensors of the stream.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ def center_channels(observed: ObservedGraph) -> ObservedGraph:
 
 
 def _shiftable(model: onnx.ModelProto, view: GraphView, channels: Mapping[str, object]) -> Makers:
-    """Tensors that may be shifted, in graph order, and the nodes that make them."""
+    """Find the tensors that may be shifted, in graph order, and the nodes that make them."""
     makers = {
         node.output[0]: node
         for node in model.graph.node
         if node.op_type in ("Conv", "Add") and node.output[0] in channels
     }
-    # Each one that falls out may take others with it, along the Adds in both directions.
+    # A tensor that is removed can remove others, along the Adds in both directions.
     while True:
         out = [name for name, node in makers.items() if not _may_shift(view, name, node, makers)]
         if not out:
@@ -83,7 +84,7 @@ def _may_shift(view: GraphView, name: str, maker: onnx.NodeProto, makers: Makers
 
 
 def _is_pointwise(view: GraphView, node: onnx.NodeProto) -> bool:
-    """Whether it multiplies each position's channels alone, with nothing padded."""
+    """Tell whether a node is a 1x1 convolution without groups and padding."""
     pads: Any = attribute(node, "pads", [0])
     return (
         node.op_type == "Conv"
@@ -94,7 +95,7 @@ def _is_pointwise(view: GraphView, node: onnx.NodeProto) -> bool:
 
 
 def _streams(makers: Makers) -> list[list[str]]:
-    """Tensors that Adds tie together, in graph order."""
+    """Group tensors that Adds join, in graph order."""
     streams: dict[str, list[str]] = {}
     for name, maker in makers.items():
         joined = [name]
@@ -108,9 +109,9 @@ def _streams(makers: Makers) -> list[list[str]]:
 def _centres(
     stream: list[str], makers: Makers, channels: Mapping[str, ChannelStatistics]
 ) -> dict[str, Array]:
-    """Shift (C,) of each tensor of a stream."""
+    """Return the shift (C,) of each tensor of a stream."""
     made = [name for name in stream if makers[name].op_type == "Conv"]
-    # How often each free shift enters a tensor's.
+    # Number of times that each free shift is part of a tensor's shift.
     terms: dict[str, Array] = {}
     for name in sorted(stream, key=list(makers).index):
         if name in made:
@@ -119,7 +120,7 @@ def _centres(
             first, second = makers[name].input
             terms[name] = terms[first] + terms[second]
     entries = [channels[name] for name in stream]
-    # Relative to its range: that is what a tensor's rounding follows.
+    # Relative to the tensor's range, because its rounding error is proportional to that.
     spans = [(entry.mean_maximum - entry.mean_minimum).max() for entry in entries]
     weights = 1 / np.maximum(spans, 1e-9)[:, None]
     wanted = np.array([(entry.mean_maximum + entry.mean_minimum) / 2 for entry in entries])

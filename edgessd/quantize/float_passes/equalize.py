@@ -1,21 +1,21 @@
 """Share the range of a tensor among its channels.
 
-A tensor has one scale, and the channel with the largest values sets it: in a MobileNetV2 the typical
-channel of a linear bottleneck is left with 20 of 255 steps. Multiplying channel c by t_c where it is
-made and dividing by t_c where it is read changes no output of the network ("cross-layer equalization",
-section 4.1 of arXiv:1906.04721). That paper balances the ranges of weights, for weights with one scale
-a tensor. Ours have one a channel, so here the ranges are those of activations:
+A tensor has one scale, which the channel with the largest values sets: in a MobileNetV2 the typical channel
+of a linear bottleneck uses 20 of 255 steps. Multiplying channel c by t_c where it is written and dividing
+by t_c where it is read changes no output of the network ("cross-layer equalization", section 4.1 of
+arXiv:1906.04721). The paper balances the ranges of weights with one scale a tensor. Our weights have one
+scale a channel, so the ranges of activations are balanced here:
 
     t_c = (R / r_c) ** alpha        r_c the range of channel c, R the largest of them
 
-* Through a ReLU6 the values don't scale, since it ends at 6. But as far as t_c times the largest value
-  ever seen stays within the tensor's own range, nothing that calibration saw is clipped anew.
-* All tensors that residual Adds join carry the same channels, so they share one t.
-* A depthwise convolution reads each channel with its own weights and scale: alpha = 1 costs nothing.
-  A pointwise one mixes the channels, and dividing its columns by t widens the range of its weights.
-  There alpha is chosen by what reaches its outputs: the activation's rounding, step^2 / 12 times the
-  squared weights that it meets, plus the weights' rounding, step^2 / 12 times the input's variance;
-  what it takes from the mean, `correct_bias` gives back.
+* A ReLU6 ends at 6, so values beyond it don't scale. As long as t_c times the largest value seen stays within
+  the tensor's range, no value of the calibration is clipped that wasn't clipped before.
+* Tensors that residual Adds join have the same channels, so they share one t.
+* A depthwise convolution reads each channel with its own weights and scale, so alpha = 1 costs nothing. A
+  pointwise convolution mixes the channels, and dividing its columns by t widens the range of its weights.
+  There alpha minimizes the noise at the outputs: the activation's rounding, step^2 / 12 times the squared
+  weights, plus the weights' rounding, step^2 / 12 times the input's variance. `correct_bias` removes the
+  weights' mean error.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ FloatArray = NDArray[np.float64]
 ALPHAS = np.linspace(0.0, 1.0, 21)
 
 MARGIN = 1.2
-"""Room above the largest value seen, for images that were not. A channel that few images wake gets as much
-again as its largest value lies above the average image's: such a one holds the next surprise."""
+"""Room above the largest value seen, for other images. A channel that is active in few images gets more
+room: the distance of its largest value from that of the average image is added."""
 
 SMALLEST_SHARE = 1 / 32
-"""A channel's range counts as at least this share of the tensor's. A nearly dead channel carries little,
-and enlarged a thousandfold it would be clipped as soon as an image wakes it up."""
+"""Smallest range of a channel that is assumed, as a fraction of the tensor's. A nearly dead channel matters
+little, and enlarged a thousandfold it would clip as soon as an image activates it."""
 
 WEIGHT_NOISE = 0.5
-"""Share of the rounding noise of weights that learned rounding leaves."""
+"""Fraction of the weights' rounding noise that remains after learned rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stream:
-    """Tensors that must share their factors, and the convolutions around them.
+    """Tensors that share their factors, and the convolutions around them.
 
     Attributes:
-        tensors: Joined by residual Adds; mostly just one.
+        tensors: Tensors that residual Adds join; often a single one.
         producers: Convolutions whose output channels are multiplied.
         consumers: Convolutions whose input channels are divided.
-        bounded: An activation stands between producer and tensor.
+        bounded: True if an activation function lies between producer and tensor.
     """
 
     tensors: tuple[str, ...]
@@ -91,7 +91,7 @@ def equalize(observed: ObservedGraph) -> ObservedGraph:
 
 
 def _streams(model: onnx.ModelProto, view: GraphView, names: list[str]) -> list[Stream]:
-    """Those that only convolutions make and only convolutions read, in graph order."""
+    """Find the streams that only convolutions write and read, in graph order."""
     sets = UnionFind(names)
     for node in model.graph.node:
         if node.op_type == "Add" and node.output[0] in sets:
@@ -166,12 +166,12 @@ def _noise(
     ranges: FloatArray,
     variances: FloatArray,
 ) -> float:
-    """Rounding noise at the outputs of all consumers, times 12."""
+    """Return 12 times the rounding noise at the outputs of all consumers."""
     step = float((ranges * factors).max()) / 255
     total = 0.0
     for conv in stream.consumers:
         weight = weights[conv.name] / _input_factors(conv, factors)
-        # Each of a stream's tensors is rounded, and what is rounded early is carried along.
+        # Each tensor of a stream is rounded, and the errors of early tensors stay in the later ones.
         total += step**2 * len(stream.tensors) * float(np.square(weight).sum())
         if not _is_depthwise(conv):
             taps = weight.shape[2] * weight.shape[3]
@@ -182,7 +182,7 @@ def _noise(
 
 
 def _input_factors(conv: onnx.NodeProto, factors: FloatArray) -> FloatArray:
-    """The factors in the shape of the weight's input channels."""
+    """Reshape the factors to the input channels of a convolution's weight."""
     if _is_depthwise(conv):
         return np.asarray(factors[:, None, None, None])
     return np.asarray(factors[None, :, None, None])

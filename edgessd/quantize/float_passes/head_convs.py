@@ -1,4 +1,4 @@
-"""The convolutions that write a network's output, behind transposes, reshapes and one concat."""
+"""Find and rescale the convolutions that write a network's output."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edgessd.graph.view import GraphView, set_initializer
 
 
 def head_convs(view: GraphView, output: str) -> list[onnx.NodeProto]:
-    """The Conv nodes whose channels, moved and joined, are `output` (1, N, columns).
+    """Find the Conv nodes whose channels, moved and joined, are `output` (1, N, columns).
 
-    Their channels are anchors times columns, column fastest.
+    Their channels are anchors times columns, with the column as the fastest index.
 
     Raises:
-        GraphError: Something else computes the output, or a head has another reader.
+        GraphError: Another operation computes the output, or a head has another reader.
     """
     found: list[onnx.NodeProto] = []
     pending = [output]
@@ -33,7 +33,7 @@ def head_convs(view: GraphView, output: str) -> list[onnx.NodeProto]:
         else:
             raise GraphError(
                 f"The heads behind {output!r} can't be found",
-                expected="Conv, Transpose, Reshape and Concat alone",
+                expected="only Conv, Transpose, Reshape and Concat",
                 found=view.origin(name),
             )
         if name != output and view.only_consumer(name) is None:
@@ -48,13 +48,13 @@ def move_channels(
     factors: NDArray[np.float64],
     offsets: NDArray[np.float64] | float = 0.0,
 ) -> None:
-    """Make a convolution write its channels times `factors` plus `offsets`, each (out_channels,).
+    """Rewrite a convolution to output its channels times `factors` plus `offsets`.
 
     Args:
-        model: That is changed.
-        view: Of the graph as it was.
-        conv: A node of both, with a bias.
-        factors, offsets: Of the channels.
+        model: Model to change.
+        view: View of the graph before the change.
+        conv: Node of both, with a bias.
+        factors, offsets: (out_channels,) each.
     """
     weight, bias = (np.asarray(view.constant(name), np.float64) for name in conv.input[1:3])
     weight = weight * factors.reshape(-1, *[1] * (weight.ndim - 1))

@@ -1,13 +1,13 @@
 """Let every anchor's sizes use the same range of integers.
 
-All box codes share one scale, and one anchor can set it for all: a detector of objects much smaller than
-its smallest anchor writes a tw between -17 and 0 there and between -3 and 3 everywhere else, so half of
-the integers are left to every other anchor, and half of its own range is never used. A tw of an anchor w
-is a tw + c of the anchor w * exp(-c * size_variance): a constant in the head's bias and another shape in
-the contract, and no box changes. With it the widest range is centred, and the scale is half as large.
+All box codes share one scale, and a single anchor can set it. A detector of objects much smaller than its
+smallest anchor writes a tw between -17 and 0 there, and between -3 and 3 for the other anchors. Half of its
+own range is then unused, and the other anchors use few integers. A tw of an anchor w equals a tw + c of an
+anchor w * exp(-c * size_variance): with a constant in the head's bias and another shape in the contract, no
+box changes. This centers the widest range and halves the scale.
 
-A smaller anchor also makes its tx larger by exp(c * size_variance), so where sizes have room to spare,
-c is as large as sizes and positions allow: positions get finer.
+A smaller anchor also makes its tx larger by exp(c * size_variance). So if sizes leave room, c is as large as
+sizes and positions allow, and positions get finer steps.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 Array = NDArray[np.float64]
 
 SMALLEST_POSITION = 1e-3
-"""Positions of an anchor that never moves count as at least this far from 0."""
+"""Smallest magnitude of positions that is assumed, for an anchor whose positions are always 0."""
 
 
 def shift_box_sizes(observed: ObservedGraph) -> ObservedGraph:
-    """Give each anchor another shape, and its head the box codes that make the same boxes of it.
+    """Change the shape of each anchor, and the box codes of its head so that the boxes stay the same.
 
     Anchors that the contract clips to the image stay as they are: their centers may not lie where their
     cells do.
 
     Raises:
-        GraphError: Something other than head convolutions computes the box codes.
+        GraphError: Another operation than head convolutions computes the box codes.
     """
     graph, contract = observed.graph, observed.graph.contract
     if contract.anchors.clip:
@@ -63,16 +63,16 @@ def shift_box_sizes(observed: ObservedGraph) -> ObservedGraph:
 
 
 def _shifts(heads: Sequence[ChannelStatistics], variance: float) -> list[Array]:
-    """c (shapes, 2) of each level, for widths and heights."""
+    """Return c (shapes, 2) of each level, for widths and heights."""
     usual = [_by_shape(head, 1.0) for head in heads]
     seen = [_by_shape(head, 3.0) for head in heads]
     half = max(float((high - low)[:, 2:].max()) / 2 for low, high in usual)
-    # Each anchor's sizes must end up within [-half, half]: that is the least shift, ...
+    # The smallest shift that brings each anchor's sizes into [-half, half].
     least = [-half - low[:, 2:] for low, _ in usual]
     positions = [
         np.maximum(np.maximum(-low, high)[:, :2], SMALLEST_POSITION) for low, high in usual
     ]
-    # ... and with it some positions are as large as this, whatever is done; others may get there too.
+    # The largest position after the smallest shift. Other positions may become as large.
     largest = max(
         half,
         *(float((at * np.exp(c * variance)).max()) for at, c in zip(positions, least, strict=True)),
@@ -87,7 +87,7 @@ def _shifts(heads: Sequence[ChannelStatistics], variance: float) -> list[Array]:
 
 
 def _by_shape(head: ChannelStatistics, deviations: float) -> tuple[Array, Array]:
-    """(shapes, 4) lowest and highest box codes of an image so many deviations from the average one."""
+    """Return the lowest and highest box codes (shapes, 4) at so many deviations from the average image."""
     low = np.maximum(head.minimum, head.mean_minimum - deviations * head.deviation_minimum)
     high = np.minimum(head.maximum, head.mean_maximum + deviations * head.deviation_maximum)
     return low.reshape(-1, 4), high.reshape(-1, 4)

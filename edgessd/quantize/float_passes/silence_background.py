@@ -1,8 +1,8 @@
-"""Write 0 into a column of scores that nobody reads.
+"""Write 0 into a column of scores that is never read.
 
-With sigmoid scoring each label is judged by its own column, so a background column means nothing. Yet
-it holds the largest values of all (most anchors see background, and the network is sure of it), and the
-scale that all columns share would have to reach them. Zero weights give the column a range of nothing.
+With sigmoid scoring each label has its own column, so the background column has no meaning. Still it holds
+the largest values: most anchors see background, and the network is sure of it. The scale that all columns
+share would have to reach these values. Zero weights make the column 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def silence_background(observed: ObservedGraph) -> ObservedGraph:
     A graph without background, or with a softmax, which reads every column, stays as it is.
 
     Raises:
-        GraphError: Something other than head convolutions computes the scores.
+        GraphError: Another operation than head convolutions computes the scores.
     """
     graph, scoring = observed.graph, observed.graph.contract.scoring
     if scoring.activation != "sigmoid" or not scoring.background:

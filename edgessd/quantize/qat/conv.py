@@ -14,11 +14,11 @@ from edgessd.quantize.schemes import Scheme
 
 
 class QatConv(nn.Module):
-    """A convolution with learnable fractions of its channels' first magnitudes.
+    """A convolution whose parameters are fractions of their channels' magnitudes at the start.
 
     Attributes:
-        name: Of the node.
-        weight, bias: Parameters; times `weight_unit` and `bias_unit` they are the convolution's.
+        name: Name of the node.
+        weight, bias: Parameters; the convolution's are these times `weight_unit` and `bias_unit`.
     """
 
     weight_unit: Tensor
@@ -41,12 +41,12 @@ class QatConv(nn.Module):
         self.bias = nn.Parameter(offset / self.bias_unit)
 
     def real(self) -> tuple[Tensor, Tensor]:
-        """Weight (out, in / groups, kh, kw) and bias (out,)."""
+        """Return the weight (out, in / groups, kh, kw) and bias (out,)."""
         return self.weight * self.weight_unit, self.bias * self.bias_unit
 
     @torch.no_grad()
     def set_real(self, weight: np.ndarray, bias: np.ndarray) -> None:
-        """Start from other values than those that gave the units."""
+        """Set weight and bias; the units stay."""
         self.weight.copy_(torch.from_numpy(np.array(weight, np.float32)) / self.weight_unit)
         self.bias.copy_(torch.from_numpy(np.array(bias, np.float32)) / self.bias_unit)
 

@@ -1,8 +1,8 @@
-"""Rounding that a training can see: integers on the way forward, learnable on the way back.
+"""Fake quantization: rounding with gradients for values and ranges.
 
-Forward it is Q and DQ. Backward, rounding counts as the identity ("straight-through", section 3 of
-arXiv:1712.05877), and the range learns from what its values did to the loss ("learned step size",
-section 2.1 of arXiv:1902.08153):
+The forward pass computes Q and DQ. In the backward pass rounding has the gradient of the identity
+("straight-through", section 3 of arXiv:1712.05877), and the range has a gradient of its own ("learned step
+size", section 2.1 of arXiv:1902.08153):
 
     y = s (round(x / s + z) - z)      dy/ds = (y - x) / s inside the range, y / s outside
                                       dy/dz = 0 inside, -s outside
@@ -23,11 +23,13 @@ from edgessd.quantize.qparams import INT8_MAX, INT8_MIN, SMALLEST_RANGE, WEIGHT_
 from edgessd.quantize.schemes import Scheme
 
 _FLOAT16_NORMAL = 2.0**-14
-"""Below it, float16 numbers are evenly spaced, `_FLOAT16_STEPS` to one."""
+"""Smallest normal float16. Below it, float16 numbers are evenly spaced."""
+
 _FLOAT16_STEPS = 2.0**24
+"""Number of such steps in 1."""
 
 _WITHIN = 0.49
-"""Of a step, on both sides of an integer: what is sure to be rounded to it."""
+"""Distance from an integer, in steps, up to which a value is surely rounded to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +50,13 @@ class FakeParams:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The smallest and largest real value."""
+        """Smallest and largest real value."""
         scale, zero_point = self.current.scale, self.current.zero_point
         return scale * (INT8_MIN - zero_point), scale * (INT8_MAX - zero_point)
 
 
 def fake_quantize(x: Tensor, params: FakeParams) -> Tensor:
-    """Q and DQ of an activation of any shape; gradients flow into it, the scale and the zero point."""
+    """Round an activation of any shape, with gradients for it, the scale and the zero point."""
     if not torch.is_grad_enabled():
         low, high = params.ends
         return _on_grid(functional.hardtanh(x, low, high), params.current.scale)
@@ -71,8 +73,8 @@ class _FakeQuantize(torch.autograd.Function):
     ) -> Tensor:
         low, high = params.ends
         with torch.enable_grad():
-            # Its backward pass masks what lies outside in one sweep, and needs its input alone. (torch's
-            # own fake_quantize isn't vectorised: five times as long on a CPU.)
+            # The backward pass of hardtanh masks values outside in one sweep, and needs only its input.
+            # torch's own fake_quantize isn't vectorized: it takes five times as long on a CPU.
             inner = x.detach().requires_grad_()
             clipped = functional.hardtanh(inner, low, high)
         y = _on_grid(clipped.detach(), params.current.scale)
@@ -97,18 +99,18 @@ def _on_grid(clipped: Tensor, scale: float) -> Tensor:
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:
-    """The sum of products, in one sweep where both lie in memory as channels_last tensors do."""
+    """Return the sum of products; in one sweep for tensors in channels_last order."""
     if first.ndim == 4:
         first, second = first.permute(0, 2, 3, 1), second.permute(0, 2, 3, 1)
     return torch.dot(first.reshape(-1), second.reshape(-1))
 
 
 def activation_params(low: Tensor, high: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
-    """Scales and zero points of ranges, (T,) each, as `scheme.params` makes them, differentiable.
+    """Return differentiable scales and zero points (T,) of ranges, equal to those of `scheme.params`.
 
     Args:
         low, high: (T,) float32, low <= 0 <= high.
-        scheme: Of the graph.
+        scheme: Scheme of the graph.
     """
     if scheme.symmetric:
         scale = torch.maximum(torch.maximum(-low, high), low.new_tensor(SMALLEST_RANGE)) / INT8_MAX
@@ -119,9 +121,9 @@ def activation_params(low: Tensor, high: Tensor, scheme: Scheme) -> tuple[Tensor
 
 
 def fake_quantize_weight(weight: Tensor, scheme: Scheme) -> Tensor:
-    """Q and DQ of a weight (out_channels, ...) whose channels' largest values set their scales.
+    """Round a weight (out_channels, ...) at scales that the largest value of each channel sets.
 
-    As `qparams.weight_scales` with `ranges.weights` = minmax; gradients go straight through.
+    The result equals that of `qparams.weight_scales` and weights = "minmax"; gradients pass unchanged.
     """
     scales = _weight_scales(weight, scheme)
     zeros = torch.zeros_like(scales, dtype=torch.int32)
@@ -130,41 +132,41 @@ def fake_quantize_weight(weight: Tensor, scheme: Scheme) -> Tensor:
 
 @torch.no_grad()
 def settled_weight(weight: Tensor, schemes: Sequence[Scheme]) -> Tensor:
-    """A weight that every scheme rounds to the same integers, as near to them as that allows.
+    """Return a weight as near as possible to its integers, that every scheme rounds to the same integers.
 
-    Rounding hides where in its step a weight lies, so training lets whole channels drift to one side, and
-    without rounding they would make another network. With one scheme this is the rounded weight itself.
-    With two, whose scales differ by the rounding to float16, a point between both. The largest weight of
-    a channel stays, since it sets the scale.
+    Rounding hides the position of a weight within its step. Training lets whole channels drift to one side
+    of their steps, so that the network without rounding would differ. With one scheme the result is the
+    rounded weight. With two schemes, whose scales differ by the rounding to float16, it lies between both.
+    The largest weight of a channel stays, because it sets the scale.
     """
     largest = weight.flatten(1).abs().amax(1).view(-1, *[1] * (weight.ndim - 1))
     low, high = torch.full_like(weight, -torch.inf), torch.full_like(weight, torch.inf)
-    wish = torch.zeros_like(weight)
+    target = torch.zeros_like(weight)
     for scheme in schemes:
         scale = _weight_scales(weight, scheme).view(largest.shape)
         integers = (weight / scale).round().clamp(-WEIGHT_MAX, WEIGHT_MAX)
         low = torch.maximum(low, (integers - _WITHIN) * scale)
         high = torch.minimum(high, (integers + _WITHIN) * scale)
-        wish += integers * scale / len(schemes)
-    settled = torch.minimum(torch.maximum(wish, low), high).clamp(-largest, largest)
+        target += integers * scale / len(schemes)
+    settled = torch.minimum(torch.maximum(target, low), high).clamp(-largest, largest)
     return torch.where((low < high) & (weight.abs() < largest), settled, weight)
 
 
 @torch.no_grad()
 def _weight_scales(weight: Tensor, scheme: Scheme) -> Tensor:
-    """(out_channels,)"""
+    """Return the scales (out_channels,)."""
     limits = weight.detach().flatten(1).abs().amax(1).clamp_min(SMALLEST_RANGE)
     scales = limits / WEIGHT_MAX
     return _as_float16(scales) if scheme.float16_parameters else scales
 
 
 def _straight_through(value: Tensor, rounded: Tensor) -> Tensor:
-    """`rounded`, with the gradient of `value`."""
-    # In this order, so that not a bit of `rounded` is lost.
+    """Return `rounded` with the gradient of `value`."""
+    # This order of operations keeps every bit of `rounded`.
     return rounded.detach() + (value - value.detach())
 
 
 def _as_float16(scales: Tensor) -> Tensor:
-    """As `qparams.float16_scales`: the nearest float16, the next above where float16 is coarse."""
+    """Round as `qparams.float16_scales` does: to the nearest float16, or up below its normal numbers."""
     coarse = torch.ceil(scales * _FLOAT16_STEPS) / _FLOAT16_STEPS
     return torch.where(scales < _FLOAT16_NORMAL, coarse, scales.half().float())

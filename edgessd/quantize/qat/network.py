@@ -1,12 +1,12 @@
-"""A float graph as a torch network that rounds wherever its Q/DQ graph will: for quantization-aware training.
+"""`QatNetwork`: a float graph as a torch network that rounds where its Q/DQ graph rounds.
 
-The network is read off the graphs themselves. The float graph says what is computed; a quantized form of
-it says which tensors carry a Q/DQ pair and which convolutions have integer weights. So what is trained
-can't stand anywhere else than what is built.
+The network is read off the graphs. The float graph defines the operations; its quantized forms define the
+tensors with a Q/DQ pair and the convolutions with integer weights. So training rounds exactly where the
+built graph rounds.
 
 Batch norm is folded and the input is (pixel - 128) / 128, as in the engine. Weights are learned as
-fractions of their channel's largest value: an optimizer's step is then so many quantization steps, in
-every channel alike, however unlike folding and equalization have made the channels.
+fractions of the largest value of their channel. An optimizer's step is then the same number of quantization
+steps in every channel, however different folding and equalization have made the channels.
 """
 
 from __future__ import annotations
@@ -40,25 +40,27 @@ from edgessd.quantize.qparams import WEIGHT_MAX
 from edgessd.quantize.schemes import Scheme, SchemeName, scheme_named
 
 SMALLEST_STRETCH = 0.05
-"""A learned range never falls below this share of where it started."""
+"""Smallest learned range, as a fraction of the range at the start."""
 
 
 class QatNetwork(nn.Module):
-    """See the module.
+    """A torch network for quantization-aware training.
 
-    forward: image (B, 3, H, W) float32, (pixel - 128) / 128, to box_codes (B, N, 4) and class_scores
-    (B, N, C), raw, as the Q/DQ graph gives them.
+    `forward` maps an image (B, 3, H, W) float32, (pixel - 128) / 128, to raw box_codes (B, N, 4) and
+    class_scores (B, N, C), like the Q/DQ graph.
 
-    In training mode it takes the schemes in turns, a batch each, so that weights and ranges serve all of
-    them; in evaluation mode it rounds as `judged` says.
+    In training mode each batch uses the next scheme in turn, so that weights and ranges fit all schemes. In
+    evaluation mode the network rounds by the scheme `judged`.
 
     Args:
-        graph: Float, its preprocessing absorbed.
-        quantized: The same graph in each scheme to train for; their scales are where ranges start.
+        graph: Float graph after all float passes.
+        quantized: Quantized graph of each scheme to train for; ranges start from their scales.
 
     Attributes:
-        contract: Of the quantized graphs.
-        judged: Scheme of the evaluation mode, None for float. The first of `quantized` at the start.
+        contract: Contract of the graphs.
+        sites: Places where each scheme rounds.
+        schemes: Schemes to train for.
+        judged: Scheme of the evaluation mode; None for float. The first scheme at the start.
     """
 
     low_start: Tensor
@@ -81,7 +83,7 @@ class QatNetwork(nn.Module):
         self.convs = nn.ModuleList(convs)
         self._conv_index = {conv.name: index for index, conv in enumerate(convs)}
         starts = start_ranges(quantized)
-        # The image's integers are its pixels; that is no range to learn.
+        # The image's integers are its pixels, so its range isn't learned.
         fixed = self.sites[self.schemes[0]].activations.get(INPUT)
         self.range_names = tuple(name for name in starts if name != fixed)
         self._range_index = {name: index for index, name in enumerate(self.range_names)}
@@ -90,7 +92,7 @@ class QatNetwork(nn.Module):
         self._two_sided = (limits[:, 0] < 0).tolist()
         self.register_buffer("low_start", limits[:, 0].clone())
         self.register_buffer("high_start", limits[:, 1].clone())
-        # Times the start: dimensionless, as the weights are.
+        # Factors of the ranges at the start, without dimension like the weights.
         self.low_stretch = nn.Parameter(torch.ones(len(limits)))
         self.high_stretch = nn.Parameter(torch.ones(len(limits)))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
@@ -104,7 +106,7 @@ class QatNetwork(nn.Module):
         return values[BOX_CODES], values[CLASS_SCORES]
 
     def tensors(self, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Some tensors of a forward pass in the scheme of `judged`, as they are where they are read."""
+        """Run a forward pass in the scheme `judged` and return some of its tensors, rounded."""
         return self._values(image, self.judged, names)
 
     def _values(
@@ -121,13 +123,13 @@ class QatNetwork(nn.Module):
         return {name: values[name] for name in wanted}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """(low, high) of every tensor that is rounded, by the name of its scale."""
+        """Return (low, high) of every rounded tensor, by the name of its scale."""
         low, high = (limit.detach().double().tolist() for limit in self._limits())
         learned = dict(zip(self.range_names, zip(low, high, strict=True), strict=True))
         return {**self._fixed, **learned}
 
     def state_of_float(self) -> dict[str, Tensor]:
-        """Weights, settled on what they are rounded to, and biases, by their names in the float graph."""
+        """Return settled weights (`settled_weight`) and biases by their names in the float graph."""
         state = {}
         for conv in self.convs:
             assert isinstance(conv, QatConv)
@@ -139,10 +141,10 @@ class QatNetwork(nn.Module):
         return state
 
     def start_from(self, quantized: QuantGraph) -> None:
-        """Take over weights and biases as another method has rounded them.
+        """Copy weights and biases from a quantized graph, with its rounding.
 
-        Learned rounding may have brought the largest weight of a channel down a step. It goes back to the
-        end of its scale, because here the largest weight is what sets the scale.
+        Learned rounding may have moved the largest weight of a channel down by a step. The weight is moved
+        back to the end of its scale, because in training the largest weight sets the scale.
         """
         view = GraphView(quantized.model)
         for node in quantized.model.graph.node:
@@ -159,7 +161,7 @@ class QatNetwork(nn.Module):
                 conv.set_real(weight, bias)
 
     def _rounding_schemes(self, conv: str) -> list[Scheme]:
-        """Those in which a convolution's weights are integers."""
+        """Return the schemes in which a convolution has integer weights."""
         return [
             scheme_named(scheme)
             for scheme, sites in self.sites.items()
@@ -181,7 +183,7 @@ class QatNetwork(nn.Module):
         params = {
             name: FakeParams(
                 scale=scale,
-                # A range that starts at 0 stays there, and so does its zero point.
+                # The low end of a range that starts at 0 stays 0, and so does the zero point.
                 zero_point=zero_point if two_sided else zero_point.detach(),
                 current=QuantParams(scale=current[0], zero_point=int(current[1])),
             )
@@ -207,7 +209,7 @@ class QatNetwork(nn.Module):
         inputs = [values[name] for name in step.inputs]
         if step.op == "conv":
             schemes = [] if scheme is None else self._rounding_schemes(step.conv)
-            # What one scheme leaves float is stored as the other rounds it.
+            # A weight that this scheme leaves float is stored as the other scheme rounds it.
             own = [one for one in schemes if one.name == scheme] or schemes
             made: Tensor = self.convs[self._conv_index[step.conv]](
                 inputs[0], own[0] if own else None
@@ -226,7 +228,7 @@ class QatNetwork(nn.Module):
 
 
 class _Rounding:
-    """Rounds a tensor where a scheme has a Q/DQ pair."""
+    """Rounding of one forward pass: rounds a tensor if the scheme has a Q/DQ pair there."""
 
     def __init__(self, activations: Mapping[str, str], params: Mapping[str, FakeParams]) -> None:
         self._activations = activations
@@ -237,12 +239,12 @@ class _Rounding:
         return values if stored is None else fake_quantize(values, self._params[stored])
 
     def activated(self, step: Step, values: Tensor) -> Tensor:
-        """Clip to a step's bounds, as far as the rounding behind it doesn't."""
+        """Clip to a step's bounds, unless the rounding that follows does it."""
         low, high = step.numbers
         stored = self._activations.get(step.output)
         if stored is not None:
             lowest, highest = self._params[stored].ends
-            # A thousandth: what float32 makes of 255 steps of 6 / 255.
+            # A thousandth of tolerance: in float32, 255 steps of 6 / 255 aren't exactly 6.
             if highest <= high * 1.001:
                 high = math.inf
             if lowest >= low:

@@ -17,11 +17,11 @@ class Step:
 
     Attributes:
         op: `conv`, `clip`, `add`, `concat`, `transpose` or `reshape`.
-        inputs: Tensors.
-        output: Tensor.
-        conv: Name of the convolution.
+        inputs: Names of the tensors that it reads.
+        output: Name of the tensor that it writes.
+        conv: Name of the convolution; empty for other operations.
         numbers: Bounds of a clip, axis of a concat, permutation, or shape.
-        frees: Tensors that nobody reads after it.
+        frees: Names of the tensors that no later step reads.
     """
 
     op: str

@@ -1,7 +1,7 @@
-"""A float graph from quantization-aware training → its Q/DQ graph, with the ranges that it learned.
+"""Quantize a float graph from quantization-aware training with the ranges that it learned.
 
-No image is needed: weights and ranges belong together, and whatever calibration would choose now isn't
-what the weights were trained for.
+No image is needed. Weights and ranges belong together: the weights weren't trained for the ranges that a
+calibration would choose.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def quantize_trained(graph: QuantizableGraph, *, scheme: SchemeName, recipe: Rec
 
     Args:
         graph: Graph of a checkpoint of `edgessd train --qat`, from `as_quantizable`.
-        scheme: One that it was trained for.
-        recipe: Its exemptions say which tensors stay float; all else was decided in training.
+        scheme: Scheme that it was trained for.
+        recipe: Recipe of the training; its exemptions name the tensors that stay float.
 
     Raises:
-        GraphError: It wasn't trained for the scheme, or the recipe quantizes a tensor that has no range.
+        GraphError: The graph wasn't trained for the scheme, or a tensor to quantize has no trained range.
     """
     trained = graph.source.trained_ranges
     if trained is None:
@@ -50,7 +50,7 @@ def quantize_trained(graph: QuantizableGraph, *, scheme: SchemeName, recipe: Rec
     model, contract = graph.graph.model, graph.graph.contract
     plan = annotate(model, chosen, recipe)
     activations = _activations(plan, trained, chosen)
-    # As in training: the largest weight of a channel sets its scale, and the nearest integer is taken.
+    # As in training, the largest weight of a channel sets its scale, and rounding is to the nearest integer.
     plain = msgspec.structs.replace(recipe, weights="minmax")
     convolutions = conv_params(model, plan, activations, chosen, plain, {})
     return QuantGraph(
@@ -69,9 +69,9 @@ def _activations(plan: Plan, trained: TrainedRanges, scheme: Scheme) -> Activati
     missing = [group.name for group in plan.groups if group.name not in trained.ranges]
     if missing:
         raise GraphError(
-            "A tensor was float in training and shall be quantized now",
+            "A tensor to quantize was float in training",
             expected="a trained range of each quantized tensor",
-            found=f"none of {', '.join(missing[:3])}",
+            found=f"no range of {', '.join(missing[:3])}",
             fix="Build with the recipe that the training had",
         )
     activations: dict[str, tuple[str, QuantParams]] = {}

@@ -1,8 +1,7 @@
-"""Put QuantizeLinear and DequantizeLinear where a plan says.
+"""Insert QuantizeLinear and DequantizeLinear nodes into a float graph.
 
-The form that every lowering reads: one Q/DQ pair a tensor, shared by its consumers; weights as int8
-initializers behind a per-channel DequantizeLinear; biases as int32 behind one of their own, or float
-where the scheme wants that.
+Every lowering reads this form: one Q/DQ pair a tensor, shared by its readers; weights as int8 initializers
+with a per-channel DequantizeLinear; biases as int32 with a DequantizeLinear of their own, or as float32.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class ConvParams:
         weight: int8 (out_channels, in_channels / group, kh, kw).
         scales: float32 (out_channels,) of the weight.
         bias: float32 (out_channels,).
-        bias_input: Parameters of the Conv's input if the bias becomes int32, else None.
+        bias_input: Parameters of the Conv's input, if the bias becomes int32; None if it stays float.
     """
 
     weight: Int8Array
@@ -47,12 +46,12 @@ def insert_qdq(
     activations: Mapping[str, tuple[str, QuantParams]],
     convolutions: Mapping[str, ConvParams],
 ) -> onnx.ModelProto:
-    """The quantized form of a float graph.
+    """Return the quantized form of a float graph.
 
     Args:
-        model: Float, every Conv with its own weight and bias.
-        activations: Tensor name → (name its scale and zero point are stored under, parameters).
-        convolutions: Conv name → integer parameters.
+        model: Float model, every Conv with its own weight and bias.
+        activations: Name under which the parameters are stored, and the parameters, by tensor name.
+        convolutions: Integer parameters by Conv name.
 
     Returns:
         A graph with the same input and outputs, still float32.
@@ -63,7 +62,7 @@ def insert_qdq(
         set_initializer(model, names.scale(stored), np.array(params.scale, np.float32))
         set_initializer(model, names.zero_point(stored), np.array(params.zero_point, np.int8))
     nodes: list[onnx.NodeProto] = []
-    replaced: dict[str, str] = {}  # tensor → what its consumers read instead
+    replaced: dict[str, str] = {}  # tensor → tensor that its readers read instead
     for value in model.graph.input:
         if value.name in activations:
             nodes += _pair(value.name, value.name, activations[value.name][0])
@@ -78,7 +77,7 @@ def insert_qdq(
             if name not in activations:
                 continue
             made = name
-            if name in outputs:  # the outputs' names belong to the last DequantizeLinear
+            if name in outputs:  # the graph output is what the DequantizeLinear writes
                 made = node.output[index] = names.real(name)
             nodes += _pair(name, made, activations[name][0], is_output=name in outputs)
             replaced[name] = name if name in outputs else names.dequantized(name)
@@ -87,7 +86,7 @@ def insert_qdq(
 
 
 def _pair(name: str, source: str, stored: str, *, is_output: bool = False) -> list[onnx.NodeProto]:
-    """Q and DQ of an activation tensor."""
+    """Make the Q and DQ nodes of an activation."""
     integers = names.quantized(name)
     rounded = name if is_output else names.dequantized(name)
     parameters = [names.scale(stored), names.zero_point(stored)]
@@ -104,7 +103,7 @@ def _pair(name: str, source: str, stored: str, *, is_output: bool = False) -> li
 def _conv_parameters(
     model: onnx.ModelProto, conv: onnx.NodeProto, params: ConvParams
 ) -> list[onnx.NodeProto]:
-    """DequantizeLinear of weight and, where it is integer, bias; the Conv reads them."""
+    """Make the DequantizeLinear of the weight, and of an integer bias, and let the Conv read them."""
     weight, bias = conv.input[1], conv.input[2]
     nodes = [_stored(model, weight, params.weight, params.scales)]
     conv.input[1] = names.dequantized(weight)
@@ -120,7 +119,7 @@ def _conv_parameters(
 def _stored(
     model: onnx.ModelProto, name: str, integers: np.ndarray, scales: np.ndarray
 ) -> onnx.NodeProto:
-    """Integers, per-channel scales and zero points as initializers, and their DequantizeLinear."""
+    """Store integers with per-channel scales and zero points, and make their DequantizeLinear."""
     parts = [names.quantized(name), names.scale(name), names.zero_point(name)]
     set_initializer(model, parts[0], integers)
     set_initializer(model, parts[1], scales)

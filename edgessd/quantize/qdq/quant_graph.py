@@ -1,4 +1,4 @@
-"""`QuantGraph`: the one quantized form, and its file."""
+"""`QuantGraph`: the quantized form of a detector, and its file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from edgessd.quantize.schemes import SchemeName
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a Q/DQ file says about itself.
+    """Record of a quantization in the metadata of a Q/DQ file.
 
     Attributes:
-        scheme: Of the graph.
-        recipe: That chose the ranges.
-        calibration: The images behind them.
-        graph_sha256: `FloatGraph.sha256` of the graph that was quantized.
+        scheme: Scheme of the graph.
+        recipe: Recipe that it was quantized with.
+        calibration: Record of the calibration images.
+        graph_sha256: `FloatGraph.sha256` of the graph that was calibrated.
     """
 
     scheme: SchemeName
@@ -38,13 +38,13 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 @dataclass(frozen=True, kw_only=True)
 class QuantGraph:
-    """A detector as ONNX with QuantizeLinear and DequantizeLinear, which onnxruntime runs as it is.
+    """A detector as ONNX with QuantizeLinear and DequantizeLinear nodes, which onnxruntime can run.
 
     Attributes:
-        model: Input `image` (1, 3, H, W) float32 as `contract.preprocess` says, which is always
-            (pixel - 128) / 128; outputs `box_codes` and `class_scores` float32.
-        contract: Of the float graph, with the preprocessing that the network absorbed replaced.
-        quantization: Scheme, recipe and calibration.
+        model: Model with input `image` (1, 3, H, W) float32, always (pixel - 128) / 128, and outputs
+            `box_codes` and `class_scores` float32.
+        contract: Contract of the model.
+        quantization: Record of scheme, recipe and calibration.
     """
 
     model: onnx.ModelProto
@@ -61,17 +61,17 @@ class QuantGraph:
 
     @cached_property
     def sha256(self) -> str:
-        """Of nodes, integers and scales, without metadata."""
+        """Hex sha256 of the nodes, integers and scales, without metadata."""
         return hashlib.sha256(self.model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def save_quant_graph(graph: QuantGraph, path: Path) -> None:
-    """Write `.onnx` with contract and quantization as JSON in its metadata, whole or not at all."""
+    """Write an .onnx, whole or not at all, with contract and quantization as JSON in its metadata."""
     write_model(graph.model, path, quant_metadata(graph))
 
 
 def quant_metadata(graph: QuantGraph) -> dict[str, str]:
-    """What the file of a quantized graph carries besides the graph."""
+    """Return the metadata properties of a quantized graph's file."""
     return {
         CONTRACT_KEY: msgspec.json.encode(graph.contract).decode(),
         QUANTIZATION_KEY: msgspec.json.encode(graph.quantization).decode(),
@@ -79,10 +79,10 @@ def quant_metadata(graph: QuantGraph) -> dict[str, str]:
 
 
 def load_quant_graph(path: Path) -> QuantGraph:
-    """Read what `save_quant_graph` wrote.
+    """Read a file that `save_quant_graph` wrote.
 
     Raises:
-        GraphError: The file isn't ONNX, or isn't quantized by edgessd.
+        GraphError: The file isn't ONNX, or edgessd didn't quantize it.
     """
     model, metadata = read_model(path)
     contract = contract_in(metadata, path)

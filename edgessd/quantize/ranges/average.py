@@ -1,7 +1,7 @@
-"""The average image fits; one outlier doesn't stretch the range for all others.
+"""Range of the average image, which a single outlier hardly widens.
 
-A moving average of per-image extremes (section 3.1.1 of arXiv:1712.05877), with equal weights so that
-the order of the images doesn't matter.
+An average of per-image extremes (section 3.1.1 of arXiv:1712.05877), with equal weights so that the order
+of the images doesn't matter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edgessd.quantize.schemes import Scheme
 def average_range(
     statistics: TensorStatistics, rule: RangeRule, scheme: Scheme
 ) -> tuple[float, float]:
-    """Mean of each image's extremes, widened by `rule.deviations`, at most what was ever seen."""
+    """Return the mean of the images' extremes, widened by `rule.deviations` within the values seen."""
     low = statistics.mean_minimum - rule.deviations * statistics.deviation_minimum
     high = statistics.mean_maximum + rule.deviations * statistics.deviation_maximum
     return max(low, statistics.minimum), min(high, statistics.maximum)

@@ -27,5 +27,5 @@ METHODS: dict[RangeMethod, Method] = {
 def activation_range(
     statistics: TensorStatistics, rule: RangeRule, scheme: Scheme
 ) -> tuple[float, float]:
-    """(low, high) of a tensor by `rule.method`, within what was seen in any image."""
+    """Return (low, high) of a tensor by `rule.method`, within the values seen."""
     return METHODS[rule.method](statistics, rule, scheme)

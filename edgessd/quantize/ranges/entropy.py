@@ -1,8 +1,8 @@
-"""The range whose quantized distribution says most about the real one.
+"""Range whose quantized distribution is closest to the real one.
 
-The Kullback-Leibler calibration of "8-bit Inference with TensorRT" (Migacz, GTC 2017), for both one-
-and two-sided tensors: candidate thresholds clip the histogram, the clipped one is the reference P, and
-Q is what 8 bits leave of it.
+The Kullback-Leibler calibration of "8-bit Inference with TensorRT" (Migacz, GTC 2017), for one- and two-sided
+tensors. Candidate thresholds clip the histogram; the clipped histogram is the reference P, and Q is its form
+after quantization to 8 bits.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _CANDIDATES = np.linspace(1.0, 0.3, 36)
 def entropy_range(
     statistics: TensorStatistics, rule: RangeRule, scheme: Scheme
 ) -> tuple[float, float]:
-    """Clip at the magnitude with the smallest divergence; ties to the widest."""
+    """Return the range with the smallest divergence; of equal ones, the widest."""
     low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     limit = max(-low, high)
     bins = statistics.first_bin + np.arange(len(statistics.counts))
-    # Half of what a ReLU writes is exactly 0, which every range represents exactly. Left in, that spike
+    # Half of the outputs of a ReLU are exactly 0, which every range represents exactly. Counted, that spike
     # would be spread over its level, and the search would shrink the range until the level is one bin.
     kept = (statistics.counts > 0) & (bins != 0)
     if not kept.any():
@@ -47,7 +47,7 @@ def _divergence(
     high: float,
     scheme: Scheme,
 ) -> float:
-    """KL(P || Q) of the range [low, high], over filled bins (centres, counts) in rising order."""
+    """Return KL(P || Q) of the range [low, high], over filled bins (centers, counts) in ascending order."""
     inside = np.flatnonzero((centres >= low) & (centres <= high))
     if not len(inside):
         return float("inf")
@@ -61,12 +61,12 @@ def _divergence(
 
 
 def _spread(counts: NDArray[np.float64], levels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each level's count shared equally among its bins."""
+    """Share each level's count equally among its bins."""
     shares = np.bincount(levels, weights=counts) / np.maximum(np.bincount(levels), 1)
     return np.asarray(shares[levels], np.float64)
 
 
 def _kl(reference: NDArray[np.float64], found: NDArray[np.float64]) -> float:
-    """Divergence of two histograms without empty bins."""
+    """Return the divergence of two histograms without empty bins."""
     p, q = reference / reference.sum(), found / found.sum()
     return float(np.sum(p * np.log(p / q)))

@@ -1,4 +1,4 @@
-"""Everything that was ever seen fits."""
+"""Range of all values seen."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from edgessd.quantize.schemes import Scheme
 def minmax_range(
     statistics: TensorStatistics, rule: RangeRule, scheme: Scheme
 ) -> tuple[float, float]:
-    """(minimum, maximum) over all images."""
+    """Return (minimum, maximum) over all images."""
     return statistics.minimum, statistics.maximum

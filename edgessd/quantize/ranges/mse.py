@@ -1,7 +1,7 @@
-"""The range whose integers come closest to the real values, in the mean of squares.
+"""Range with the smallest mean squared error.
 
-Clipping a few large values shrinks the rounding error of all others; the best trade is searched on
-the histogram.
+Clipping a few large values reduces the rounding error of all others. The best compromise is searched on the
+histogram.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SHRINKS = np.linspace(1.0, 0.2, 41)
 
 
 def mse_range(statistics: TensorStatistics, rule: RangeRule, scheme: Scheme) -> tuple[float, float]:
-    """Search both ends, one after the other and twice over, between 20% and 100% of what was seen."""
+    """Search both ends in turn, twice, between 20% and 100% of the values seen."""
     low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     values, weights = _points(statistics)
     if scheme.symmetric:
@@ -36,10 +36,10 @@ def mse_range(statistics: TensorStatistics, rule: RangeRule, scheme: Scheme) -> 
 def _points(
     statistics: TensorStatistics,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(values, weights): the centre of each filled bin and its share."""
+    """Return (values, weights): the center of each filled bin and its share."""
     filled = np.flatnonzero(statistics.counts)
     values = np.asarray((statistics.first_bin + filled + 0.5) * statistics.bin_width, np.float64)
-    # ReLU leaves a spike of exact zeros in the bin that starts at 0: they cost nothing.
+    # The bin that starts at 0 holds the exact zeros of a ReLU, which have no error.
     values[statistics.first_bin + filled == 0] = 0.0
     weights = statistics.counts[filled] / statistics.counts.sum()
     return values, weights
@@ -53,11 +53,11 @@ def _best(
     *,
     levels: int,
 ) -> float:
-    """The shrink factor whose range (lows[i], highs[i]) has the smallest error; ties to the widest."""
+    """Return the shrink factor of the range with the smallest error; of equal ones, the widest."""
     scales = np.maximum(highs - lows, 1e-12)[:, None] / levels
     clipped = np.clip(values[None, :], lows[:, None], highs[:, None])
     errors = np.rint(clipped / scales) * scales - values[None, :]
-    # Inside the range the rounding error is uniform; the bins are too coarse to resolve it.
+    # Inside the range the rounding error is uniform, which the bins are too coarse to show.
     inside = (values >= lows[:, None]) & (values <= highs[:, None]) & (values != 0)
     squares = np.where(inside, scales**2 / 12, errors**2)
     return float(_SHRINKS[int(np.argmin(squares @ weights))])

@@ -1,4 +1,4 @@
-"""All but a fixed share of the values fits."""
+"""Range of all but a fixed share of the values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edgessd.quantize.schemes import Scheme
 def percentile_range(
     statistics: TensorStatistics, rule: RangeRule, scheme: Scheme
 ) -> tuple[float, float]:
-    """The range that leaves out (100 - percentile) / 2 percent of the values on each side.
+    """Leave out (100 - percentile) / 2 percent of the values on each side.
 
-    In the symmetric scheme it leaves out (100 - percentile) percent of the largest magnitudes.
+    In the symmetric scheme, leave out (100 - percentile) percent of the values with the largest magnitudes.
     """
     inside = rule.percentile / 100
     if scheme.symmetric:
@@ -27,9 +27,9 @@ def percentile_range(
 
 
 def quantile(edges: NDArray[np.float64], counts: NDArray[np.int64], share: float) -> float:
-    """The value below which `share` of the counted values lie, linear inside a bin."""
+    """Return the value below which `share` of the counted values lie, linear inside a bin."""
     cumulated = np.concatenate([[0], np.cumsum(counts)]) / max(counts.sum(), 1)
-    # Empty bins repeat a cumulated share; keep the outer end of each step so that a quantile of 0 or 1
+    # Empty bins repeat a cumulated share. The outer end of each step is kept, so that a quantile of 0 or 1
     # is the edge of the first or last filled bin.
     filled = np.flatnonzero(counts)
     inner = slice(filled[0], filled[-1] + 2) if len(filled) else slice(0, 2)
@@ -37,7 +37,7 @@ def quantile(edges: NDArray[np.float64], counts: NDArray[np.int64], share: float
 
 
 def _quantile_of_magnitudes(statistics: TensorStatistics, share: float) -> float:
-    """A quantile of |value|: the histogram folded at 0, which always lies on an edge."""
+    """Return a quantile of |value|: the histogram is folded at 0, which always lies on an edge."""
     below = max(0, -statistics.first_bin)
     bins = statistics.first_bin + np.arange(len(statistics.counts))
     magnitudes = np.where(bins >= 0, bins, -bins - 1)

@@ -1,8 +1,7 @@
-"""No integers for hopeless scores.
+"""End the range of class scores at the lowest score that can matter.
 
-A detector's raw class scores reach far below anything that is ever reported: most anchors see
-background, at a sigmoid of 1e-9 and less. Spent on them, most of the 255 steps are lost; a range that
-ends where the sigmoid is already hopeless leaves the steps to scores that decide something.
+A detector's raw class scores reach far below any score threshold: most anchors see background, at a sigmoid
+of 1e-9 and less. A range that holds them leaves few of the 255 steps to the scores that decide.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from edgessd.core.network_tensors import CLASS_SCORES
 from edgessd.quantize.annotate import Plan
 
 LOWEST_LOGIT = -8.0
-"""Its sigmoid is 0.0003; the lowest score threshold in use, that of AP, is 0.01."""
+"""Lowest logit in the range. Its sigmoid is 0.0003; the lowest score threshold, that of AP, is 0.01."""
 
 
 def with_score_floor(plan: Plan, contract: Contract) -> Plan:
     """End the range of sigmoid class scores at `LOWEST_LOGIT`.
 
-    Softmax scores stay as they are: there, only differences within an anchor have a meaning.
+    Softmax scores keep their range: only their differences within an anchor have a meaning.
     """
     if contract.scoring.activation != "sigmoid":
         return plan

@@ -1,11 +1,11 @@
-"""Choose a tensor's range by what its rounding and clipping do to the answers.
+"""Reduce a tensor's range if that lowers the error of the network's outputs.
 
-A rule that looks at a tensor alone can't know which of its values matter. In a MobileNetV2 most tensors
-want all that calibration saw; some late ones hold rare large values that no answer depends on, and ending
-their range at 0.7 of what the rule says halves the noise that they cause. So each tensor is rounded alone,
-in the float network, at ever smaller shares of its range, until the answers get worse.
+A rule that sees one tensor can't know which of its values matter. In a MobileNetV2 most tensors need the
+whole range. Some late tensors hold rare large values that no output depends on: reducing their range to 0.7
+of it halves the error that they cause. So each tensor is rounded alone in the float network, at smaller and
+smaller fractions of its range, until the outputs get worse.
 
-Only what an activation function doesn't bound is tried: a ReLU6 that reaches 6 mustn't be cut.
+Tensors that an activation function bounds keep their range: a ReLU6 that reaches 6 must not be cut.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 
 from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.channels import Values, each_image
+from edgessd.calibrate.ordered_map import WORKERS
 from edgessd.core.contract import Contract
 from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, OUTPUTS
 from edgessd.core.tensors import QuantParams
-from edgessd.graph.tail import tail_of
+from edgessd.graph.subgraph import subgraph_from
 from edgessd.graph.verify import make_session
 from edgessd.quantize.analysis.output_error import (
     OutputError,
@@ -40,41 +41,48 @@ from edgessd.quantize.qparams import dequantize_activation, quantize_activation
 from edgessd.quantize.schemes import Scheme
 
 SHARES = (1.0, 0.85, 0.7, 0.55)
+"""Fractions of the range to try."""
 
 HOPELESS = 1.15
-"""Noise over the best so far at which smaller shares aren't tried any more."""
+"""Error relative to the best one so far at which the search stops."""
 
 TIE = 1.5
-"""Noises as close as this count as equal, and the larger share wins: it also holds what few images show.
-With 1.1 a dozen early tensors are cut for a gain that images from elsewhere don't confirm."""
+"""Ratio up to which errors count as equal. The larger share then wins, because it also holds values of rare
+images. With 1.1 a dozen early tensors are cut for a gain that other images don't confirm."""
 
 IMAGES = 8
-"""Of the table's samples, at most so many: those that show most."""
+"""Largest number of samples to measure on: those with the most relevant anchors."""
 
 FEW = 4
-"""Images on which the first step must bring the noise down to `WORTHWHILE`, or the tensor is left alone."""
+"""Number of samples on which the first step must reduce the error to `WORTHWHILE`; else the tensor keeps its
+range."""
 
 WORTHWHILE = 0.85
-
-WORKERS = 2
+"""Error relative to that of the whole range, below which a search is worth its time."""
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Witness:
-    """One image: the float network's tensors by name, outputs among them, and the anchors that matter."""
+class _Sample:
+    """One calibration image.
+
+    Attributes:
+        values: Tensors of the float network by name, the outputs among them.
+        relevant: (N,) anchors that the error is measured on.
+    """
 
     values: Mapping[str, NDArray[np.float32]]
     relevant: NDArray[np.bool_]
 
     @property
     def expected(self) -> Outputs:
-        """The float network's answer."""
+        """Outputs of the float network."""
         return self.values[BOX_CODES], self.values[CLASS_SCORES]
 
 
-Answerer = Callable[[_Witness, QuantParams], Outputs]
+Network = Callable[[_Sample, QuantParams], Outputs]
+"""Function that runs the float network with one tensor rounded."""
 
 
 def tighten_ranges(
@@ -85,120 +93,125 @@ def tighten_ranges(
     scheme: Scheme,
     samples: Pixels,
 ) -> dict[str, Range]:
-    """The ranges, smaller where that serves the answers.
+    """Return the ranges, reduced if that lowers the error of the outputs.
 
     Args:
-        model: Float, with the preprocessing absorbed.
-        contract: Of the model.
-        plan: From `annotate`.
+        model: Float model after all float passes.
+        contract: Contract of the model.
+        plan: Plan from `annotate`.
         ranges: (low, high) by name of the plan's groups.
-        scheme: That the ranges are for.
-        samples: (n, 3, H, W) pixels of calibration images. With nothing to be seen in any of them the
+        scheme: Scheme of the ranges.
+        samples: Pixels (n, 3, H, W) of calibration images. If the float network detects nothing in them, the
             ranges stay as they are.
     """
-    groups = [group for group in plan.groups if group.name in ranges and _is_open(group)]
-    tails = {
-        group.name: tail_of(model, group.sources[0])
+    groups = [group for group in plan.groups if group.name in ranges and _is_unbounded(group)]
+    subgraphs = {
+        group.name: subgraph_from(model, group.sources[0])
         for group in groups
         if group.sources[0] not in OUTPUTS
     }
-    read = {entry.name for tail in tails.values() for entry in tail.graph.input}
-    witnesses = _witnesses(model, contract, sorted(read.union(OUTPUTS)), samples)
+    read = {entry.name for subgraph in subgraphs.values() for entry in subgraph.graph.input}
+    shown = _samples_with_objects(model, contract, sorted(read.union(OUTPUTS)), samples)
     chosen = dict(ranges)
-    if not witnesses:
+    if not shown:
         return chosen
     with ThreadPoolExecutor(WORKERS) as pool:
         for group in groups:
-            answer = _answerer(group.sources[0], tails.get(group.name))
+            network = _rounded_network(group.sources[0], subgraphs.get(group.name))
             low, high = ranges[group.name]
-            measure = partial(_measured, pool, witnesses, contract, answer, scheme, (low, high))
+            measure = partial(_error_at, pool, shown, contract, network, scheme, (low, high))
             share = best_share(measure)
             chosen[group.name] = (low * share, high * share)
     return chosen
 
 
-def _is_open(group: Group) -> bool:
+def _is_unbounded(group: Group) -> bool:
     return len(group.sources) == 1 and math.isinf(group.low) and math.isinf(group.high)
 
 
-def _witnesses(
+def _samples_with_objects(
     model: onnx.ModelProto, contract: Contract, names: list[str], samples: Pixels
-) -> list[_Witness]:
-    def look(values: Values) -> _Witness | None:
+) -> list[_Sample]:
+    """Choose up to `IMAGES` samples with the most relevant anchors."""
+
+    def look(values: Values) -> _Sample | None:
         relevant = relevant_anchors(values[CLASS_SCORES], contract)
         if not relevant.any():
             return None
         kept = {name: value.copy() for name, value in values.items()}
-        return _Witness(values=kept, relevant=relevant)
+        return _Sample(values=kept, relevant=relevant)
 
     seen = each_image(model, contract.preprocess, names, samples, look)
-    shown = [witness for witness in seen if witness is not None]
-    return sorted(shown, key=lambda witness: -int(witness.relevant.sum()))[:IMAGES]
+    shown = [sample for sample in seen if sample is not None]
+    return sorted(shown, key=lambda sample: -int(sample.relevant.sum()))[:IMAGES]
 
 
-def _answerer(cut: str, tail: onnx.ModelProto | None) -> Answerer:
-    """What the float network answers when one of its tensors is rounded."""
-    session: Any = None if tail is None else make_session(tail, threads=1)
-    names = [cut] if session is None else [output.name for output in session.get_outputs()]
+def _rounded_network(rounded: str, subgraph: onnx.ModelProto | None) -> Network:
+    """Make the function that runs what follows a tensor; None stands for an output, which nothing follows."""
+    session: Any = None if subgraph is None else make_session(subgraph, threads=1)
+    names = [rounded] if session is None else [output.name for output in session.get_outputs()]
     others = [] if session is None else [entry.name for entry in session.get_inputs()][1:]
 
-    def answer(witness: _Witness, params: QuantParams) -> Outputs:
-        rounded = dequantize_activation(quantize_activation(witness.values[cut], params), params)
+    def run(sample: _Sample, params: QuantParams) -> Outputs:
+        integers = quantize_activation(sample.values[rounded], params)
+        values = dequantize_activation(integers, params)
         if session is None:
-            found = [rounded]
+            found = [values]
         else:
-            found = session.run(names, {cut: rounded} | {n: witness.values[n] for n in others})
-        told = {**witness.values, **dict(zip(names, found, strict=True))}
-        return told[BOX_CODES], told[CLASS_SCORES]
+            unchanged = {name: sample.values[name] for name in others}
+            found = session.run(names, {rounded: values} | unchanged)
+        tensors = {**sample.values, **dict(zip(names, found, strict=True))}
+        return tensors[BOX_CODES], tensors[CLASS_SCORES]
 
-    return answer
+    return run
 
 
-def _measured(
+def _error_at(
     pool: ThreadPoolExecutor,
-    witnesses: Sequence[_Witness],
+    samples: Sequence[_Sample],
     contract: Contract,
-    answer: Answerer,
+    network: Network,
     scheme: Scheme,
     whole: Range,
     share: float,
     count: int,
 ) -> OutputError:
+    """Measure the error at a share of the whole range, on the first `count` samples."""
     params = scheme.params(whole[0] * share, whole[1] * share)
-    asked = witnesses[:count]
+    used = samples[:count]
     return output_error(
-        [witness.expected for witness in asked],
-        list(pool.map(answer, asked, repeat(params))),
-        [witness.relevant for witness in asked],
+        [sample.expected for sample in used],
+        list(pool.map(network, used, repeat(params))),
+        [sample.relevant for sample in used],
         contract,
     )
 
 
 def best_share(measure: Callable[[float, int], OutputError]) -> float:
-    """The largest share whose noise is as good as the best; scores and boxes count the same.
+    """Return the largest share whose error is as small as the best; scores and boxes count equally.
 
     Args:
-        measure: Of a share and a number of images.
+        measure: Function from a share and a number of images to the error.
     """
     if _ratio(measure(SHARES[1], FEW), measure(SHARES[0], FEW)) > WORTHWHILE:
         return SHARES[0]
     whole = measure(SHARES[0], IMAGES)
-    noises = {SHARES[0]: 1.0}
+    errors = {SHARES[0]: 1.0}
     for share in SHARES[1:]:
-        noises[share] = _ratio(measure(share, IMAGES), whole)
-        if noises[share] > HOPELESS * min(noises.values()):
+        errors[share] = _ratio(measure(share, IMAGES), whole)
+        if errors[share] > HOPELESS * min(errors.values()):
             break
-    best = min(noises.values())
-    return max(share for share, noise in noises.items() if noise <= TIE * best)
+    best = min(errors.values())
+    return max(share for share, error in errors.items() if error <= TIE * best)
 
 
-def _ratio(noise: OutputError, reference: OutputError) -> float:
-    """1 where the tensor has no influence at all."""
+def _ratio(error: OutputError, reference: OutputError) -> float:
+    """Return the mean ratio of score and box errors; 1 if the tensor has no influence."""
     parts = [
         part / whole
         for part, whole in (
-            (noise.score, reference.score),
-            (noise.box_power, reference.box_power),
+            (error.score, reference.score),
+            (error.box_power, reference.box_power),
         )
         if whole > 0
     ]

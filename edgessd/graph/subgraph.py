@@ -1,4 +1,4 @@
-"""What a graph computes from one tensor on."""
+"""Cut out the part of a graph that depends on one tensor."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from onnx import helper
 from edgessd.graph.view import GraphView
 
 
-def tail_of(model: onnx.ModelProto, cut: str) -> onnx.ModelProto:
-    """The part of a graph that depends on a tensor, as a model.
+def subgraph_from(model: onnx.ModelProto, cut: str) -> onnx.ModelProto:
+    """Return the part of a graph that depends on a tensor, as a model.
 
-    Its inputs are `cut` and whatever else that part reads from before it; its outputs are those outputs
-    of the graph that depend on `cut`.
+    Its inputs are `cut` and the other tensors that the part reads. Its outputs are the outputs of the graph
+    that depend on `cut`.
 
     Args:
-        model: With inferred, static shapes.
-        cut: A tensor that isn't an output of the graph.
+        model: Model with inferred, static shapes.
+        cut: Name of a tensor that isn't an output of the graph.
     """
     view = GraphView(model)
     made = {cut}
@@ -27,7 +27,7 @@ def tail_of(model: onnx.ModelProto, cut: str) -> onnx.ModelProto:
             made.update(node.output)
     read = dict.fromkeys(name for node in nodes for name in node.input if name)
     stored = {tensor.name for tensor in model.graph.initializer}
-    # Constant nodes have no input, so nothing that depends on the tensor includes them.
+    # Constant nodes have no input, so they don't depend on the tensor.
     constants = [
         node for node in model.graph.node if node.op_type == "Constant" and node.output[0] in read
     ]
@@ -35,14 +35,14 @@ def tail_of(model: onnx.ModelProto, cut: str) -> onnx.ModelProto:
     inputs = [cut, *(name for name in read if name not in made and name not in stored)]
     graph = helper.make_graph(
         [*constants, *nodes],
-        "tail",
+        "subgraph",
         [_declared(view, name) for name in inputs],
         [_declared(view, name) for name in view.outputs if name in made],
         [tensor for tensor in model.graph.initializer if tensor.name in read],
     )
-    tail = helper.make_model(graph, opset_imports=list(model.opset_import))
-    tail.ir_version = model.ir_version
-    return tail
+    subgraph = helper.make_model(graph, opset_imports=list(model.opset_import))
+    subgraph.ir_version = model.ir_version
+    return subgraph
 
 
 def _declared(view: GraphView, name: str) -> onnx.ValueInfoProto:
