@@ -26,8 +26,8 @@ SPLIT_FOLDERS = {
 # Largest fraction of images without a label file that are taken as background; more are an error.
 MAX_UNLABELED = 0.2
 
-# Largest fraction for COCO, where an image without annotations means "nothing here". From half of the
-# images on, it can't be told from unfinished labeling.
+# Limit for COCO, where an image without annotations means "nothing here". If half of the images have none,
+# the labeling is probably unfinished.
 MAX_EMPTY = 0.5
 
 

@@ -29,7 +29,7 @@ def pets(tmp_path: Path) -> Path:
     return root
 
 
-def test_check_says_what_is_there(pets: Path) -> None:
+def test_check_prints_counts(pets: Path) -> None:
     outcome = edgessd("data", "check", pets)
     assert outcome.out == ""
     for word in ("12 images", "12 boxes", "cat", "dog", "160x120", "No problem found"):
@@ -98,7 +98,7 @@ def test_check_refuses_in_one_paragraph(pets: Path, harm: Any, words: Any) -> No
         assert word in outcome.paragraph
 
 
-def test_check_gives_json_even_when_it_refuses(pets: Path) -> None:
+def test_check_prints_json_also_for_errors(pets: Path) -> None:
     _truncated(pets)
     outcome = edgessd("data", "check", pets, "--json", code=1)
     found = json.loads(outcome.out)
@@ -146,7 +146,7 @@ def test_convert_and_split(pets: Path, tmp_path: Path) -> None:
     edgessd("data", "check", tmp_path / "out")
 
 
-def test_convert_takes_background_when_told_to(pets: Path, tmp_path: Path) -> None:
+def test_convert_accepts_unlabeled_images_as_background(pets: Path, tmp_path: Path) -> None:
     _half_labelled(pets)
     edgessd("data", "convert", pets, tmp_path / "out", "--to", "yolo", code=1)
     edgessd("data", "convert", pets, tmp_path / "out", "--to", "yolo", "--allow-unlabelled")
@@ -163,7 +163,7 @@ def test_convert_takes_background_when_told_to(pets: Path, tmp_path: Path) -> No
         (("convert", "DIR", "DIR", "--to", "voc"), "isn't empty"),
     ],
 )
-def test_refuses_odd_options(
+def test_refuses_invalid_options(
     pets: Path, tmp_path: Path, arguments: tuple[str, ...], word: str
 ) -> None:
     places = {"DIR": str(pets), "OUT": str(tmp_path / "out")}
@@ -176,7 +176,7 @@ def test_wrong_usage_exits_with_2(pets: Path, tmp_path: Path) -> None:
     edgessd("data", "convert", pets, tmp_path / "out", "--to", "pascal", code=2)
 
 
-def test_synth_makes_a_dataset_that_passes(tmp_path: Path) -> None:
+def test_synth_makes_a_dataset_that_passes_check(tmp_path: Path) -> None:
     arguments = ("--images", 10, "--seed", 3, "--size", "320x240", "--workers", 1)
     outcome = edgessd("data", "synth", tmp_path / "codes", *arguments, "--json")
     made = json.loads(outcome.out)

@@ -14,7 +14,7 @@ Photo = Callable[..., Path]
 
 @pytest.fixture
 def photo() -> Photo:
-    """Write a picture that looks like no other of another seed."""
+    """Return a function that writes a picture; different seeds give different looks."""
 
     def write(path: Path, *, size: tuple[int, int] = (64, 48), seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ def test_known_near_copies_in_bccd(shared: Path) -> None:
     )
 
 
-def test_says_which_library_is_missing(yolo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_a_missing_library(yolo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgessd.data.duplicates.find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"imagehash.*edgessd\[host\]"):
         _audit(yolo)

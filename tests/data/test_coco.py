@@ -1,4 +1,4 @@
-"""COCO JSON: layouts, categories, and what is refused."""
+"""COCO JSON: layouts, categories and refusals."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_reads_boxes_and_labels_by_category_id(coco: Path) -> None:
     assert image.class_ids.tolist() == [1]
 
 
-def test_reads_what_roboflow_exports(tmp_path: Path, photo: Any) -> None:
+def test_reads_roboflows_layout(tmp_path: Path, photo: Any) -> None:
     root = tmp_path / "export"
     for split, first in (("train", 0), ("valid", 4), ("test", 8)):
         for number in range(first, first + 4):
@@ -85,7 +85,7 @@ def test_one_file_beside_the_images_is_all(tmp_path: Path, photo: Any) -> None:
     assert {n: len(i) for n, i in load_dataset(tmp_path / "one").splits.items()} == {"all": 3}
 
 
-def test_other_json_files_are_passed_by(coco: Path) -> None:
+def test_other_json_files_are_skipped(coco: Path) -> None:
     (coco / "annotations" / "captions_train2017.json").write_text(
         json.dumps({"images": [], "annotations": [{"caption": "categories"}]})
     )
@@ -108,9 +108,7 @@ def test_crowds_are_ignored(coco: Path) -> None:
         ({"bbox": [1, 2, 3, "x"]}, r"broken|can't be parsed"),
     ],
 )
-def test_refuses_an_annotation_that_cannot_be_meant(
-    coco: Path, change: dict[str, Any], reason: str
-) -> None:
+def test_refuses_an_invalid_annotation(coco: Path, change: dict[str, Any], reason: str) -> None:
     content = _content(4, 2)
     content["annotations"][0].update(change)
     _edit(coco, "val", **content)
@@ -118,7 +116,7 @@ def test_refuses_an_annotation_that_cannot_be_meant(
         load_dataset(coco)
 
 
-def test_refuses_json_that_is_cut_off(coco: Path) -> None:
+def test_refuses_truncated_json(coco: Path) -> None:
     file = coco / "annotations" / "instances_val2017.json"
     file.write_text(file.read_text()[:-5])
     with pytest.raises(DataError, match=r"instances_val2017\.json: .*truncated"):
@@ -132,7 +130,7 @@ def test_refuses_categories_that_disagree(coco: Path) -> None:
 
 
 @pytest.mark.parametrize(("empty", "told"), [(1, 0), (2, 2)])
-def test_less_than_half_of_the_images_may_be_empty(coco: Path, empty: int, told: int) -> None:
+def test_fewer_than_half_of_the_images_may_be_empty(coco: Path, empty: int, told: int) -> None:
     _edit(coco, "train", annotations=_content(0, 4)["annotations"][empty:])
     assert len(_places(load_dataset(coco), "unlabelled_image")) == told  # of six images
 
@@ -144,7 +142,7 @@ def test_refuses_when_half_of_the_images_are_empty(coco: Path) -> None:
     assert len(load_dataset(coco, allow_unlabeled=True).split("train")) == 4
 
 
-def test_refuses_a_sizeable_split_without_a_box(coco: Path, photo: Any) -> None:
+def test_refuses_a_larger_split_without_boxes(coco: Path, photo: Any) -> None:
     for number in range(4, 14):
         photo(coco / "images" / "val2017" / f"{number}.jpg", seed=number)
     for number in range(20, 40):
@@ -155,12 +153,12 @@ def test_refuses_a_sizeable_split_without_a_box(coco: Path, photo: Any) -> None:
         load_dataset(coco)
 
 
-def test_refuses_when_the_images_are_elsewhere(coco: Path) -> None:
+def test_refuses_missing_images(coco: Path) -> None:
     (coco / "images").rename(coco / "photos")
     with pytest.raises(DataError, match=r"None of the images .* exist\. Expected 0\.jpg in"):
         load_dataset(coco)
 
 
-def test_counts_images_that_no_file_names(coco: Path, photo: Any) -> None:
+def test_notes_images_that_no_file_lists(coco: Path, photo: Any) -> None:
     photo(coco / "images" / "train2017" / "new.jpg", seed=20)
     assert _places(load_dataset(coco), "unlisted_image") == ("images/train2017/new.jpg",)

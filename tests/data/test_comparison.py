@@ -17,7 +17,7 @@ def test_every_split_of_a_dataset_is_compared(yolo: Path) -> None:
     assert chosen.notes == ()
 
 
-def test_unknown_labels_leave_the_images(yolo: Path) -> None:
+def test_unknown_labels_give_images_without_truth(yolo: Path) -> None:
     chosen = comparison_set([yolo], ("WBC",))
     assert len(chosen.images) == 10
     assert chosen.truth == {}

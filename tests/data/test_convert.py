@@ -1,4 +1,4 @@
-"""Formats into each other and back: nothing moves by more than the rounding."""
+"""Datasets stay the same through all formats, up to rounding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMATS: tuple[Format, ...] = ("coco", "voc", "yolo")
 
 
 def _objects(dataset: Dataset, *, ignored: bool) -> dict[str, list[tuple[Any, ...]]]:
-    """Split and file stem → label and box of every object, in the order of the file."""
+    """Labels and boxes of all objects by split and file stem, in the order of the file."""
     found = {}
     for split, images in dataset.splits.items():
         for image in images:
@@ -45,7 +45,7 @@ def _assert_same(first: Dataset, second: Dataset, *, ignored: bool, pixels: floa
     ("name", "to"),
     [("bccd", "yolo"), *((name, to) for name in ("voc100", "coco128") for to in FORMATS)],
 )
-def test_real_data_survives(shared: Path, tmp_path: Path, name: str, to: Format) -> None:
+def test_real_data_stays_the_same(shared: Path, tmp_path: Path, name: str, to: Format) -> None:
     dataset = load_dataset(shared / "data" / name)
     convert_dataset(dataset, tmp_path / "out", to, link=True)
     again = load_dataset(tmp_path / "out")
@@ -57,7 +57,7 @@ def test_real_data_survives(shared: Path, tmp_path: Path, name: str, to: Format)
         assert again.labels == dataset.labels
 
 
-def test_around_all_formats(shared: Path, tmp_path: Path) -> None:
+def test_a_round_trip_through_all_formats(shared: Path, tmp_path: Path) -> None:
     first = load_dataset(shared / "data" / "voc100")
     dataset = first
     for step, to in enumerate(("yolo", "coco", "voc")):
@@ -66,7 +66,7 @@ def test_around_all_formats(shared: Path, tmp_path: Path) -> None:
     _assert_same(first, dataset, ignored=False, pixels=0.02)
 
 
-def test_says_what_is_lost(shared: Path, tmp_path: Path) -> None:
+def test_lists_the_information_that_is_lost(shared: Path, tmp_path: Path) -> None:
     voc100 = load_dataset(shared / "data" / "voc100")
     done = convert_dataset(voc100, tmp_path / "a", "yolo", link=True)
     assert done.boxes == 273 - 38
@@ -88,7 +88,7 @@ def test_images_are_linked_or_copied(yolo: Path, tmp_path: Path, link: bool) -> 
     assert sha256_of(image) == sha256_of(yolo / "images" / "train" / "0.jpg")
 
 
-def test_equal_names_in_two_splits_are_told_apart(yolo: Path, tmp_path: Path) -> None:
+def test_equal_names_in_two_splits_get_different_names(yolo: Path, tmp_path: Path) -> None:
     (yolo / "images" / "val" / "7.jpg").rename(yolo / "images" / "val" / "0.jpg")
     (yolo / "labels" / "val" / "7.txt").rename(yolo / "labels" / "val" / "0.txt")
     convert_dataset(load_dataset(yolo), tmp_path / "out", "voc")
@@ -113,7 +113,7 @@ def test_leaves_nothing_behind_when_it_fails(yolo: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pets"]
 
 
-def test_refuses_a_destination_that_holds_something(yolo: Path) -> None:
+def test_refuses_a_destination_with_files(yolo: Path) -> None:
     dataset = load_dataset(yolo)
     with pytest.raises(DataError, match="isn't empty"):
         convert_dataset(dataset, yolo, "coco")

@@ -11,7 +11,7 @@ from edgessd.core.errors import DataError
 from edgessd.data.evaluation import evaluation_set
 
 
-def test_val_is_taken_where_there_is_no_test(yolo: Path) -> None:
+def test_val_is_taken_without_a_test_split(yolo: Path) -> None:
     chosen = evaluation_set(yolo, ("cat", "dog"))
     assert (chosen.split, chosen.data, len(chosen.images)) == ("val", "pets", 5)
     assert chosen.unseen == ()
@@ -32,6 +32,6 @@ def test_labels_are_matched_by_name(yolo: Path) -> None:
     assert chosen.unseen == ("horse",)
 
 
-def test_classes_the_detector_does_not_know_are_named(yolo: Path) -> None:
+def test_unknown_classes_are_refused_by_name(yolo: Path) -> None:
     with pytest.raises(DataError, match=r"dog\. Expected only cat, horse"):
         evaluation_set(yolo, ("cat", "horse"))

@@ -25,8 +25,8 @@ ANCHORS = AnchorSpec(
 )
 
 
-def test_reach_looks_at_the_right_anchor() -> None:
-    """The nearest anchor of each shape against all anchors, on boxes that cross every border."""
+def test_the_nearest_anchor_is_the_best() -> None:
+    """The nearest anchor of each shape has the same IoU as the best of all anchors."""
     rng = np.random.default_rng(3)
     centers, sizes = rng.uniform(0, 1, (500, 2)), rng.uniform(0.01, 1.2, (500, 2))
     boxes = np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1).astype(np.float32)

@@ -48,7 +48,7 @@ def test_split_depends_on_content_alone(yolo: Path) -> None:
     assert hashes() == before
 
 
-def test_split_refuses_what_cannot_be(yolo: Path) -> None:
+def test_split_refuses_invalid_shares_and_broken_images(yolo: Path) -> None:
     dataset = load_dataset(yolo)
     with pytest.raises(ConfigError, match="are invalid"):
         resplit_dataset(dataset, {"train": 0.8, "val": 0.1})

@@ -1,4 +1,4 @@
-"""PASCAL VOC XML: coordinates, splits, and everything that such files get wrong."""
+"""PASCAL VOC XML: coordinates, splits, and the usual faults of such files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_splits_join(voc: Path) -> None:
         dataset.split("test")
 
 
-def test_without_lists_everything_is_all(voc: Path) -> None:
+def test_without_lists_all_images_are_one_split(voc: Path) -> None:
     for file in (voc / "ImageSets" / "Main").iterdir():
         file.unlink()
     assert list(load_dataset(voc).splits) == ["all"]
@@ -76,7 +76,7 @@ def test_names_line_and_column_of_broken_xml(voc: Path) -> None:
         ("<annotation>", "<!DOCTYPE a [<!ENTITY b 'c'>]><annotation>", "forbidden XML construct"),
     ],
 )
-def test_refuses_xml_that_says_too_little(voc: Path, old: str, new: str, reason: str) -> None:
+def test_refuses_incomplete_xml(voc: Path, old: str, new: str, reason: str) -> None:
     _rewrite(voc, "0.xml", old, new)
     with pytest.raises(DataError, match=reason):
         load_dataset(voc)
@@ -89,7 +89,7 @@ def test_refuses_a_listed_image_without_xml(voc: Path) -> None:
     assert len(load_dataset(voc, allow_unlabeled=True).split("val")[0].boxes) == 0
 
 
-def test_counts_images_that_no_list_names(voc: Path) -> None:
+def test_notes_images_that_no_list_names(voc: Path) -> None:
     (voc / "ImageSets" / "Main" / "train.txt").write_text("0\n1\n2\n")
     dataset = load_dataset(voc)
     assert _places(dataset, "unlisted_image") == ("JPEGImages/3.jpg",)
@@ -97,7 +97,7 @@ def test_counts_images_that_no_list_names(voc: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", [1, 2])
-def test_missing_images_are_left_out_only_if_few(voc: Path, missing: int) -> None:
+def test_only_a_few_missing_images_are_left_out(voc: Path, missing: int) -> None:
     (voc / "ImageSets" / "Main" / "train.txt").write_text("0\n1\n2\n3\n4\n")
     (voc / "ImageSets" / "Main" / "val.txt").write_text("5\n")
     for number in range(missing):
@@ -111,7 +111,7 @@ def test_missing_images_are_left_out_only_if_few(voc: Path, missing: int) -> Non
             load_dataset(voc)
 
 
-def test_boxes_that_cannot_be(voc: Path) -> None:
+def test_impossible_boxes_are_left_out_and_noted(voc: Path) -> None:
     _rewrite(voc, "0.xml", "<xmax>30</xmax>", "<xmax>11</xmax>")  # a click without a drag
     _rewrite(voc, "1.xml", "<xmax>30</xmax>", "<xmax>90</xmax>")
     _rewrite(voc, "2.xml", "<xmin>11</xmin>", "<xmin>70</xmin>")
@@ -124,7 +124,7 @@ def test_boxes_that_cannot_be(voc: Path) -> None:
     assert boxes == [[], [[10, 4, 64, 40]], [], [[10, 4, 30, 40]]]
 
 
-def test_a_box_one_pixel_over_is_clipped_without_a_word(voc: Path) -> None:
+def test_a_box_that_exceeds_by_one_pixel_is_clipped_silently(voc: Path) -> None:
     _rewrite(voc, "0.xml", "<xmax>30</xmax>", "<xmax>65</xmax>")
     dataset = load_dataset(voc)
     assert dataset.problems == ()
@@ -144,7 +144,7 @@ def test_size_comes_from_the_file(voc: Path, stated: str) -> None:
     assert dataset.problems == ()
 
 
-def test_a_wrong_size_is_told(voc: Path) -> None:
+def test_a_wrong_size_is_noted(voc: Path) -> None:
     _rewrite(voc, "0.xml", "<width>64</width>", "<width>640</width>")
     dataset = load_dataset(voc)
     assert dataset.split("train")[0].width == 64
@@ -155,7 +155,7 @@ def test_a_wrong_size_is_told(voc: Path) -> None:
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_boxes_turn_with_exif(voc: Path, orientation: int) -> None:
-    """The box is found again by painting it into the stored pixels and looking where it is seen."""
+    """The box is painted into the stored pixels and found in the turned image."""
     from edgessd.core.images import read_image
 
     pixels = np.zeros((48, 64, 3), np.uint8)
@@ -179,7 +179,7 @@ def test_a_broken_image_is_left_out_by_name(voc: Path) -> None:
     assert _places(dataset, "broken_image")[0].startswith("JPEGImages/0.jpg: no readable image")
 
 
-def test_an_image_in_two_splits_is_told(voc: Path) -> None:
+def test_an_image_in_two_splits_is_noted(voc: Path) -> None:
     (voc / "ImageSets" / "Main" / "val.txt").write_text("0\n4\n5\n5\n")
     dataset = load_dataset(voc)
     assert _places(dataset, "split_overlap") == ("JPEGImages/0.jpg: train and val",)

@@ -1,4 +1,4 @@
-"""YOLO txt: layouts, label lines, and what is refused."""
+"""YOLO txt: layouts, label lines and refusals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_reads_fractions_as_pixels(yolo: Path) -> None:
         "train: [images/train]\nval: val.txt\nnames: {0: cat, 1: dog}\n",
     ],
 )
-def test_finds_images_as_exports_write_them(yolo: Path, text: str) -> None:
+def test_finds_images_by_the_paths_of_common_exports(yolo: Path, text: str) -> None:
     (yolo / "data.yaml").write_text(text)
     (yolo / "val.txt").write_text("".join(f"./images/val/{n}.jpg\n" for n in range(5, 10)))
     dataset = load_dataset(yolo)
@@ -72,7 +72,7 @@ def test_refuses_a_malformed_line(yolo: Path, line: str, reason: str) -> None:
         load_dataset(yolo)
 
 
-def test_takes_the_box_around_a_polygon(yolo: Path) -> None:
+def test_a_polygon_becomes_its_box(yolo: Path) -> None:
     (yolo / "labels" / "train" / "0.txt").write_text("1 0.25 0.5 0.5 0.25 0.75 0.75\n")
     image = load_dataset(yolo).split("train")[0]
     np.testing.assert_array_equal(image.boxes, [[16, 12, 48, 36]])
@@ -94,7 +94,7 @@ def test_an_empty_label_file_is_background(yolo: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", [1, 2])
-def test_missing_label_files_are_background_only_if_few(yolo: Path, missing: int) -> None:
+def test_only_a_few_missing_label_files_are_background(yolo: Path, missing: int) -> None:
     for number in range(missing):
         (yolo / "labels" / "train" / f"{number}.txt").unlink()
     if missing == 1:  # one of five
@@ -117,7 +117,7 @@ def test_missing_label_files_are_background_only_if_few(yolo: Path, missing: int
         ("train: [images\n", "isn't valid YAML"),
     ],
 )
-def test_refuses_a_yaml_that_cannot_be_meant(yolo: Path, text: str, reason: str) -> None:
+def test_refuses_an_invalid_yaml_file(yolo: Path, text: str, reason: str) -> None:
     (yolo / "data.yaml").write_text(text)
     with pytest.raises(DataError, match=reason):
         load_dataset(yolo)

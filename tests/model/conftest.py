@@ -1,4 +1,4 @@
-"""Small networks on small images: one thread is faster than two that wait for each other."""
+"""One thread for torch, because small networks are slower on two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anchor advice: settings that truly reach more, and none where nothing is to be gained."""
+"""Suggested anchors reach more boxes, and nothing is suggested without a gain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgessd.model.anchor_advice import AnchorSettings, advise, anchors_for
 
 
 def _images(side: float) -> list[LabeledImage]:
-    """Squares of `side` of a 300x300 image, all over it."""
+    """Make a 300x300 image with square boxes of `side` pixels at random places."""
     starts = np.random.default_rng(0).uniform(0, 300 * (1 - side), (50, 2))
     boxes = np.concatenate([starts, starts + 300 * side], axis=1).astype(np.float32)
     return [
@@ -30,7 +30,7 @@ def _images(side: float) -> list[LabeledImage]:
     ]
 
 
-def test_no_advice_where_the_standard_reaches_all() -> None:
+def test_no_advice_if_the_standard_reaches_all_boxes() -> None:
     preprocess, _ = anchors_for(AnchorSettings(), (300, 300), "stretch")
     assert advise(_images(0.5), AnchorSettings(), preprocess) is None
 
@@ -68,6 +68,6 @@ def test_settings_as_config_lines() -> None:
     )
 
 
-def test_refuses_settings_that_make_no_detector() -> None:
+def test_refuses_impossible_settings() -> None:
     with pytest.raises(ConfigError, match="scales"):
         anchors_for(AnchorSettings(scales=(0.1,)), (300, 300), "stretch")

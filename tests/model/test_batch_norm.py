@@ -1,4 +1,4 @@
-"""Folding batch norm away and settling it again keep the function."""
+"""Folding, unfolding and calibrating batch norm keep the network's function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgessd.model.ssdlite import SsdLite, build_model
 
 @pytest.fixture
 def model() -> SsdLite:
-    """A small network whose batch norms are far from the identity."""
+    """Make a small network whose batch norms are far from the identity."""
     torch.manual_seed(3)
     config, contract = new_detector(("a", "b"), width=0.35, input_size=(64, 64))
     model = build_model(config, contract)
@@ -53,7 +53,7 @@ def test_unfolding_keeps_the_function(model: SsdLite) -> None:
     torch.testing.assert_close(outputs(again, images), outputs(model, images), atol=1e-4, rtol=1e-4)
 
 
-def test_calibration_keeps_evaluation_and_brings_training_to_it(model: SsdLite) -> None:
+def test_calibration_makes_training_mode_equal_evaluation_mode(model: SsdLite) -> None:
     images = torch.randn(24, 3, 64, 64)
     unfolded = build_model(model.config, model.contract).eval()
     unfolded.load_state_dict(unfold_state(fold_batch_norm(model).state_dict(), BatchNorm()))
@@ -74,7 +74,7 @@ def test_calibration_keeps_evaluation_and_brings_training_to_it(model: SsdLite) 
     assert training_error() < 0.01
 
 
-def test_calibration_restores_training_mode_and_survives_dead_channels(model: SsdLite) -> None:
+def test_calibration_restores_training_mode_and_accepts_dead_channels(model: SsdLite) -> None:
     stem = model.backbone.stem.conv
     with torch.no_grad():
         stem.weight[0] = 0  # its batch norm sees no variance at all

@@ -1,4 +1,4 @@
-"""Checkpoint files: what goes in comes out, and every other file is refused with a way out."""
+"""Checkpoints are equal after saving, and other files are refused with a way out."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_a_snapshot_does_not_follow_the_model(tmp_path: Path) -> None:
     assert torch.equal(snapshot.state["backbone.stem.conv.weight"], before)
 
 
-def test_file_is_as_small_as_its_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    """Half-precision is stored as float32, and views don't drag their whole storage along."""
+def test_file_is_no_larger_than_its_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Float16 tensors are stored as float32, and views without their whole storage."""
     large = torch.zeros(1000, 1000)
     state = dict(checkpoint.state)
     name = "heads.0.box.pointwise.bias"

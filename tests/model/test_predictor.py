@@ -1,4 +1,4 @@
-"""A checkpoint finds things in real photographs, one frame or several at a time."""
+"""A checkpoint detects objects in real photos, one image or several at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def frame(shared: Path) -> np.ndarray:
     return image
 
 
-def test_finds_the_person(checkpoint: Checkpoint, frame: np.ndarray) -> None:
+def test_a_known_photo_has_its_person(checkpoint: Checkpoint, frame: np.ndarray) -> None:
     found = CheckpointPredictor(checkpoint)(frame)
     label, score, (x1, y1, x2, y2) = next(found.named())
     assert (label, score > 0.9) == ("person", True)
@@ -38,7 +38,7 @@ def test_finds_the_person(checkpoint: Checkpoint, frame: np.ndarray) -> None:
 def test_raw_outputs_are_the_networks(
     shared: Path, checkpoint: Checkpoint, frame: np.ndarray
 ) -> None:
-    """The reference input is this photograph, resized by another library: close, not equal."""
+    """The reference input is this photo resized by another library, so it is close but not equal."""
     folder = shared / "weights" / "ssdlite_mobilenet_v2_voc"
     raw = BatchPredictor(checkpoint.contract).raw(load_model(checkpoint), [frame])
     with np.load(folder / "reference_outputs.npz") as reference:

@@ -44,7 +44,7 @@ def run(settings: AugmentSettings, seed: int, preprocess: Preprocess = INPUT) ->
 
 
 @pytest.mark.parametrize("preprocess", [INPUT, LETTERBOX], ids=["stretch", "letterbox"])
-def test_nothing_to_do_is_what_the_camera_path_does(preprocess: Preprocess):
+def test_without_augmentation_it_equals_the_preprocessing(preprocess: Preprocess):
     image = cv2.GaussianBlur(
         np.random.default_rng(3).integers(0, 256, (160, 200, 3), np.uint8), (0, 0), 5
     )
@@ -89,7 +89,7 @@ def test_boxes_stay_on_their_objects(preprocess: Preprocess):
     assert seen > 150
 
 
-def test_each_flip_does_what_its_name_says():
+def test_each_flip_swaps_its_axis():
     _, boxes, _ = scene()
     settings = {
         "flip_horizontal": lambda x, y: (1 - x, y),
@@ -108,7 +108,7 @@ def test_each_flip_does_what_its_name_says():
             np.testing.assert_allclose(after, expected, atol=1e-5)
 
 
-def test_a_box_whose_center_left_is_ignored_not_background():
+def test_a_box_whose_center_is_outside_is_ignored():
     cut = 0
     for seed in range(200):
         sample = run(AugmentSettings(crop=1, zoom_out=0, photometric=0), seed)

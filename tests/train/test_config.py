@@ -18,20 +18,20 @@ from edgessd.train.config import (
 )
 
 
-def test_settings_survive_their_file(tmp_path: Path):
+def test_settings_are_equal_after_saving(tmp_path: Path):
     config = merge({"model": {"width": 0.5, "scales": [0.1, 0.2]}, "data": {"path": "cells"}})
     save_config(tmp_path / "config.toml", config)
     assert load_config(tmp_path / "config.toml") == config
     assert "ema_decay" in (tmp_path / "config.toml").read_text()
 
 
-def test_the_later_layer_wins():
+def test_later_settings_win():
     config = merge({"optimize": {"lr": 0.1, "batch": 8}}, {"optimize": {"lr": 0.2}})
     assert (config.optimize.lr, config.optimize.batch) == (0.2, 8)
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_holds(name: str):
+def test_every_preset_is_valid(name: str):
     assert isinstance(merge(read_preset(name)), TrainConfig)
 
 

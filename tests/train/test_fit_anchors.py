@@ -27,7 +27,7 @@ def photo(side: float, count: int = 40) -> LabeledImage:
 
 
 @pytest.mark.parametrize(("side", "stride_8"), [(20, True), (120, False)])
-def test_small_boxes_get_small_anchors_and_large_ones_a_light_head(side: float, stride_8: bool):
+def test_only_small_boxes_get_a_head_at_stride_8(side: float, stride_8: bool):
     fitted = fit_anchors(ModelSettings(), ("thing",), [photo(side)])
     assert fitted.settings.stride_8 is stride_8
     assert fitted.settings.anchors == "given"

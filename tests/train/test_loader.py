@@ -1,4 +1,4 @@
-"""Batches depend on seed, epoch and position alone, whatever loads them."""
+"""Batches depend on seed, epoch and position alone, not on threads or processes."""
 
 from __future__ import annotations
 

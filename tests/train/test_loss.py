@@ -1,4 +1,4 @@
-"""The multibox loss against numbers worked out by hand."""
+"""The multibox loss equals numbers that are computed by hand."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_only_the_hardest_negatives_learn():
     assert touched.tolist() == [True, False, False, False, False, True, True, True]
 
 
-def test_an_image_without_boxes_still_teaches_its_background():
+def test_an_image_without_boxes_trains_the_background():
     scores = torch.zeros(2, 50, 2, requires_grad=True)
     class_ids = torch.full((2, 50), NEGATIVE)
     class_ids[0, 0] = 0
@@ -91,7 +91,7 @@ def test_no_positive_at_all_gives_a_finite_loss():
     assert found.total.item() > 0
 
 
-def test_focal_loss_of_one_sure_and_one_unsure_score():
+def test_focal_loss_of_a_certain_and_an_uncertain_score():
     # Positive at p = 0.5: 0.25 * 0.5^2 * log 2; negative at p = sigmoid(-2): 0.75 p^2 * -log(1 - p).
     p = 1 / (1 + math.exp(2))
     found = MultiboxLoss(SIGMOID, LossSettings())(

@@ -39,7 +39,7 @@ def test_every_anchor_from_half_overlap_on_learns_the_box():
     assert found.class_ids.tolist() == [0, 0, NEGATIVE, NEGATIVE]
 
 
-def test_two_boxes_that_want_one_anchor_take_turns():
+def test_two_boxes_with_one_best_anchor_get_two_anchors():
     # Both lie in the upper left cell; the second fits it better, so the first takes its next best.
     found = match([[0.2, 0.1, 0.6, 0.4], [0.0, 0.0, 0.5, 0.45]])
     assert found.class_ids.tolist() == [1, 0, NEGATIVE, NEGATIVE]
@@ -53,12 +53,12 @@ def test_codes_decode_to_the_box():
     np.testing.assert_allclose(decoded[3], boxes[1], atol=1e-6)
 
 
-def test_an_ignored_box_takes_its_anchors_out():
+def test_anchors_of_an_ignored_box_are_ignored():
     found = match([[0.0, 0.0, 0.5, 0.5]], [True])
     assert found.class_ids.tolist() == [IGNORED, NEGATIVE, NEGATIVE, NEGATIVE]
 
 
-def test_anchors_inside_a_large_ignored_box_are_out_too():
+def test_anchors_inside_a_large_ignored_box_are_ignored():
     # IoU with the whole input is only 0.25, but the anchors lie in it.
     assert match([[0.0, 0.0, 1.0, 1.0]], [True]).class_ids.tolist() == [IGNORED] * 4
 

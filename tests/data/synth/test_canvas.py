@@ -18,7 +18,7 @@ from edgessd.data.synth.warp import Bend, apply_homography, random_bend, view_ma
 def test_boxes_enclose_the_modules_and_nothing_else(
     class_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A black code on white, turned, bent and tilted: its dark pixels' hull is the box."""
+    """A black code on white, turned, bent and tilted: the hull of its dark pixels is the box."""
     monkeypatch.setattr(Bend, "shade", lambda self, image, light: image)  # white stays white
     rng = np.random.default_rng(class_id)
     for attempt in range(12):
@@ -58,7 +58,7 @@ def test_boxes_enclose_the_modules_and_nothing_else(
         assert (boxes[0, 2:] >= seen[0, 2:] - 1.5).all()
 
 
-def test_a_code_that_is_mostly_hidden_has_no_box() -> None:
+def test_a_mostly_hidden_code_has_no_box() -> None:
     rng = np.random.default_rng(0)
     item = print_code(rng, random_code(rng, ARUCO), 100, PLAIN_INK)
     sheet = bare_sheet(item)

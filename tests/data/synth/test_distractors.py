@@ -16,7 +16,7 @@ UNREADABLE = [maker for maker in MAKERS if maker is not foreign_code]
 
 
 @pytest.mark.parametrize("maker", UNREADABLE, ids=lambda maker: maker.__name__)
-def test_no_reader_takes_a_distractor_for_a_code(
+def test_no_reader_finds_a_code_in_a_distractor(
     maker: Callable[[np.random.Generator, int], np.ndarray],
 ) -> None:
     for seed in range(6):

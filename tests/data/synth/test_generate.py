@@ -82,7 +82,7 @@ def test_scenes_of_different_datasets_differ() -> None:
     assert len(seeds) == 10_000
 
 
-def test_photographs_serve_as_backgrounds(tmp_path: Path) -> None:
+def test_photos_are_used_as_backgrounds(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     cv2.imwrite(str(photos / "green.png"), np.full((90, 140, 3), (0, 255, 0), np.uint8))

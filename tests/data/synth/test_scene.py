@@ -132,8 +132,8 @@ def read_position(image: np.ndarray, box: np.ndarray, class_id: int) -> np.ndarr
 CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
 
 
-def test_readers_find_the_codes_of_mild_scenes_where_the_boxes_are() -> None:
-    """zxing-cpp and OpenCV decode them: they are real codes of their class, in their place."""
+def test_readers_find_the_codes_at_their_boxes() -> None:
+    """zxing-cpp and OpenCV decode the codes of scenes with little damage, at the places of the boxes."""
     total = np.zeros(len(LABELS), int)
     decoded = np.zeros(len(LABELS), int)
     overlaps: list[list[float]] = [[] for _ in LABELS]

@@ -20,8 +20,8 @@ def test_bending_and_its_inverse_agree() -> None:
     assert checked > 8
 
 
-def test_a_bent_sheet_is_drawn_where_its_points_are_said_to_be() -> None:
-    """A white square on black: its centroid in the picture against the mapped center."""
+def test_a_bent_sheet_is_drawn_at_its_mapped_points() -> None:
+    """A white square on black: its centroid in the picture is its mapped center."""
     waves = np.array([[3.0, -2.0, 0.03, 0.02, 0.4, 1.1]])
     bend = Bend(size=(300, 200), angle=0.9, bow=0.2, along_x=True, waves=waves)
     matrix = view_matrix((300, 200), scale=1, rotation=0.3, pitch=0.3, yaw=0.2, distance=2)

@@ -1,4 +1,4 @@
-"""The folded VOC detector, held exactly; damaged folders refused."""
+"""The folded VOC detector equals its reference, and damaged folders are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def checkpoint(folder: Path) -> Checkpoint:
     return import_folded(folder)
 
 
-def test_outputs_are_the_reference_through_a_file(
+def test_outputs_equal_the_reference_after_saving(
     folder: Path, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     save_checkpoint(tmp_path / "voc.pt", checkpoint)
@@ -40,7 +40,7 @@ def test_outputs_are_the_reference_through_a_file(
         np.testing.assert_allclose(scores, reference["scores"], atol=1e-5, rtol=0)
 
 
-def test_contract_is_the_graphs(folder: Path, checkpoint: Checkpoint) -> None:
+def test_contract_equals_the_graph(folder: Path, checkpoint: Checkpoint) -> None:
     contract = checkpoint.contract
     np.testing.assert_allclose(
         anchor_boxes(contract.anchors), np.load(folder / "anchors_cxcywh.npy"), atol=1e-6, rtol=0
@@ -115,6 +115,6 @@ def test_contradictions_are_refused(copy: Path) -> None:
             import_folded(copy)
 
 
-def test_backbone_folder_is_no_detector(shared: Path) -> None:
+def test_a_backbone_is_refused_as_detector(shared: Path) -> None:
     with pytest.raises(CheckpointError, match="edgessd train --weights"):
         import_folded(shared / "weights" / "mobilenet_v2_imagenet_tf")

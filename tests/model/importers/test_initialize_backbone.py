@@ -31,7 +31,7 @@ def features(model: SsdLite, images: Tensor) -> Tensor:
 
 
 def torchvision_state(model: SsdLite) -> dict[str, Tensor]:
-    """A state dict in torchvision's layout, written from its naming rules alone."""
+    """Make a state dict in torchvision's layout, by its naming rules."""
     names = {"stem.conv": "0.0", "stem.norm": "0.1", "last.conv": "18.0", "last.norm": "18.1"}
     for index in range(17):
         parts = ("expand", "depthwise") if index else ("depthwise",)
@@ -57,7 +57,7 @@ def set_statistics(model: SsdLite) -> None:
             module.eps = 1e-5
 
 
-def test_folded_folder_gives_its_function_and_trains_as_it_evaluates(shared: Path) -> None:
+def test_a_folded_folder_keeps_its_function_in_both_modes(shared: Path) -> None:
     source = shared / "weights" / "mobilenet_v2_imagenet_tf"
     images = torch.rand(8, 3, 64, 64) * 2 - 1
     without = fresh()
@@ -74,7 +74,7 @@ def test_folded_folder_gives_its_function_and_trains_as_it_evaluates(shared: Pat
     assert float((trained - evaluated).pow(2).mean().sqrt() / evaluated.std()) < 0.02
 
 
-def test_folded_folder_computes_what_its_arrays_say(shared: Path) -> None:
+def test_a_folded_folder_has_the_weights_of_its_arrays(shared: Path) -> None:
     source = shared / "weights" / "mobilenet_v2_imagenet_tf"
     model = fresh()
     initialize_backbone(model, source)
@@ -87,7 +87,7 @@ def test_folded_folder_computes_what_its_arrays_say(shared: Path) -> None:
         torch.testing.assert_close(model.backbone.stem(image), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_torchvision_layout_gives_its_function_on_our_normalization(tmp_path: Path) -> None:
+def test_torchvisions_layout_keeps_its_function_with_our_normalization(tmp_path: Path) -> None:
     source = fresh(width=0.35)
     set_statistics(source)
     path = tmp_path / "mobilenet_v2.pth"
@@ -116,7 +116,7 @@ def test_torchvision_layout_gives_its_function_on_our_normalization(tmp_path: Pa
             middle = right
 
 
-def test_edgessd_checkpoint_fills_all_but_class_predictors(tmp_path: Path) -> None:
+def test_a_checkpoint_gives_all_weights_but_the_class_predictors(tmp_path: Path) -> None:
     source = fresh(("a", "b"), width=0.35)
     set_statistics(source)
     path = tmp_path / "source.pt"

@@ -19,7 +19,7 @@ from edgessd.model.importers.published import MOBILENET_V2_IMAGENET, PublishedFi
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A real HTTP server over a folder."""
+    """Address and folder of an HTTP server."""
     folder = tmp_path / "published"
     folder.mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
@@ -50,7 +50,7 @@ def test_a_file_is_downloaded_once_and_checked(
         fetch(file)
 
 
-def test_other_bytes_than_published_are_refused_and_not_kept(
+def test_a_file_with_other_bytes_is_refused_and_deleted(
     server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, folder = server
@@ -63,7 +63,7 @@ def test_other_bytes_than_published_are_refused_and_not_kept(
     assert list(cache.iterdir()) == []
 
 
-def test_offline_error_tells_the_way_by_file(
+def test_without_network_the_error_names_the_file_to_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGESSD_CACHE", str(tmp_path))
@@ -75,7 +75,7 @@ def test_offline_error_tells_the_way_by_file(
         fetch(file)
 
 
-def test_the_pin_agrees_with_the_publishers_name() -> None:
+def test_the_sha256_agrees_with_the_file_name() -> None:
     assert MOBILENET_V2_IMAGENET.name == "mobilenet_v2-b0353104.pth"
     assert MOBILENET_V2_IMAGENET.sha256.startswith("b0353104")
     assert len(MOBILENET_V2_IMAGENET.sha256) == 64

@@ -1,4 +1,4 @@
-"""A state dict of pytorch-ssd computes here what it computes there."""
+"""An imported state dict of pytorch-ssd has the outputs of that project."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_outputs_and_priors_match(path: Path) -> None:
         np.testing.assert_allclose(priors, reference["priors_cxcywh"], atol=1e-6, rtol=0)
 
 
-def test_centers_stand_on_whole_pitches_not_on_fractions_of_the_map() -> None:
+def test_centers_are_whole_pixel_distances_apart() -> None:
     boxes = anchor_boxes(anchor_spec())
     assert boxes[6, 0] - boxes[0, 0] == pytest.approx(16 / 300)
 
@@ -57,7 +57,7 @@ def test_label_files(tmp_path: Path) -> None:
         read_labels(tmp_path / "absent.txt")
 
 
-def test_other_networks_and_holes_are_refused(path: Path, tmp_path: Path) -> None:
+def test_other_networks_and_missing_tensors_are_refused(path: Path, tmp_path: Path) -> None:
     state = torch.load(path, weights_only=True)
     other = tmp_path / "other.pth"
     for removed, message in (

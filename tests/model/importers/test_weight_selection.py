@@ -1,4 +1,4 @@
-"""Weight selection: evenly spaced, the same channels on both sides of every connection."""
+"""Weight selection takes evenly spaced elements, and connected layers keep the same channels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_only_a_smaller_shape_of_the_same_kind_can_be_selected() -> None:
     assert not can_select(wide, (8,))
 
 
-def test_thin_backbone_starts_from_the_published_wide_one(shared: Path) -> None:
+def test_a_thin_backbone_is_initialized_from_a_wide_one(shared: Path) -> None:
     torch.manual_seed(3)
     thin = build_model(*new_detector(("a",), width=0.35, input_size=(64, 64)))
     images = torch.rand(8, 3, 64, 64) * 2 - 1
