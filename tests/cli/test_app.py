@@ -1,4 +1,4 @@
-"""The command line as a whole: what every command shares."""
+"""Properties that all commands share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def first_paragraph(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_the_list_says_what_the_command_says(name: str) -> None:
+def test_the_list_has_the_summary_of_the_command(name: str) -> None:
     command = load_command(name)
     assert command.name == name
     assert COMMANDS[name].summary == first_paragraph(command.help or "")
@@ -38,7 +38,7 @@ def test_every_command_explains_itself_with_an_example(name: str) -> None:
 
 
 def commands_of(command: Any, *names: str) -> Iterator[tuple[str, ...]]:
-    """Every command and subcommand, as the words that a user types."""
+    """Yield the words of every command and subcommand."""
     yield names
     for name, subcommand in getattr(command, "commands", {}).items():
         yield from commands_of(subcommand, *names, name)
@@ -96,7 +96,7 @@ def test_the_help_lists_commands_in_the_order_of_use() -> None:
     assert first_words == list(COMMANDS)
 
 
-def test_no_command_at_all_is_help() -> None:
+def test_without_a_command_the_help_is_printed() -> None:
     # click ends it with 0 before its version 8.2, with 2 since.
     assert "Start with: edgessd demo" in edgessd(code=None).out
 
@@ -128,7 +128,7 @@ def test_version() -> None:
 
 
 def test_help_imports_no_command_and_nothing_heavy() -> None:
-    """Only Python, typer and rich load for `edgessd --help`."""
+    """`edgessd --help` imports only Python, typer and rich."""
     program = (
         "import sys\n"
         "from edgessd.cli.app import COMMANDS, main\n"

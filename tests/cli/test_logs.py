@@ -34,11 +34,11 @@ def test_every_line_on_stderr_is_json(tmp_path: Path) -> None:
     )
     done = edgessd("run", *words, cwd=tmp_path, own_process=True)
     assert done.out == ""
-    said = lines(done.err)
-    assert [line["event"] for line in said] == ["live_page", "finished"]
-    assert said[0]["urls"][0].startswith("http://127.0.0.1:")
-    assert said[1]["frames"] == 5
-    for line in said:
+    written = lines(done.err)
+    assert [line["event"] for line in written] == ["live_page", "finished"]
+    assert written[0]["urls"][0].startswith("http://127.0.0.1:")
+    assert written[1]["frames"] == 5
+    for line in written:
         assert line["level"] == "info"
         assert line["message"]
         age = datetime.now(timezone.utc) - datetime.fromisoformat(line["time"])
@@ -86,7 +86,7 @@ def test_sigterm_drains_the_outputs_and_ends_with_0(tmp_path: Path) -> None:
     assert len(records) == finished["sinks"][0]["written"] >= 5
 
 
-def test_journald_is_told_how_grave_a_line_is(tmp_path: Path) -> None:
+def test_lines_for_journald_begin_with_their_priority(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     program = (
         "import logging\n"
@@ -104,7 +104,7 @@ def test_journald_is_told_how_grave_a_line_is(tmp_path: Path) -> None:
     assert log.read_text() == "<6>fine\n<4>two\n<4>lines\n<3>bad\n"
 
 
-def test_elsewhere_a_line_begins_with_the_time(tmp_path: Path) -> None:
+def test_other_lines_begin_with_the_time(tmp_path: Path) -> None:
     program = (
         "import logging\n"
         "from edgessd.cli.logs import LogForm, start_logging\n"
@@ -117,9 +117,9 @@ def test_elsewhere_a_line_begins_with_the_time(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=stream, timeout=60
     )
-    time_said, _, sentence = done.stderr.partition(" ")
+    time_text, _, sentence = done.stderr.partition(" ")
     assert sentence == "fine\n"
-    datetime.strptime(time_said, "%H:%M:%S")
+    datetime.strptime(time_text, "%H:%M:%S")
 
 
 def test_host_and_port_without_a_page_are_wrong_usage(tmp_path: Path) -> None:

@@ -84,9 +84,7 @@ def test_two_films_with_regions_and_classes_of_their_own(
     assert kinds[2] == set()
 
 
-def test_a_label_that_the_model_lacks_is_refused(
-    shared: Path, model: DetectorOptions, tmp_path: Path
-) -> None:
+def test_an_unknown_label_is_refused(shared: Path, model: DetectorOptions, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(DOOR + 'classes = ["unicorn"]\n')
     pattern = SourceOptions(address="pattern:64x48")
     for wrong in (
@@ -100,7 +98,7 @@ def test_a_label_that_the_model_lacks_is_refused(
             pass
 
 
-def test_a_source_that_refuses_ends_the_opening(tmp_path: Path) -> None:
+def test_a_missing_source_is_refused(tmp_path: Path) -> None:
     absent = SourceOptions(address=str(tmp_path / "absent.mp4"))
     options = RunOptions(source=(SourceOptions(address="pattern:64x48"), absent))
     with pytest.raises(SourceError, match="absent"), open_pipeline(options):

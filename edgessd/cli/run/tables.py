@@ -33,7 +33,7 @@ def latency_table(status: PipelineStatus) -> Table:
 def stream_table(pipeline: Pipeline) -> Table:
     """Make the table of the streams, one row a source."""
     table = Table("source", title="streams", title_justify="left")
-    for column in ("frames", "dropped", "reconnects", "FPS", "age p50, ms", "age p95, ms"):
+    for column in ("frames", "dropped", "reconnects", "FPS", "delay p50, ms", "delay p95, ms"):
         table.add_column(column, justify="right")
     for stream, meter in zip(pipeline.status().streams, pipeline.meters, strict=True):
         table.add_row(

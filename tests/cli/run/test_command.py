@@ -1,4 +1,4 @@
-"""Options of `edgessd run` about cameras and sources, as a user types them."""
+"""Options of `edgessd run` for cameras and other sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from command_line import edgessd
 from edgessd.pipeline.sources.camera import describe_cameras
 
 
-def test_cameras_are_listed_for_programs_and_people() -> None:
+def test_list_prints_the_cameras_as_json_and_as_text() -> None:
     there = describe_cameras()
     listed = json.loads(edgessd("run", "--list", "--json").out)
     assert [camera["source"] for camera in listed["cameras"]] == [
@@ -39,7 +39,7 @@ def test_images_can_be_paced_and_repeated(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--source", "camera:0?size=9"), "camera:N?width=1280"),
         (("--source", "pattern:wide"), "isn't a test pattern"),
@@ -49,9 +49,11 @@ def test_images_can_be_paced_and_repeated(photos: Path) -> None:
         (("--source", "rtsp://user:s3cr3t@127.0.0.1:1/x"), "Connection refused"),
     ],
 )
-def test_what_can_t_be_opened_is_one_paragraph(words: tuple[object, ...], said: str) -> None:
+def test_a_source_that_cannot_be_opened_is_refused_in_one_paragraph(
+    words: tuple[object, ...], message: str
+) -> None:
     ended = edgessd("run", *words, code=1)
-    assert said in " ".join(ended.err.split())
+    assert message in " ".join(ended.err.split())
     assert "s3cr3t" not in ended.err
 
 

@@ -1,4 +1,4 @@
-"""`edgessd run --config` and `--print-config`: the file, the command line over it, and back again."""
+"""`edgessd run --config` and `--print-config`: the options file and the command line that overrides it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ port = 80
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with an options file, in which nobody stands."""
+    """Make a folder with an options file, and work in another folder."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "cameras.toml").write_text(FILE)
@@ -72,7 +72,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def printed(folder: Path) -> Callable[..., RunOptions]:
-    """Runs `--print-config` and reads what it prints."""
+    """Run `--print-config` and read the options that it prints."""
 
     def call(*words: object) -> RunOptions:
         done = edgessd("run", *words, "--print-config")
@@ -83,7 +83,7 @@ def printed(folder: Path) -> Callable[..., RunOptions]:
     return call
 
 
-def test_every_option_is_merged_or_known_not_to_be() -> None:
+def test_every_option_of_the_command_is_merged_or_excepted() -> None:
     parameters = set(inspect.signature(run.command).parameters) - {"context"}
     assert merged_names() | set(NOT_MERGED) == parameters
     assert not merged_names() & set(NOT_MERGED)
@@ -181,7 +181,7 @@ def test_a_password_is_neither_printed_nor_repeated(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         ((), 2, "--config FILE"),
         (("--config", "absent.toml"), 1, "absent.toml"),
@@ -194,12 +194,12 @@ def test_a_password_is_neither_printed_nor_repeated(folder: Path) -> None:
         (("--source", "a", "--wait", "--no-reconnect"), 2, "Leave one of"),
     ],
 )
-def test_what_contradicts_is_refused_before_anything_is_opened(
-    folder: Path, words: tuple[str, ...], code: int, said: str
+def test_contradicting_options_are_refused_before_anything_is_opened(
+    folder: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
     (folder / "wrong.toml").write_text('[[source]]\naddress = "a"\nwidht = 3\n')
     done = edgessd("run", *words, code=code)
-    assert said in " ".join(done.err.replace("│", "").split())
+    assert message in " ".join(done.err.replace("│", "").split())
     assert done.out == ""
 
 

@@ -1,4 +1,4 @@
-"""Outputs of `run` as a user asks for them: real processes, a real film, a real broker's absence."""
+"""Outputs of `edgessd run`: real processes, a real film, and a broker that is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def google(shared: Path) -> Path:
 def run(
     google: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
-    """The first person of the film walks through, and everything is written."""
+    """Run over the first person of the film with all file outputs."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "regions.toml").write_text(REGIONS)
     film = shared / "data/video/one-by-one-person-detection.mp4"
@@ -49,7 +49,7 @@ def run(
     return folder, done.json
 
 
-def test_the_summary_tells_who_was_there(run: tuple[Path, dict[str, Any]]) -> None:
+def test_the_summary_counts_objects_and_regions(run: tuple[Path, dict[str, Any]]) -> None:
     _, summary = run
     assert summary["objects"] == {"person": 1}
     assert set(summary["detections"]) == {"person"}
@@ -60,7 +60,7 @@ def test_the_summary_tells_who_was_there(run: tuple[Path, dict[str, Any]]) -> No
     assert [sink["written"] for sink in summary["sinks"]] == [225] * 4
 
 
-def test_each_line_is_as_the_schema_has_it_and_events_add_up(
+def test_each_line_follows_the_schema_and_events_add_up(
     run: tuple[Path, dict[str, Any]],
 ) -> None:
     from jsonschema import Draft202012Validator
@@ -84,7 +84,7 @@ def test_each_line_is_as_the_schema_has_it_and_events_add_up(
     assert len(rows) == summary["detections"]["person"]
 
 
-def test_the_film_and_the_snapshots_can_be_looked_at(run: tuple[Path, dict[str, Any]]) -> None:
+def test_the_film_and_the_snapshots_can_be_opened(run: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = run
     film = cv2.VideoCapture(str(folder / "o.mp4"))
     assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 225
@@ -100,7 +100,7 @@ def test_the_film_and_the_snapshots_can_be_looked_at(run: tuple[Path, dict[str, 
         assert picture.shape == (432, 768, 3)
 
 
-def test_csv_on_stdout_is_nothing_but_csv(google: Path, shared: Path, tmp_path: Path) -> None:
+def test_stdout_has_only_csv(google: Path, shared: Path, tmp_path: Path) -> None:
     folder = shared / "data/coco128/images/val2017"
     words = ("--csv", "-", "--max-frames", 6)
     done = edgessd("run", "--model", google, "--source", folder, *words, cwd=tmp_path)
@@ -109,7 +109,7 @@ def test_csv_on_stdout_is_nothing_but_csv(google: Path, shared: Path, tmp_path: 
     assert all(0 < float(row["score"]) <= 1 for row in rows)
 
 
-def test_outputs_that_nobody_receives_are_said_and_the_rest_is_written(
+def test_unreachable_outputs_are_reported_and_the_others_written(
     google: Path, shared: Path, tmp_path: Path
 ) -> None:
     folder = shared / "data/coco128/images/val2017"
@@ -122,13 +122,13 @@ def test_outputs_that_nobody_receives_are_said_and_the_rest_is_written(
     assert failed["JSON lines to o.jsonl"] is None
     assert "messages never reached" in failed["MQTT 127.0.0.1:1"]
     assert "could not be posted" in failed["webhook http://127.0.0.1:1"]
-    said = " ".join(done.err.split())
-    assert said.count("MQTT 127.0.0.1:1 can't be reached") == 1
-    assert said.count("webhook http://127.0.0.1:1 can't be reached") == 1
+    message = " ".join(done.err.split())
+    assert message.count("MQTT 127.0.0.1:1 can't be reached") == 1
+    assert message.count("webhook http://127.0.0.1:1 can't be reached") == 1
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--record-minutes", "1"), "--record"),
         (("--snapshots-on", "events"), "--snapshots"),
@@ -142,15 +142,15 @@ def test_outputs_that_nobody_receives_are_said_and_the_rest_is_written(
         (("--json", "--csv", "-"), "stdout"),
     ],
 )
-def test_options_that_make_no_sense_together_are_wrong_usage(
-    photos: Path, words: tuple[str, ...], said: str
+def test_contradicting_options_are_wrong_usage(
+    photos: Path, words: tuple[str, ...], message: str
 ) -> None:
     done = edgessd("run", "--source", photos, "--model", "none.tflite", *words, code=2)
-    assert said in done.err
+    assert message in done.err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--regions", "absent.toml"), "absent.toml"),
         (("--mqtt", "localhost"), "mqtt://host"),
@@ -162,19 +162,19 @@ def test_options_that_make_no_sense_together_are_wrong_usage(
         (("--snapshots", "/proc/no"), "/proc/no"),
     ],
 )
-def test_what_cannot_be_opened_is_one_paragraph_before_the_first_frame(
+def test_an_output_that_cannot_be_opened_is_refused_before_the_first_frame(
     photos: Path,
     tiny_bundles: dict[str, Any],
     words: tuple[str, ...],
-    said: str,
+    message: str,
 ) -> None:
     model = tiny_bundles["host"].directory
     done = edgessd("run", "--source", photos, "--model", model, *words, code=1)
-    assert said in " ".join(done.err.split())
+    assert message in " ".join(done.err.split())
     assert done.out == ""
 
 
-def test_a_class_that_the_detector_lacks_is_refused_in_a_region(
+def test_a_region_with_an_unknown_class_is_refused(
     photos: Path, tiny_bundles: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "r.toml").write_text(REGIONS)

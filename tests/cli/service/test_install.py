@@ -119,7 +119,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
-def test_a_camera_lives_and_dies_under_systemd(machine: Container) -> None:
+def test_a_service_is_installed_watched_restarted_and_removed(machine: Container) -> None:
     words = ("--source", "pattern:320x240@10", "--jsonl", "log/door.jsonl", "--model")
     made = machine.edgessd(
         "service", "install", "--name", "door", "--watchdog", "5", "--yes",
@@ -179,7 +179,9 @@ def test_a_camera_lives_and_dies_under_systemd(machine: Container) -> None:
     assert machine.run("test", "-f", "/opt/camera/log/door.jsonl").returncode == 0
 
 
-def test_what_the_user_cannot_reach_is_said_before_anything_is_written(machine: Container) -> None:
+def test_a_path_that_the_user_cannot_reach_is_refused_before_anything_is_written(
+    machine: Container,
+) -> None:
     machine.run("mkdir", "-p", "/opt/camera/closed")
     machine.run("chmod", "700", "/opt/camera/closed")
     refused = machine.edgessd(
@@ -187,9 +189,9 @@ def test_what_the_user_cannot_reach_is_said_before_anything_is_written(machine: 
         "closed/a.mp4", "--yes",
     )  # fmt: skip
     assert refused.returncode == 1
-    said = " ".join(refused.stderr.split())
-    assert "may not write to /opt/camera/closed" in said
-    assert "chown edgessd /opt/camera/closed" in said
+    message = " ".join(refused.stderr.split())
+    assert "may not write to /opt/camera/closed" in message
+    assert "chown edgessd /opt/camera/closed" in message
     assert machine.run("test", "-e", "/etc/systemd/system/shut.service").returncode == 1
 
 
@@ -222,7 +224,7 @@ def test_a_unit_with_a_command_line_runs_until_it_is_installed_again(machine: Co
 
 
 @pytest.mark.parametrize("path", ["/etc/systemd/system/mine.service", "/etc/edgessd/mine.toml"])
-def test_a_file_of_something_else_is_not_overwritten(machine: Container, path: str) -> None:
+def test_a_foreign_file_is_not_overwritten(machine: Container, path: str) -> None:
     machine.run("sh", "-c", f"mkdir -p /etc/edgessd; echo mine > {path}")
     refused = machine.edgessd(
         "service", "install", "--name", "mine", "--source", "pattern:", "--yes"

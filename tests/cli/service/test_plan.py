@@ -1,4 +1,4 @@
-"""The unit that `edgessd service install` writes: checked by systemd itself where that is installed."""
+"""Unit, options file and secrets of a service; systemd checks the unit if it is installed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_sandbox_is_rated_ok_by_systemd(folder: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_unit_says_who_what_where_and_for_how_long(folder: Path) -> None:
+def test_the_unit_has_user_command_folders_and_watchdog(folder: Path) -> None:
     made = plan("--camera", "0", "--jsonl", "log/a.jsonl", "--snapshots", "pictures")
     unit = made.unit()
     for line in (
@@ -116,7 +116,7 @@ def test_the_options_file_has_absolute_paths_and_the_chosen_model(folder: Path) 
     assert made.config_file().startswith("# Written by `edgessd service install` for the service")
 
 
-def test_a_file_with_options_is_taken_over_and_the_command_line_overrides_it(folder: Path) -> None:
+def test_the_command_line_overrides_a_given_options_file(folder: Path) -> None:
     (folder / "cameras.toml").write_text(
         '[[source]]\naddress = "rtsp://cam/1"\nusername_env = "DOOR_USER"\nthreshold = 0.5\n'
         '[[source]]\naddress_env = "YARD_ADDRESS"\n[live]\n'
@@ -129,7 +129,7 @@ def test_a_file_with_options_is_taken_over_and_the_command_line_overrides_it(fol
     assert made.secrets == {}
 
 
-def test_a_password_stands_in_the_environment_alone() -> None:
+def test_passwords_are_in_the_environment_file_only() -> None:
     made = plan(
         "--source", "rtsp://me:hunter2@cam/1", "--webhook", "https://hooks.example/T0/secret"
     )
@@ -154,14 +154,14 @@ def test_a_password_stands_in_the_environment_alone() -> None:
         "gst:rtspsrc location=rtsp://me:p%1@cam/1 ! appsink",
     ],
 )
-def test_a_password_that_no_url_may_hold_is_hidden_too(url: str) -> None:
+def test_unusual_passwords_are_hidden_too(url: str) -> None:
     made = plan("--source", url)
     assert not {"p/w#1", "hunter2", "p%1"} & set(re.split(r"[:@=&\s\"]", made.shown()))
     values = made.secrets.values()
     assert url in values or {"me", "p/w#1"} == set(values)
 
 
-def test_a_page_for_others_gets_a_token_that_lasts() -> None:
+def test_a_page_for_the_network_gets_a_token_that_is_kept() -> None:
     assert "EDGESSD_LIVE_TOKEN" not in plan("--camera", "0", "--live").secrets
     made = plan("--camera", "0", "--live", "--host", "0.0.0.0")
     token = made.secrets["EDGESSD_LIVE_TOKEN"]
@@ -173,7 +173,7 @@ def test_a_page_for_others_gets_a_token_that_lasts() -> None:
     assert again == first
 
 
-def test_what_stands_in_the_environment_file_is_kept_unless_it_is_replaced() -> None:
+def test_other_lines_of_the_environment_file_are_kept() -> None:
     before = '# mine\nEDGESSD_WEBHOOK_URL="old"\nEDGESSD_SECRET_1="of an older unit"\nA=b\n'
     changed = environment_file({"EDGESSD_WEBHOOK_URL": "new"}, before)
     assert changed == '# mine\nEDGESSD_WEBHOOK_URL="new"\nA=b\n'
@@ -194,12 +194,12 @@ def test_what_stands_in_the_environment_file_is_kept_unless_it_is_replaced() -> 
         (";", '";"'),
     ],
 )
-def test_words_reach_the_program_as_they_are(word: str, in_the_unit: str) -> None:
+def test_words_are_quoted_for_systemd(word: str, in_the_unit: str) -> None:
     assert quoted(word) == in_the_unit
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ((), "--camera N"),
         (("--camera", "0", "--display"), "no desktop"),
@@ -212,28 +212,28 @@ def test_words_reach_the_program_as_they_are(word: str, in_the_unit: str) -> Non
         (("--camera", "0", "--threshold", "3"), "--threshold"),
     ],
 )
-def test_what_run_would_refuse_is_refused_before_anything_is_written(
-    options: tuple[str, ...], said: str
+def test_options_that_run_refuses_are_refused_by_install(
+    options: tuple[str, ...], message: str
 ) -> None:
     done = edgessd("service", "install", *options, "--dry-run", code=2)
-    assert said in done.err
+    assert message in done.err
     assert done.out == ""
 
 
-def test_refusals_say_the_way_out() -> None:
-    for options, said in (
+def test_refusals_name_a_way_out() -> None:
+    for options, message in (
         (("--user", "root"), "--user NAME"),
         (("--user", "nobody"), "--user NAME"),
         (("--name", "a b"), "--name"),
         (("--model", "absent"), "no such model"),
     ):
         done = edgessd("service", "install", "--camera", 0, *options, "--dry-run", code=1)
-        assert said in " ".join(done.err.split())
+        assert message in " ".join(done.err.split())
     with pytest.raises(ConfigError, match="line break"):
         plan("--camera", "0", "--record", "a\nb/c.mp4")
 
 
-def test_dry_run_prints_the_unit_and_the_options_and_nothing_else() -> None:
+def test_dry_run_prints_only_the_unit_and_the_options() -> None:
     words = ("--source", "rtsp://me:hunter2@cam/1", "--user", "daemon", "--dry-run")
     done = edgessd("service", "install", *words)
     assert done.out == plan("--source", "rtsp://me:hunter2@cam/1").shown()
@@ -242,14 +242,14 @@ def test_dry_run_prints_the_unit_and_the_options_and_nothing_else() -> None:
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="this machine has systemd")
-def test_a_machine_without_systemd_is_told_what_to_do_instead() -> None:
+def test_without_systemd_the_refusal_names_an_alternative() -> None:
     for words in (("install", "--camera", 0, "--yes"), ("uninstall", "--yes"), ("status",)):
         done = edgessd("service", *words, code=1)
         assert "--dry-run" in done.err
 
 
 def test_every_path_of_the_options_is_read_or_written(folder: Path) -> None:
-    """The sandbox leaves room for what is written; a new option mustn't be forgotten there."""
+    """The sandbox must allow the path of every option, also of a new one."""
     (folder / "film.mp4").touch()
     (folder / "model").mkdir()
     words = {}
@@ -272,8 +272,8 @@ def test_options_of_install_hide_none_of_run() -> None:
     assert not own & set(inspect.signature(run.command).parameters)
 
 
-def test_the_program_that_is_started_is_this_one(folder: Path) -> None:
-    """The command of the unit, run as it stands: systemd's own words for it are simple here."""
+def test_the_command_of_the_unit_runs(folder: Path) -> None:
+    """Run the command of the unit, which has no characters that systemd quotes."""
     made = plan("--source", "pattern:320x240", "--max-frames", "3")
     found = re.search(r"^ExecStart=(.*)$", made.unit(), flags=re.M)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Options as a file: read, written, and refused with the place of the fault."""
+"""Options file: reading, writing, and refusals with the place of the fault."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ FULL = RunOptions(
 
 
 @pytest.mark.parametrize("options", [FULL, RunOptions(source=(SourceOptions(address="/a"),))])
-def test_what_is_written_is_read_again(options: RunOptions, tmp_path: Path) -> None:
+def test_written_options_are_read_again(options: RunOptions, tmp_path: Path) -> None:
     path = tmp_path / "o.toml"
     path.write_text(write_options(options))
     assert read_options(path) == options
 
 
 def test_every_option_is_in_the_round_trip() -> None:
-    """A new option with a type that TOML lacks would be noticed here alone."""
+    """The round trip above must cover every option, also a new one."""
     for options in (
         FULL,
         FULL.model,
@@ -111,7 +111,7 @@ SOURCE = '[[source]]\naddress = "a"\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (SOURCE + "wide = 3", "The key wide is unknown in [[source]] number 1. Expected width"),
         (SOURCE * 2 + "tresh = 3", "unknown in [[source]] number 2"),
@@ -137,16 +137,16 @@ SOURCE = '[[source]]\naddress = "a"\n'
         ("log = text\n" + SOURCE, "at line 1"),
     ],
 )  # fmt: skip
-def test_a_fault_is_named_with_its_place(text: str, said: str, tmp_path: Path) -> None:
+def test_a_fault_is_named_with_its_place(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "cameras.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as refused:
         read_options(path)
     assert str(path) in refused.value.problem
-    assert said in refused.value.paragraph()
+    assert message in refused.value.paragraph()
 
 
-def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_options(tmp_path / "absent.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")

@@ -1,4 +1,4 @@
-"""Options of a whole run: combinations, and paths."""
+"""Options of a whole run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COUNTING = SourceOptions(address="film.mp4", regions=Path("r.toml"))
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"source": ()}, "--camera N"),
         ({"max_frames": 0}, "max_frames"),
@@ -41,10 +41,12 @@ COUNTING = SourceOptions(address="film.mp4", regions=Path("r.toml"))
         ({"webhook": WebhookOptions(url="http://h", on="events")}, "--track"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(values: dict[str, Any], said: str) -> None:
+def test_options_that_contradict_each_other_are_refused(
+    values: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError) as refused:
         RunOptions(**{"source": (PLAIN,), **values})
-    assert said in refused.value.paragraph()
+    assert message in refused.value.paragraph()
 
 
 def test_one_source_with_events_is_enough_for_them() -> None:
@@ -57,7 +59,7 @@ def test_one_source_with_events_is_enough_for_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: RecordOptions(path=Path("o.mp4"), minutes=0), "record.minutes"),
         (lambda: SnapshotsOptions(path=Path("s"), every=-1), "snapshots.every"),
@@ -71,10 +73,10 @@ def test_one_source_with_events_is_enough_for_them() -> None:
         (lambda: DetectorOptions(engines=0), "model.engines"),
     ],
 )
-def test_values_out_of_range_are_refused(make: Any, said: str) -> None:
+def test_values_out_of_range_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         make()
-    assert said in refused.value.paragraph()
+    assert message in refused.value.paragraph()
 
 
 def test_paths_become_absolute_and_addresses_of_other_kinds_stay() -> None:

@@ -1,4 +1,4 @@
-"""Passwords are refused in files, and leave the options for variables of the environment."""
+"""Secrets: refused in files, and moved from options to environment variables."""
 
 from __future__ import annotations
 

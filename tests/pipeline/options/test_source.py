@@ -1,4 +1,4 @@
-"""Options of one source: checked when they are made."""
+"""Options of one source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgessd.pipeline.options.source import SourceOptions
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({}, "either address or address_env"),
         ({"address": "a.mp4", "address_env": "A"}, "Found both"),
@@ -31,10 +31,10 @@ from edgessd.pipeline.options.source import SourceOptions
         ({"address": "a", "wait": True, "reconnect": False}, "Leave one of --wait"),
     ],
 )
-def test_what_makes_no_sense_is_refused(values: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         SourceOptions(**values)
-    assert said in refused.value.paragraph()
+    assert message in refused.value.paragraph()
     assert "hunter2" not in refused.value.paragraph()
 
 
