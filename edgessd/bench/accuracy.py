@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import DataError
-from edgessd.core.images import read_image
+from edgessd.core.images import ImageArray, read_image
 from edgessd.metrics.coco import EVALUATION_NMS, CocoMetrics, coco_metrics
 from edgessd.metrics.confusion import ConfusionMatrix, confusion_matrix, plot_confusion
 from edgessd.metrics.ground_truth import LabeledImage
@@ -21,8 +18,7 @@ from edgessd.metrics.matching import ClassMatches, match_detections
 from edgessd.metrics.pr_curve import plot_pr_curves
 from edgessd.metrics.voc import VocMetrics, voc_metrics
 
-Image = NDArray[np.uint8]
-Predictor = Callable[[Image], Detections]
+Predictor = Callable[[ImageArray], Detections]
 Progress = Callable[[int, int], None]
 
 

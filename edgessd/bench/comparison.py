@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import DataError
-from edgessd.core.images import read_image
+from edgessd.core.images import ImageArray, read_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.metrics.coco import CocoMetrics, coco_metrics
 from edgessd.metrics.drift import Drift, image_drift, summarize_drift
@@ -26,7 +26,6 @@ from edgessd.metrics.parity import (
     real_values,
     relabeled,
 )
-from edgessd.runtime.detector import ImageArray
 
 WORST_IMAGES = 8
 """Number of images per model that are kept for the report."""

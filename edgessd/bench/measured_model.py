@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from edgessd.bench.comparison import Findings, MeasuredModel
 from edgessd.core.contract import Nms
+from edgessd.core.images import ImageArray
 from edgessd.metrics.coco import EVALUATION_NMS
-from edgessd.runtime.detector import Detector, ImageArray
+from edgessd.runtime.detector import Detector
 
 # An engine that ends in a detection op has suppressed already; an IoU of 1 suppresses nothing more.
 _AFTER_OP = Nms(

@@ -10,8 +10,9 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 
+from edgessd.core.images import ImageArray
+
 Color = tuple[int, int, int]
-Canvas = NDArray[np.uint8]
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (20, 20, 20)
 
@@ -23,18 +24,18 @@ def class_color(class_id: int) -> Color:
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
-def length_unit(canvas: Canvas) -> float:
+def length_unit(canvas: ImageArray) -> float:
     """Return the factor by which lines and letters grow; 1 for a longer side of 640 pixels."""
     return max(int(canvas.shape[0]), int(canvas.shape[1])) / 640
 
 
-def line_width(canvas: Canvas) -> int:
+def line_width(canvas: ImageArray) -> int:
     """Return the width of a box's lines in pixels, at least 1."""
     return max(1, round(1.6 * length_unit(canvas)))
 
 
 def draw_box(
-    canvas: Canvas,
+    canvas: ImageArray,
     box: NDArray[np.float32],
     color: Color,
     caption: str = "",
@@ -62,7 +63,12 @@ def draw_box(
 
 
 def draw_caption(
-    canvas: Canvas, text: str, corner: tuple[int, int], background: Color, *, above: bool = False
+    canvas: ImageArray,
+    text: str,
+    corner: tuple[int, int],
+    background: Color,
+    *,
+    above: bool = False,
 ) -> None:
     """Write text on a filled box, in place and inside the image.
 

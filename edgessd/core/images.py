@@ -17,6 +17,9 @@ from edgessd.core.errors import DataError
 if TYPE_CHECKING:
     import PIL.Image
 
+ImageArray = NDArray[np.uint8]
+"""(H, W, 3) BGR pixels."""
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 # OpenCV decodes up to 2^30 pixels; Pillow's own limit would refuse an aerial photo of 14k x 14k.
@@ -90,7 +93,7 @@ def _stored_size(image: PIL.Image.Image) -> tuple[int, int]:
     return image.size
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path) -> ImageArray:
     """Decode an image file as (height, width, 3) uint8 BGR, with its EXIF orientation applied.
 
     Gray, 16-bit and transparent images become 8-bit BGR, as OpenCV's IMREAD_COLOR does.
@@ -105,7 +108,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return decode_image(content, path)
 
 
-def decode_image(content: bytes, path: Path) -> NDArray[np.uint8]:
+def decode_image(content: bytes, path: Path) -> ImageArray:
     """Decode the bytes of an image file like `read_image`; `path` only names the file in errors.
 
     Raises:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from edgessd.core.boxes import FloatArray, clip_boxes
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError, DataError
+from edgessd.core.images import ImageArray
 from edgessd.core.tensors import DType, QuantParams, TensorSpec, check_number_form
 
-Pixels = NDArray[np.uint8]
 Tensor = NDArray[np.generic]
 
 _SIGN_BIT = np.uint8(0x80)
@@ -63,8 +63,8 @@ class ImageTransform:
 
 
 def fit_image(
-    image_bgr: Pixels, spec: Preprocess, out: Pixels | None = None
-) -> tuple[Pixels, ImageTransform]:
+    image_bgr: ImageArray, spec: Preprocess, out: ImageArray | None = None
+) -> tuple[ImageArray, ImageTransform]:
     """Resize an image to the network's input size, bilinearly, and put its channels in order.
 
     Args:
@@ -124,7 +124,7 @@ def fitted_rectangle(
 
 
 def fill_tensor(
-    pixels: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
+    pixels: ImageArray, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
 ) -> Tensor:
     """Turn fitted pixels into the engine's input numbers.
 
@@ -157,7 +157,7 @@ def fill_tensor(
 
 
 def preprocess_image(
-    image_bgr: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
+    image_bgr: ImageArray, spec: Preprocess, tensor: TensorSpec, out: Tensor | None = None
 ) -> tuple[Tensor, ImageTransform]:
     """Fit an image and fill a tensor with it; pixels that already are the input aren't copied."""
     if out is None:
@@ -216,7 +216,7 @@ def check_input(spec: Preprocess, tensor: TensorSpec) -> None:
     check_number_form(tensor)
 
 
-def _check_image(image: Pixels) -> None:
+def _check_image(image: ImageArray) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(
             "This isn't a color image",
@@ -226,7 +226,7 @@ def _check_image(image: Pixels) -> None:
         )
 
 
-def _fill_planes(pixels: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tensor) -> None:
+def _fill_planes(pixels: ImageArray, spec: Preprocess, tensor: TensorSpec, out: Tensor) -> None:
     """Fill an NCHW tensor, one contiguous plane a channel."""
     import cv2
 
@@ -236,7 +236,7 @@ def _fill_planes(pixels: Pixels, spec: Preprocess, tensor: TensorSpec, out: Tens
         _look_up(plane, table[:, channel], out[0, channel])
 
 
-def _look_up(pixels: Pixels, table: Tensor, out: Any) -> None:
+def _look_up(pixels: ImageArray, table: Tensor, out: Any) -> None:
     """Write table[pixel] into `out`; the table is (256,) for all channels, or (256, 3)."""
     import cv2
 

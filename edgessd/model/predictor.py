@@ -13,8 +13,9 @@ from edgessd.core.boxes import FloatArray
 from edgessd.core.contract import Contract, Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
+from edgessd.core.images import ImageArray
 from edgessd.core.network_tensors import INPUT, output_specs
-from edgessd.core.preprocess import ImageTransform, Pixels, preprocess_image
+from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.model.batch_norm import fold_batch_norm
 from edgessd.model.checkpoint import Checkpoint, load_model
@@ -52,7 +53,7 @@ class BatchPredictor:
         )
         self._postprocess = Postprocessor(contract, *output_specs(contract), nms=nms)
 
-    def detect(self, network: nn.Module, images: Sequence[Pixels]) -> list[Detections]:
+    def detect(self, network: nn.Module, images: Sequence[ImageArray]) -> list[Detections]:
         """Detect objects in BGR images, (H, W, 3) uint8 of any size, in one pass."""
         raw = self.raw(network, images)
         return [
@@ -61,7 +62,7 @@ class BatchPredictor:
         ]
 
     @torch.inference_mode()
-    def raw(self, network: nn.Module, images: Sequence[Pixels]) -> RawOutputs:
+    def raw(self, network: nn.Module, images: Sequence[ImageArray]) -> RawOutputs:
         """Compute raw outputs, before activation, decoding and suppression.
 
         Args:
@@ -108,6 +109,6 @@ class CheckpointPredictor:
     def contract(self) -> Contract:
         return self._batches.contract
 
-    def __call__(self, image: Pixels) -> Detections:
+    def __call__(self, image: ImageArray) -> Detections:
         """Detect objects in one BGR image, (H, W, 3) uint8 of any size."""
         return self._batches.detect(self._network, [image])[0]

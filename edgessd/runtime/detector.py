@@ -8,17 +8,14 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from edgessd.core.contract import Nms, Preprocess
 from edgessd.core.detections import Detections
+from edgessd.core.images import ImageArray
 from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.runtime.backend import Backend, Tensor
 from edgessd.runtime.opened_model import ModelOptions, OpenedModel
 from edgessd.runtime.opening import open_model
-
-ImageArray = NDArray[np.uint8]
 
 
 class Detector:

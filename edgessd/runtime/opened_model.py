@@ -1,4 +1,4 @@
-"""Options for opening a model, and what every kind of model is once it is open."""
+"""Options for opening a model, and the opened model."""
 
 from __future__ import annotations
 
