@@ -1,7 +1,7 @@
-"""Does calibration's memory grow with the number of images, and how much longer is it than inference?
+"""Measure the memory and time of calibration for several numbers of images.
 
-Each count runs in a process of its own, which reports its peak resident memory and its seconds; beside
-it stand the seconds that the bare float graph takes on the same prepared images.
+Each number runs in a process of its own, which reports its peak resident memory and its seconds, and the
+seconds of the plain float graph on the same preprocessed images.
 
     edgessd import folded ../shared/weights/ssdlite_mobilenet_v2_voc --out voc.pt
     python benchmarks/calibration_memory.py --checkpoint voc.pt \\
@@ -84,9 +84,9 @@ def measure(path: Path, folders: list[Path], count: int) -> dict[str, float]:
 
 
 def _peak_mb() -> float:
-    """Peak resident memory of this process since it was loaded.
+    """Return the peak resident memory of this process in MB.
 
-    Not getrusage: its figure starts at what the process that forked this one held.
+    getrusage would include the memory of the parent process at the time of the fork.
     """
     status = Path("/proc/self/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))

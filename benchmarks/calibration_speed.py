@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def measure(graph: FloatGraph, images: Sequence[Path]) -> dict[str, float]:
-    """Seconds of each stage, and calibration over float graph."""
+    """Return the seconds of each stage, and the ratio of calibration to float graph."""
     recipe = load_recipe("default")
     begun = time.perf_counter()
     quantizable = apply_float_passes(

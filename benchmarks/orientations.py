@@ -1,8 +1,8 @@
-"""Does a quantized detector lose accuracy, or did AP just move? The same labels, seen in eight orientations.
+"""Compare the AP of detectors on the same images in eight orientations, with a standard error.
 
-On a few dozen images AP moves by thousandths for nothing, as much as int8 costs. Cells under a microscope,
-or codes on a table, have no up: each image turned and mirrored eight ways asks the detectors anew, and the
-mean of eight differences has a standard error, which a single one doesn't have.
+On a few dozen images the noise of AP is some thousandths, as large as the loss of int8. Cells under a
+microscope, or codes on a table, have no preferred orientation. So each image is rotated and mirrored in
+eight ways. The mean of eight differences has a standard error, which a single difference lacks.
 
     edgessd train --qat --weights runs/cells/best.pt --out runs/cells-int8 --time-budget 8
     edgessd build --target raspberry-pi --checkpoint runs/cells-int8 --out dist/cells-pi
@@ -69,7 +69,7 @@ def _scenes(images: tuple[LabeledImage, ...], turned: int) -> Iterator[tuple[Pix
 
 
 def _turned(pixels: Pixels, image: LabeledImage, turned: int) -> tuple[Pixels, LabeledImage]:
-    """One of the square's eight symmetries: transposed (4), then mirrored in x (1) and in y (2)."""
+    """Apply one of the square's eight symmetries: transpose (4), then mirror in x (1) and in y (2)."""
     boxes = image.boxes
     if turned & 4:
         pixels, boxes = pixels.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
@@ -103,7 +103,9 @@ def _rows(found: dict[str, list[float]]) -> list[dict[str, Any]]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="+", help="the reference, then what is compared with it")
+    parser.add_argument(
+        "models", nargs="+", help="the reference, then the models to compare with it"
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--out", type=Path, help="write the rows as JSON")

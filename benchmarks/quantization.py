@@ -1,9 +1,8 @@
-"""What does each step of quantization bring, and which recipe keeps a detector closest to its float self?
+"""Measure recipes, and each pass of a recipe alone, by the agreement of quantized and float graph.
 
-Quantizes one checkpoint with recipes, or with each pass of a recipe alone and all together, in both
-schemes and from several draws of calibration images. Each Q/DQ graph runs in onnxruntime; agreement AP
-with the float graph is printed, and AP where there are labels. A draw is a folder, or a part of it by
-sorted names; an image that a draw calibrates with is never judged on in that draw.
+It quantizes one checkpoint in both schemes and with several draws of calibration images. Each Q/DQ graph
+runs in onnxruntime. It prints the agreement AP with the float graph, and AP if there are labels. A draw is a
+folder, or a range of its sorted names. The calibration images of a draw are not evaluated in that draw.
 
     edgessd import folded ../shared/weights/ssdlite_mobilenet_v2_voc --out voc.pt
     python benchmarks/quantization.py --checkpoint voc.pt --ablation \
@@ -56,15 +55,15 @@ from edgessd.quantize.workflow import Stage, quantize_graph
 def main() -> None:
     arguments = _arguments()
     graph = export_float_graph(load_checkpoint(arguments.checkpoint))
-    labelled = load_dataset(arguments.data).split(arguments.split) if arguments.data else ()
-    paths = [image.path for image in labelled]
+    labeled = load_dataset(arguments.data).split(arguments.split) if arguments.data else ()
+    paths = [image.path for image in labeled]
     paths += [path for folder in arguments.agreement for path in list_images(folder)]
     if not paths:
         raise SystemExit("give images to judge on with --data or --agreement")
     reference = dict(
         zip(paths, detect(graph.model.SerializeToString(), graph.contract, paths), strict=True)
     )
-    judge = Judge(labelled=labelled, paths=paths, reference=reference, labels=graph.contract.labels)
+    judge = Judge(labeled=labeled, paths=paths, reference=reference, labels=graph.contract.labels)
     print(f"{'float32':38}{'':11}{_words(judge.judge(list(reference.values()), ()))}")
     recipes = [load_recipe(name) for name in arguments.recipe or ["default"]]
     if arguments.ablation:
@@ -106,15 +105,15 @@ def main() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Scores detections of all `paths`, labelled images first, against the float graph's."""
+    """Scores detections of all `paths`, labeled images first, against the float graph's."""
 
-    labelled: Sequence[LabeledImage]
+    labeled: Sequence[LabeledImage]
     paths: Sequence[Path]
     reference: Mapping[Path, Detections]
     labels: Sequence[str]
 
     def judge(self, found: Sequence[Detections], seen: Collection[Path]) -> dict[str, float]:
-        """Agreement AP, and AP where there are labels, without the images that were `seen`."""
+        """Return the agreement AP, and AP if there are labels, without the images in `seen`."""
         hidden = set(seen)
         kept = [index for index, path in enumerate(self.paths) if path not in hidden]
         scores = {
@@ -124,14 +123,14 @@ class Judge:
                 [found[index] for index in kept],
             ),
         }
-        if self.labelled:
-            report = score(self.labelled, found[: len(self.labelled)], self.labels)
+        if self.labeled:
+            report = score(self.labeled, found[: len(self.labeled)], self.labels)
             scores["AP"] = report.metrics.AP
         return {name: round(value, 4) for name, value in scores.items()}
 
 
 def ablation(recipe: Recipe) -> list[Recipe]:
-    """Its ranges alone, each of its passes alone, and the whole."""
+    """Return the recipe with its ranges only, with each of its passes alone, and complete."""
     bare = replace(
         recipe,
         float_passes=FloatPasses(),
@@ -174,7 +173,7 @@ class StageSeconds:
 
 
 def drawn(draw: str) -> list[Path]:
-    """Images of FOLDER or FOLDER:START:END by sorted names; of a dataset, its training images."""
+    """Return the images of FOLDER or FOLDER:START:END by sorted names, or a dataset's training images."""
     folder, _, part = draw.partition(":")
     start, _, end = part.partition(":")
     images = sorted(images_in(Path(folder), limit=sys.maxsize).paths)
@@ -182,7 +181,7 @@ def drawn(draw: str) -> list[Path]:
 
 
 def _means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Over the draws."""
+    """Average the rows over the draws."""
     means = []
     for name, scheme in dict.fromkeys((row["recipe"], row["scheme"]) for row in rows):
         same = [row for row in rows if (row["recipe"], row["scheme"]) == (name, scheme)]
@@ -200,7 +199,7 @@ def _words(scores: Mapping[str, Any]) -> str:
 
 
 def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Detections]:
-    """Detections of an ONNX graph, float or Q/DQ, with the settings of evaluation."""
+    """Return the detections of an ONNX graph, float or Q/DQ, with the settings of evaluation."""
     session = make_session(model, threads=1)
     spec = contract.preprocess
     image = image_spec(spec)
@@ -222,18 +221,20 @@ def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Dete
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
-    """Options for the detector, what calibrates it and what it is judged on."""
+    """Parse the options: the detector, its calibration images and its evaluation images."""
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument(
         "--calibration",
         action="append",
         required=True,
         metavar="FOLDER[:START:END]",
-        help="a draw of calibration images; give it again for more",
+        help="a draw of calibration images; repeat it for more",
     )
-    parser.add_argument("--data", type=Path, help="labelled images to judge on")
+    parser.add_argument("--data", type=Path, help="labeled images for the evaluation")
     parser.add_argument("--split", default="all")
-    parser.add_argument("--agreement", type=Path, action="append", default=[], help="more images")
+    parser.add_argument(
+        "--agreement", type=Path, action="append", default=[], help="more images, without labels"
+    )
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,8 +1,8 @@
-"""`ai-edge-quantizer` on the float .tflite that litert-torch makes of the same PyTorch network.
+"""Quantize the float .tflite of litert-torch with ai-edge-quantizer.
 
-The recipe is its only one for int8 activations, `static_wi8_ai8`: minimum and maximum as it comes, and
-with each other algorithm of the library that takes convolutions (GPTQ, OSCAR and the Hadamard rotations
-take fully connected layers only). "symmetric" is that recipe without zero points.
+The recipe is its only one for int8 activations, `static_wi8_ai8`, with its default (minimum and maximum) and
+with each other algorithm of the library for convolutions (GPTQ, OSCAR and the Hadamard rotations support
+fully connected layers only). "symmetric" is that recipe without zero points.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ METHODS: dict[str, dict[str, Any]] = {
         (", OCTAV, symmetric", "symmetric", "OCTAV"),
     )
 }
-# Of all operators these alone know MSE; the rest would stay float.
+# MSE supports only these operators; the others would stay float.
 _MSE_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def prepare(job: Job) -> None:
-    """The float .tflite, once."""
+    """Return the float .tflite; convert it once."""
     import numpy as np
 
     if _float_model(job).is_file():
@@ -59,7 +59,7 @@ def quantize(job: Job) -> None:
         wishes = [("ALL_SUPPORTED", "MIN_MAX_UNIFORM_QUANT")]
         wishes += [(operator, "MSE") for operator in _MSE_OPERATORS]
     for operator, algorithm in wishes:
-        # What recipe.static_wi8_ai8(algorithm) does, for one kind of operator.
+        # The same as recipe.static_wi8_ai8(algorithm), for one kind of operator.
         recipes.add_static_config(
             regex=".*",
             operation_name=TFLOperationName[operator],

@@ -1,4 +1,4 @@
-"""Quantize one float detector with edgessd and with what a user would pick instead, side by side.
+"""Compare the quantization of one float detector by edgessd and by other tools.
 
     edgessd import folded ../shared/weights/ssdlite_mobilenet_v2_voc --out voc.pt
     python benchmarks/peers/quantization/compare.py --checkpoint voc.pt \
@@ -7,15 +7,15 @@
         --data ../shared/data/voc100 --agreement ../shared/data/coco128/images/val2017 \
         --out benchmarks/results/quantization_peers.json
 
-Every quantizer gets the same calibration images, prepared once by `edgessd.core.preprocess`, and runs
-in a process of its own; ai-edge-quantizer and ModelOpt in environments of their own, which are made
-in WORK once (2 GB each) or named with `--python ai_edge=PATH`. All engines are judged by the same
-code on one thread: agreement AP with the float graph over all images, AP where there are labels.
-Images that calibrate are never judged on.
+Every quantizer gets the same calibration images, preprocessed once by `edgessd.core.preprocess`, and runs
+in a process of its own. ai-edge-quantizer and ModelOpt run in environments of their own, which are made
+in WORK once (2 GB each) or named with `--python ai_edge=PATH`. The same code evaluates all engines on one
+thread: agreement AP with the float graph over all images, and AP if there are labels. Calibration images
+are not evaluated.
 
-Rows that OUT already has are kept, so that an interrupted run goes on where it stopped; `--again`
-makes those that are asked for (`--peer`, `--method`) anew. A method that fails or takes longer than
-`--limit` has a row that says so.
+Existing rows of OUT are kept, so that an interrupted run can continue. `--again` measures the selected
+rows (`--peer`, `--method`) again. A method that fails or takes longer than `--limit` has a row with the
+reason.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def main() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One method of one peer on one draw."""
+    """Run one method of one peer on one draw."""
 
     module: ModuleType
     python: Path | None
@@ -130,7 +130,7 @@ def _tasks(arguments: argparse.Namespace) -> list[Task]:
 def _run(
     task: Task, arguments: argparse.Namespace, graph: FloatGraph, judge: Judge, folder: Path
 ) -> Row:
-    """Quantize, then judge; a row with `failed` where the quantizer didn't manage."""
+    """Quantize and evaluate; return a row with `failed` if the quantizer fails."""
     images = [path.resolve() for path in drawn(task.draw)]
     tensors = folder / f"{_file_name(task.row['draw'])}.npy"
     if not tensors.is_file():
@@ -159,7 +159,7 @@ def _run(
 
 
 class QuantizerError(Exception):
-    """Why a quantizer made no engine, in its own words."""
+    """Return the quantizer's own message on its failure."""
 
 
 def _quantize(job: Job, python: Path, limit: float) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _quantize(job: Job, python: Path, limit: float) -> dict[str, Any]:
 
 
 def _environment(module: ModuleType, work: Path) -> Path:
-    """The Python that a peer runs in: this one, or one with its requirements, made if missing."""
+    """Return the Python of a peer: this one, or one with its requirements, made if missing."""
     if module.REQUIREMENTS is None:
         return Path(sys.executable)
     python = work / f"venv-{module.DISTRIBUTION}" / "bin" / "python"
@@ -206,8 +206,8 @@ def _write_tensors(images: Sequence[Path], graph: FloatGraph, path: Path) -> Non
 
 
 def _judge(arguments: argparse.Namespace, graph: FloatGraph) -> Judge:
-    labelled = load_dataset(arguments.data).split(arguments.split) if arguments.data else ()
-    paths = [image.path for image in labelled]
+    labeled = load_dataset(arguments.data).split(arguments.split) if arguments.data else ()
+    paths = [image.path for image in labeled]
     paths += [path for folder in arguments.agreement for path in list_images(folder)]
     if not paths:
         raise SystemExit("give images to judge on with --data or --agreement")
@@ -216,11 +216,11 @@ def _judge(arguments: argparse.Namespace, graph: FloatGraph) -> Judge:
         raise SystemExit(f"{len(both)} images would calibrate and be judged on, as {min(both)}")
     found = detect(graph.model.SerializeToString(), graph.contract, paths)
     reference = dict(zip(paths, found, strict=True))
-    return Judge(labelled=labelled, paths=paths, reference=reference, labels=graph.contract.labels)
+    return Judge(labeled=labeled, paths=paths, reference=reference, labels=graph.contract.labels)
 
 
 def _draw_name(draw: str) -> str:
-    """The draw without the part of its path that is this machine's: two folders are enough."""
+    """Return the last two folders of the draw's path, which don't depend on the machine."""
     folder, colon, part = draw.partition(":")
     return "/".join(Path(folder).resolve().parts[-2:]) + colon + part
 
@@ -241,21 +241,27 @@ def _python(text: str) -> tuple[str, Path]:
     peer, _, path = text.partition("=")
     if peer not in PEERS or not path:
         raise argparse.ArgumentTypeError(f"{text!r}: PEER=PATH is wanted, with {', '.join(PEERS)}")
-    # Not resolved: a virtual environment's Python is a link, and finds its packages by its own place.
+    # Not resolved: the Python of a virtual environment is a link and finds its packages by the link's path.
     return peer, Path(path).absolute()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_images(parser)
-    parser.add_argument("--name", help="of the detector in OUT; default: the checkpoint's name")
+    parser.add_argument(
+        "--name", help="name of the detector in OUT; default: the checkpoint's name"
+    )
     parser.add_argument("--peer", action="append", choices=list(PEERS))
-    parser.add_argument("--method", action="append", help="only this one, as the table names it")
-    parser.add_argument("--again", action="store_true", help="make rows anew that OUT has")
-    parser.add_argument("--limit", type=float, default=600, help="seconds a method may take")
+    parser.add_argument(
+        "--method", action="append", help="measure this method only, as named in the table"
+    )
+    parser.add_argument("--again", action="store_true", help="measure existing rows again")
+    parser.add_argument("--limit", type=float, default=600, help="maximum seconds per method")
     parser.add_argument("--python", type=_python, action="append", default=[], metavar="PEER=PATH")
-    parser.add_argument("--work", type=Path, default=Path(".peer"), help="for all that is made")
-    parser.add_argument("--out", type=Path, required=True, help="JSON with all rows")
+    parser.add_argument(
+        "--work", type=Path, default=Path(".peer"), help="folder for all intermediate files"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of all rows")
     arguments = parser.parse_args()
     arguments.python = dict(arguments.python)
     return arguments

@@ -1,6 +1,6 @@
-"""edgessd itself: the default recipe in both schemes, as `edgessd build` applies it.
+"""Quantize with edgessd's default recipe in both schemes, like `edgessd build`.
 
-It reads the image files, which the others get as ready tensors; that is in its seconds.
+Its seconds include reading the image files, which the others get as tensors.
 """
 
 from __future__ import annotations

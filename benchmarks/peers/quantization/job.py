@@ -1,4 +1,4 @@
-"""What a quantizer is asked to do. Standard library only: every peer's environment reads this."""
+"""One job of a quantizer. Standard library only, because every peer's environment imports this."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Job:
         peer: Module of this folder with `quantize(job)`.
         method: A key of that module's `METHODS`.
         checkpoint: edgessd's .pt.
-        float_graph: Its float32 ONNX graph: input `image` (1, 3, H, W), normalised; outputs
+        float_graph: Its float32 ONNX graph: input `image` (1, 3, H, W), normalized; outputs
             `box_codes` and `class_scores`.
         tensors: .npy of the calibration images, (N, 3, H, W) float32, as `edgessd.core.preprocess`
-            makes them of `images`.
-        images: Their files.
-        folder: What a quantizer makes once for all draws lies here.
+            makes them from `images`.
+        images: Files of the calibration images.
+        folder: Folder for files that a quantizer makes once for all draws.
         engine: File to write. An `.onnx` keeps the names of input and outputs; a `.tflite` has a
             signature whose outputs, sorted by name, are box codes and class scores.
-        contract: File to write if the engine wants another contract than the float graph's.
+        contract: File to write if the engine's contract differs from the float graph's.
     """
 
     peer: str

@@ -1,7 +1,7 @@
-"""NVIDIA ModelOpt's post-training quantization of ONNX graphs, calibrated on the CPU.
+"""Quantize the ONNX graph with NVIDIA ModelOpt, calibrated on the CPU.
 
-Its placement is TensorRT's: symmetric, no Q/DQ where its heuristics expect no gain. What stays
-unquantized is float32 here (`high_precision_dtype`; its default float16 would only lose).
+It is symmetric, for TensorRT, and omits Q/DQ pairs by its heuristics. The remaining tensors are float32 here
+(`high_precision_dtype`; its default float16 could only lose accuracy).
 """
 
 from __future__ import annotations

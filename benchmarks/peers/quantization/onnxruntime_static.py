@@ -1,9 +1,9 @@
-"""`onnxruntime.quantization.quantize_static`, with each of its calibration methods.
+"""Quantize with `onnxruntime.quantization.quantize_static` and each of its calibration methods.
 
-Always QuantFormat.QDQ, int8 activations, int8 weights per channel, symmetric. "affine" lets
-activations have a zero point (its default); "symmetric" sets ActivationSymmetric, which TensorRT
-needs. The float graph is already simplified and its batch norm folded, so that the preprocessing
-that onnxruntime recommends has nothing left to do.
+The format is always QuantFormat.QDQ with int8 activations and symmetric int8 weights per channel. "affine"
+allows zero points of activations (the default); "symmetric" sets ActivationSymmetric, which TensorRT needs.
+The float graph is already simplified and its batch norm folded, so the preprocessing that onnxruntime
+recommends would change nothing.
 """
 
 from __future__ import annotations

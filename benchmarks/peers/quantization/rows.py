@@ -1,4 +1,4 @@
-"""The rows of the comparison: put together over several runs, averaged, printed."""
+"""Merge, average and print the rows of the comparison."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _SCHEMES = ("affine", "symmetric")
 
 
 def key(row: Mapping[str, Any]) -> Key:
-    """What a row is about: peer, method, draw."""
+    """Return the key of a row: peer, method, draw."""
     return row["peer"], row["method"], row["draw"]
 
 
 def merge(rows: Iterable[Row], new: Row) -> list[Row]:
-    """`rows` with `new` in the place of the row about the same, else at the end."""
+    """Return `rows` with `new` in place of the row with the same key, or at the end."""
     merged = {key(row): row for row in rows}
     merged[key(new)] = new
     return list(merged.values())
 
 
 def means(rows: Sequence[Row]) -> list[Row]:
-    """One row per peer and method, over the draws that it managed; schemes apart, best first.
+    """Average over the successful draws of each peer and method; sort by scheme, best first.
 
-    Where a draw failed, `failed` says how many did and why the last did.
+    If draws failed, `failed` has their number and the reason of the last.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -38,7 +38,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
 
 
 def best(averaged: Sequence[Row], measure: str = "agreement_AP") -> dict[str, Row]:
-    """Of each scheme, the row with the highest `measure` among those that managed every draw."""
+    """Return for each scheme the row with the highest `measure` among those without a failed draw."""
     draws = _most_draws(averaged)
     whole = [
         row for row in averaged if measure in row and "failed" not in row and row["draws"] == draws
@@ -51,7 +51,7 @@ def best(averaged: Sequence[Row], measure: str = "agreement_AP") -> dict[str, Ro
 
 
 def table(averaged: Sequence[Row]) -> str:
-    """Markdown, schemes apart; the best of a scheme in bold, whoever's it is."""
+    """Return Markdown tables, one per scheme, with the best of each in bold."""
     lines = [
         "| scheme | quantizer | method | runs in | agreement AP | AP | seconds | peak |",
         "|---|---|---|---|---|---|---|---|",

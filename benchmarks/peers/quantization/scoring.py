@@ -1,4 +1,4 @@
-"""Detections of any peer's engine: same images, preprocessing, kernels, post-processing for all."""
+"""Run any peer's engine with the same images, preprocessing, kernels and postprocessing."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Paths = Sequence[Path]
 
 
 def found_by(engine: Path, changed: Path, contract: Contract, paths: Paths) -> list[Detections]:
-    """What an engine finds, with the settings of evaluation, on one thread.
+    """Return the detections of an engine, with the settings of evaluation, on one thread.
 
     Args:
         engine: `.onnx` for onnxruntime, `.tflite` for LiteRT with XNNPACK.
-        changed: The engine's own contract, if that file exists.
+        changed: File with the engine's own contract, if it exists.
         contract: The float graph's.
         paths: Images.
     """
@@ -44,7 +44,7 @@ def _in_litert(engine: Path, contract: Contract, paths: Paths) -> list[Detection
     interpreter = make_interpreter(load_library()[0], engine, threads=1, xnnpack=True)
     (image,) = interpreter.get_input_details()
     outputs = interpreter.get_signature_runner().get_output_details()
-    # "box_codes", "class_scores" or "output_0", "output_1": the sorted names are in that order.
+    # The sorted names are in this order: "box_codes", "class_scores", or "output_0", "output_1".
     box_codes, class_scores = (outputs[name] for name in sorted(outputs))
     postprocess = Postprocessor(
         contract, tensor_spec(box_codes), tensor_spec(class_scores), nms=EVALUATION_NMS

@@ -1,9 +1,9 @@
-"""Runs one job in the environment of its quantizer and prints what it took, one JSON object.
+"""Run one job in the environment of its quantizer; print time and memory as one JSON object.
 
     PYTHON worker.py JOB.json
 
-The clock runs from the images, ready as tensors, to the written file; libraries are imported and
-what a quantizer needs only once (`prepare`) is made before.
+The time is from the images, as tensors, to the written file. Imports and the quantizer's one-time work
+(`prepare`) are not included.
 """
 
 from __future__ import annotations
