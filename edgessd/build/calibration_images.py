@@ -6,7 +6,6 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -51,16 +50,15 @@ def images_of_run(checkpoint: Path, *, limit: int) -> CalibrationSet:
             expected=f"{RUN_CONFIG} of its training in the same folder",
             fix=_WAY_OUT,
         )
-    data = _data_section(config)
-    folder = Path(data.get("path", ""))
-    if not data.get("path") or not folder.is_dir():
+    folder, splits = _training_data(config)
+    if folder is None or not folder.is_dir():
         raise CalibrationError(
             f"The dataset that {checkpoint} was trained on isn't there",
             expected=f"the folder that {config} names, seen from here",
-            found=str(data.get("path") or "none"),
+            found=str(folder or "none"),
             fix=_WAY_OUT,
         )
-    return _training_images(folder, tuple(data.get("train_splits", ("train",))), limit)
+    return _training_images(folder, splits, limit)
 
 
 def _training_images(folder: Path, splits: tuple[str, ...], limit: int) -> CalibrationSet:
@@ -120,13 +118,10 @@ def with_evaluation_of(images: CalibrationSet, checkpoint: Path) -> CalibrationS
     config = checkpoint.parent / RUN_CONFIG
     if images.dataset is not None or not config.is_file():
         return images
-    data = _data_section(config)
-    folder = Path(data.get("path", ""))
-    if not data.get("path") or not folder.is_dir():
+    folder, splits = _training_data(config)
+    if folder is None or not folder.is_dir():
         return images
-    return with_evaluation_in(
-        images, load_dataset(folder), tuple(data.get("train_splits", ("train",)))
-    )
+    return with_evaluation_in(images, load_dataset(folder), splits)
 
 
 def with_evaluation_in(
@@ -140,9 +135,11 @@ def with_evaluation_in(
     return images.with_dataset(known)
 
 
-def _data_section(config: Path) -> dict[str, Any]:
+def _training_data(config: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """Read the dataset's folder and the training splits from a run's config."""
     try:
         section = tomllib.loads(config.read_text(encoding="utf-8")).get("data", {})
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise CalibrationError(f"{config} can't be read", found=str(error), fix=_WAY_OUT) from error
-    return dict(section)
+    path = section.get("path")
+    return Path(path) if path else None, tuple(section.get("train_splits", ("train",)))

@@ -1,4 +1,4 @@
-"""A build as a whole: its work on the calibration images."""
+"""A build decodes and hashes its calibration images once."""
 
 from __future__ import annotations
 

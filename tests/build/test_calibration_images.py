@@ -1,4 +1,4 @@
-"""Calibration images are those that the detector is trained on, never those that judge it."""
+"""Calibration images are training images, never images of the evaluation."""
 
 from __future__ import annotations
 

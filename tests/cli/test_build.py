@@ -23,7 +23,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_builds_and_says_what_it_built(work: Path, tiny_checkpoint: Path, photos: Path) -> None:
+def test_a_build_reports_its_bundle_and_its_stages(
+    work: Path, tiny_checkpoint: Path, photos: Path
+) -> None:
     ended = edgessd(
         *BUILD, "raspberry-pi", "--checkpoint", tiny_checkpoint,
         "--calibration", photos, "--json",
@@ -51,7 +53,7 @@ def test_builds_and_says_what_it_built(work: Path, tiny_checkpoint: Path, photos
     assert manifest.provenance.tools["onnx"] != "unknown"
 
 
-def test_an_unfinished_bundle_is_said_to_be_one(
+def test_an_unfinished_bundle_is_reported_as_unfinished(
     work: Path, tiny_checkpoint: Path, photos: Path
 ) -> None:
     ended = edgessd(
@@ -127,9 +129,7 @@ def test_finishing_takes_a_bundle_and_a_gpu(work: Path, tiny_bundles: dict[str, 
     edgessd("build", "--finish", tiny_bundles["host"].directory, "--target", "host", code=2)
 
 
-def test_people_see_stages_and_what_is_not_done(
-    work: Path, tiny_checkpoint: Path, photos: Path
-) -> None:
+def test_stages_and_open_work_are_printed(work: Path, tiny_checkpoint: Path, photos: Path) -> None:
     ended = edgessd(*BUILD, "coral", "--checkpoint", tiny_checkpoint, "--calibration", photos)
     assert ended.out == ""
     assert "calibrate" in ended.err

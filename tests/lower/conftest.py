@@ -1,4 +1,4 @@
-"""Small Q/DQ graphs written by hand, and the two engines that run them."""
+"""Write small Q/DQ graphs, and run them in onnxruntime and LiteRT."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Run = Callable[[bytes, Array], dict[str, Array]]
 
 @dataclass
 class QdqGraph:
-    """Writes Q/DQ graphs in the form that `edgessd.quantize` makes; names are those of tensors.
+    """Writes Q/DQ graphs in the form of `edgessd.quantize`; all names are names of tensors.
 
-    Every method that adds an op gives the name of its float output; `qdq` makes it an activation.
+    Each method that adds an operator returns the name of its float output; `qdq` makes it an activation.
     """
 
     seed: int = 0
@@ -50,7 +50,7 @@ class QdqGraph:
     def qdq(
         self, name: str, scale: float, zero_point: int = 0, *, output: str | None = None
     ) -> str:
-        """A Q/DQ pair on a float tensor."""
+        """Add a Q/DQ pair on a float tensor."""
         tag, made = f"{name}_{len(self.nodes)}", output or f"{name}_dq{len(self.nodes)}"
         self.constant(f"{tag}_s", np.float32(scale))
         self.constant(f"{tag}_z", np.int8(zero_point))
@@ -73,7 +73,7 @@ class QdqGraph:
     def weights(
         self, name: str, values: Array, scales: Array, *, zero_point: int = 0, axis: int = 0
     ) -> str:
-        """An integer initializer with its DequantizeLinear."""
+        """Add an integer initializer with its DequantizeLinear."""
         self.constant(f"{name}_i", values)
         self.constant(f"{name}_s", np.asarray(scales, np.float32))
         self.constant(f"{name}_z", np.full(np.shape(scales), zero_point, values.dtype))
@@ -93,7 +93,7 @@ class QdqGraph:
         bias: bool = True,
         **attributes: Any,
     ) -> str:
-        """A Conv with random weights (out, in / group, height, width), scales and bias."""
+        """Add a Conv with random weights (out, in / group, height, width), scales and bias."""
         values = self.random.integers(-127, 128, shape).astype(np.int8)
         scales = self.random.uniform(0.5, 2, shape[0]).astype(np.float32) * np.float32(0.01)
         inputs = [source, self.weights(f"{name}_w", values, scales)]
@@ -105,7 +105,7 @@ class QdqGraph:
         return self.activation(made, clip) if clip else made
 
     def activation(self, source: str, kind: str, low: float = 0.0, high: float = 6.0) -> str:
-        """Relu, Clip (0 to 6) or Relu6 by bounds of any kind."""
+        """Add a Relu, or a Clip with any bounds."""
         name = f"{source}_act"
         if kind == "Relu":
             return self.op("Relu", [source], name)
@@ -143,11 +143,11 @@ def _litert(resolver: str) -> Run:
 
 
 def run_onnx(model: onnx.ModelProto, image: Array) -> dict[str, Array]:
-    """Float outputs of a Q/DQ graph, computed node by node as it is written."""
+    """Compute the float outputs of a Q/DQ graph without fusing nodes."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # Fused kernels round on their own; the graph as written is the reference.
+    # Fused kernels round differently; the graph as written is the reference.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
@@ -176,7 +176,7 @@ def litert_xnnpack() -> Run:
 
 @pytest.fixture
 def assert_parity(litert_reference: Run, litert_xnnpack: Run) -> Callable[..., None]:
-    """Lower a Q/DQ graph and hold its outputs to onnxruntime's, on both kinds of kernels."""
+    """Lower a Q/DQ graph and compare its outputs with onnxruntime's, on both kinds of kernels."""
     from edgessd.lower.tflite.lower import lower_network
 
     def check(model: onnx.ModelProto, *, seed: int = 1, within: float = 0.999) -> Any:

@@ -28,7 +28,7 @@ def table(small_graph: FloatGraph, photos: Path) -> CalibrationTable:
 @pytest.fixture(scope="session")
 def quantized(small_graph: FloatGraph, table: CalibrationTable) -> Quantize:
     def make(*kept_float: str) -> QuantGraph:
-        # Not the default recipe: what it keeps float would hide what is kept float here.
+        # The default recipe keeps tensors float itself, which would hide those that are kept here.
         recipe = load_recipe("average")
         if kept_float:
             exemption = Exemption(tensors=kept_float, keep_float=True)

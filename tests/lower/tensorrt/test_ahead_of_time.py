@@ -1,4 +1,4 @@
-"""NVIDIA's own parser and builder take what the TensorRT lowering makes.
+"""NVIDIA's own parser and builder accept the graphs of the TensorRT lowering.
 
 TensorRT-RTX builds ahead of time, without a GPU, so these are real engines. It compiles the strongly
 typed form, as TensorRT 11 does; the weakly typed one is given to its parser and builder as well.
@@ -108,7 +108,7 @@ def compiled(rtx: Provider, tmp_path: Path) -> Callable[..., CompiledEngine]:
             graph,
             EngineOptions(precision=lowered.precision, compute_capabilities=("8.6",)),
             rtx,
-            # Of the weakly typed form, it is the other TensorRT that gives these their types.
+            # The weakly typed form gets these types from the other TensorRT only.
             tensors=(*lowered.engine_inputs, *lowered.engine_outputs) if engine else (),
         )
 
@@ -186,7 +186,7 @@ def parsed(rtx: Provider, content: bytes) -> Any:
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
     assert parser.parse(content), [str(parser.get_error(n)) for n in range(parser.num_errors)]
-    # The network dies with its builder, and the parser holds what the network's constants point to.
+    # The network needs its builder, and its constants point into the parser's memory.
     _ALIVE.append((builder, parser))
     return network
 

@@ -1,4 +1,4 @@
-"""Decode and suppression inside a TensorRT graph, held to `core.decode` and `core.nms`."""
+"""Decoding and suppression inside a TensorRT graph give the detections of `core.decode` and `core.nms`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def found_by_graph(contract: Contract, session, specs, outputs: list[np.ndarray]
     roles = outputs_by_name(specs)
     assert roles is not None
     count = int(values[roles.count][0])
-    # Nothing is left in the rows that hold nothing.
+    # Empty rows are 0.
     for name in (roles.boxes, roles.classes, roles.scores):
         assert not values[name][0, count:].any()
     assert (np.diff(values[roles.scores][0]) <= 0).all()
@@ -194,7 +194,7 @@ def test_the_devices_limit_cuts_the_candidates(make_contract: Callable[..., Cont
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in model.graph.value_info
     }
-    # One batch item a label, so that the limit holds for each label alone.
+    # One batch item per label, so that the limit holds for each label alone.
     assert shapes[layer.input[0]] == (3, 123, 4)
     assert shapes[layer.input[1]] == (3, 1, 123)
 
@@ -223,8 +223,8 @@ def test_a_chain_of_suppressions_longer_than_the_rounds_keeps_a_box_too_many_and
         scoring=Scoring(activation="sigmoid", background=False),
         nms=Nms(score_threshold=0.01, iou_threshold=0.45, max_candidates=60, max_detections=60),
     )
-    # Boxes in a row, each overlapping the next alone, in the order of their scores: the first keeps the
-    # second from living, which lets the third live, and so on.
+    # Boxes in a row in descending order of score; each overlaps the next alone. The first suppresses the
+    # second, so the third stays, and so on.
     count = contract.anchors.count
     from edgessd.core.anchors import anchor_boxes
     from edgessd.core.decode import encode_boxes
@@ -245,7 +245,7 @@ def test_a_chain_of_suppressions_longer_than_the_rounds_keeps_a_box_too_many_and
         session, specs, _ = postprocess_session(contract, suppression)
         found[suppression] = count_found(session, specs, codes, scores)
     assert found["layer"] == len(expected)
-    # Sixteen rounds settle the first sixteen links; of the others none is suppressed yet.
+    # Sixteen rounds decide the first sixteen boxes; none of the others is suppressed yet.
     assert found["operators"] == 8 + (chain - 16)
 
 

@@ -114,7 +114,7 @@ def test_both_forms_hold_the_same_parameters(raw: TensorRtGraphs) -> None:
             compared += 1
         else:
             np.testing.assert_array_equal(onnx.numpy_helper.to_array(stored[entry.name]), value)
-    # A scale and a bias for each convolution at least.
+    # At least a scale and a bias for each convolution.
     assert compared >= 2 * sum(node.op_type == "Conv" for node in weak.graph.node)
     assert Counter(node.op_type for node in weak.graph.node) == Counter(
         node.op_type for node in strong.graph.node
@@ -124,8 +124,8 @@ def test_both_forms_hold_the_same_parameters(raw: TensorRtGraphs) -> None:
 def test_the_strong_form_computes_the_same_but_for_float16(
     raw: TensorRtGraphs, run_onnx: RunOnnx
 ) -> None:
-    # Node by node, onnxruntime rounds products and sums to float16, which an integer engine doesn't. A
-    # step more or less grows from layer to layer, so the first one is held tight and the end loosely.
+    # onnxruntime rounds the products and sums of each node to float16, which an integer engine doesn't. The
+    # difference grows from layer to layer, so the bound is tight for the first and loose for the last.
     first = "backbone.stem.activation.quantized"
     weak, strong = (
         run_onnx(onnx.utils.Extractor(model).extract_model(["image"], [first]), pixels(1))[first]
@@ -153,7 +153,7 @@ def test_files_say_what_they_are(graph: QuantGraph, raw: TensorRtGraphs) -> None
     assert lower_to_tensorrt(graph) == raw
 
 
-def test_onnxruntime_backend_knows_the_scales(raw: TensorRtGraphs) -> None:
+def test_the_onnxruntime_backend_reads_the_scales(raw: TensorRtGraphs) -> None:
     backend = OrtBackend(raw.weak)
     assert (backend.input,) == raw.reference_inputs
     assert backend.outputs == raw.reference_outputs
@@ -227,20 +227,20 @@ def test_a_badly_placed_graph_is_refused_with_every_violation(graph: QuantGraph)
         assert words in message, message
 
 
-# Recipes that keep something float: pattern, dtype of the outputs in the compiled engine.
+# Tensors that recipes keep float, with the dtype of the outputs in the compiled engine.
 KEPT = [
     (("box_codes",), {"box_codes": "float16", "class_scores": "int8"}),
     (("box_codes", "class_scores"), {"box_codes": "float16", "class_scores": "float16"}),
     (("image",), {"box_codes": "int8", "class_scores": "int8"}),
     (("image", "class_scores"), {"box_codes": "int8", "class_scores": "float16"}),
-    # A residual sum's skip input, and what feeds a head.
+    # The skip input of a residual sum, and the input of a head.
     (("backbone.blocks.2.add",), {"box_codes": "int8", "class_scores": "int8"}),
     (("heads.*.score.depthwise.activation",), {"box_codes": "int8", "class_scores": "int8"}),
 ]
 
 
 @pytest.mark.parametrize(("patterns", "dtypes"), KEPT)
-def test_what_a_recipe_keeps_float_goes_the_whole_way(
+def test_tensors_kept_float_are_lowered_in_both_forms(
     quantized: Quantize,
     photos: Path,
     run_onnx: RunOnnx,
@@ -260,7 +260,7 @@ def test_what_a_recipe_keeps_float_goes_the_whole_way(
     tensor, transform = preprocess_image(
         read_image(sorted(photos.iterdir())[0]), graph.contract.preprocess, backend.input
     )
-    # Node by node: onnxruntime sums a float first layer in another order where an int8 image enters.
+    # onnxruntime sums a float first layer in another order if an int8 image enters.
     found = run_onnx(loaded(lowered.weak), tensor)
     expected = run_onnx(graph.model, tensor.astype(np.float32) / 128)
     postprocess = Postprocessor(graph.contract, *backend.outputs)

@@ -1,4 +1,4 @@
-"""The linter of Q/DQ placement: a good graph, broken in each way that TensorRT minds."""
+"""Lint a sound Q/DQ graph, and one for each way to break it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
 
 
 def bypass(model: onnx.ModelProto, tensor: str, made: str | None = None) -> None:
-    """Take the Q/DQ pair off a tensor."""
+    """Remove the Q/DQ pair of a tensor."""
     for entry in model.graph.node:
         entry.input[:] = [tensor if n == (made or f"{tensor}.dq") else n for n in entry.input]
     for name in (f"{tensor}.Q", f"{tensor}.DQ"):
@@ -215,7 +215,7 @@ def dequantizer_without_quantizer(model: onnx.ModelProto) -> None:
         [helper.make_node("Cast", ["left"], ["left.q"], "cast", to=TensorProto.INT8)],
     )
     model.graph.node.remove(node(model, "left.Q"))
-    # In order again: the Cast has to come before what reads it.
+    # The Cast has to come before its readers.
     dequantizer = onnx.NodeProto.FromString(node(model, "left.DQ").SerializeToString())
     model.graph.node.remove(node(model, "left.DQ"))
     insert_before(model, "turned", [dequantizer])
@@ -324,19 +324,19 @@ def test_each_way_to_break_it_is_named(
     assert re.search(words, violation.message), violation.message
     assert violation.fix.endswith(".")
     assert str(violation).startswith(f"[{rule}] ")
-    # One cause, one rule; only parameters that both nodes of a pair share are named at each.
+    # One fault violates one rule; a parameter that both nodes of a pair share is reported at each.
     rules = {v.rule for v in lint_qdq(model)}
     assert rules == {rule}, rules
 
 
-def test_what_the_recipe_keeps_float_is_no_violation() -> None:
+def test_a_tensor_that_the_recipe_keeps_float_is_no_violation() -> None:
     model = good_graph()
     float_convolution(model)
     assert lint_qdq(model, kept_float=["su*"]) == ()
     assert [v.rule for v in lint_qdq(model, kept_float=["act"])] == ["conv-float"]
 
 
-def test_a_float_skip_that_the_recipe_wants_is_no_violation() -> None:
+def test_a_skip_input_that_the_recipe_keeps_float_is_no_violation() -> None:
     model = good_graph()
     float_skip(model)
     assert lint_qdq(model, kept_float=["act"]) == ()
@@ -360,7 +360,7 @@ def test_integers_at_the_boundary_are_no_violation() -> None:
 
 def test_two_convolutions_that_meet_in_an_add_want_one_of_them_quantized() -> None:
     model = good_graph()
-    # left (depthwise) and right both feed an Add, both float: the first counts as the skip.
+    # left (depthwise) and right are both float inputs of an Add: the first counts as the skip input.
     adding = helper.make_node("Add", ["left", "right"], ["both"], "both")
     insert_before(model, "joined", [adding])
     (violation,) = [v for v in lint_qdq(model) if v.rule == "skip-input"]

@@ -43,7 +43,7 @@ def test_relu6_becomes_relu_only_where_that_is_exact(scale: float, replaced: boo
     expected = run_model(model, {"x": x})["y"]
     np.testing.assert_array_equal(run_model(found, {"x": x})["y"], expected)
     if not replaced:
-        # And it would not have been: the guard guards something.
+        # Without the guard it would be wrong.
         forced = copy_of(model)
         forced.graph.node[0].CopyFrom(onnx.helper.make_node("Relu", ["x"], ["clipped"]))
         assert (run_model(forced, {"x": x})["y"] != expected).any()

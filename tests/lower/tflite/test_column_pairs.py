@@ -1,4 +1,4 @@
-"""Pairs of columns change no output bit, and stand only where they save work."""
+"""Pairing columns changes no bit of the outputs, and happens only if it saves work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file's bytes: buffers aligned and shared, operator versions low."""
+"""Buffers are aligned and shared, and operators have their lowest versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_versions_are_the_lowest_that_take_int8(small):
 
 
 def buffer_places(content):
-    """(offset in the file, bytes) of each buffer's data."""
+    """Find (offset in the file, bytes) of each buffer's data."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)

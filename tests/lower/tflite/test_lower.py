@@ -136,7 +136,7 @@ def test_graph_of_another_contract_is_refused(small):
 
 @pytest.mark.slow
 def test_voc_detector_is_within_1_lsb(voc, shared, run_onnx, litert_reference, litert_xnnpack):
-    """Rounding adds up over 60 layers, so a network can't be held as tightly as a layer is."""
+    """Rounding errors add up over 60 layers, so the bound is looser than that of one layer."""
     lowered = lower_to_tflite(voc)
     assert sum(Parsed(lowered.content).ops().values()) == 112
     shares = {"xnnpack": [], "reference": []}

@@ -1,4 +1,4 @@
-"""The detection operator decodes and suppresses as edgessd's own code."""
+"""The detection operator gives the detections of edgessd's own decoding and suppression."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgessd.lower.tflite.lower import lower_to_tflite
 
 
 def detect_both_ways(graph, frame, nms, run):
-    """(Detections of edgessd's decode on the raw engine, rows of the op's engine)."""
+    """Detect with edgessd's decoding on the raw engine, and with the operator inside the engine."""
     contract = msgspec.structs.replace(graph.contract, nms=nms)
     graph = replace(graph, contract=contract)
     raw, op = (lower_to_tflite(graph, input_dtype="uint8", postprocess=p) for p in ("raw", "op"))
@@ -47,7 +47,7 @@ def assert_same_detections(expected, found):
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("background", [True, False])
 def test_op_decodes_as_core_does(small, photos, litert_xnnpack, activation, background):
-    """On an untrained network, whose many middling scores leave no room for luck.
+    """Compare on an untrained network, whose many scores near each other show every difference.
 
     Nothing is cut off: among equal scores at the limit, either choice would be right.
     """
@@ -66,7 +66,7 @@ def test_op_decodes_as_core_does(small, photos, litert_xnnpack, activation, back
 
 
 def test_op_engine_is_found_by_the_ways_of_other_clients(small):
-    """By TF1's tensor names and order, by TF2's signature (as Coral's client reads it), by the op."""
+    """Clients look for TF1's tensor names and order, for TF2's signature (Coral), or for the operator."""
     from ai_edge_litert.interpreter import Interpreter
 
     lowered = lower_to_tflite(small, postprocess="op")

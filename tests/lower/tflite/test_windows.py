@@ -12,7 +12,7 @@ from edgessd.core.errors import LoweringError
 
 @pytest.mark.parametrize("op_type", ["Conv", "MaxPool"])
 def test_negative_padding(qdq_graph, op_type):
-    """onnx's shape inference refuses it before any op is read, so the op is asked directly."""
+    """onnx's shape inference refuses such a graph, so the test calls `read_window` itself."""
 
     from edgessd.lower.tflite.graph_reader import read_network
     from edgessd.lower.tflite.windows import read_window

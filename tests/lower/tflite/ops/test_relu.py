@@ -15,7 +15,7 @@ def test_clamp_from_minus_one_on_its_own(qdq_graph):
 
 @pytest.mark.parametrize("clip", ["Relu", "Clip"])
 def test_activation_over_a_range_of_almost_zero(qdq_graph, assert_parity, clip):
-    """LiteRT fails where 6 / scale overflows int32; the clamp says nothing there, so it's left out."""
+    """LiteRT fails if 6 / scale overflows int32; the clamp has no effect there, so it is left out."""
     graph = qdq_graph(1)
     x = graph.image((1, 3, 5, 4), scale=1e-9)
     made = graph.op("Add", [x, x], "sum")
