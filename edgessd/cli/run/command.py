@@ -7,6 +7,7 @@ import typer
 from edgessd.cli.console import JsonFlag
 from edgessd.cli.logs import LogForm, start_logging
 from edgessd.cli.run import options as o
+from edgessd.cli.run import output_options as out
 
 
 def command(
@@ -40,27 +41,27 @@ def command(
     list_cameras: o.ListCameras = False,
     track: o.Track = None,
     regions: o.RegionsFile = None,
-    record: o.Record = None,
-    record_minutes: o.RecordMinutes = None,
-    jsonl: o.JsonLines = None,
-    csv: o.Csv = None,
-    snapshots: o.Snapshots = None,
-    snapshots_on: o.SnapshotsOn = None,
-    snapshots_every: o.SnapshotsEvery = None,
-    webhook: o.Webhook = None,
-    webhook_on: o.WebhookOn = None,
-    metrics: o.MetricsAt = None,
-    display: o.Display = None,
-    live: o.Live = False,
-    host: o.Host = None,
-    port: o.Port = None,
-    mqtt: o.Mqtt = None,
-    mqtt_topic: o.MqttTopic = None,
-    mqtt_ca: o.MqttCa = None,
-    mqtt_cert: o.MqttCert = None,
-    mqtt_key: o.MqttKey = None,
-    mqtt_qos: o.MqttQos = None,
-    home_assistant: o.HomeAssistant = None,
+    record: out.Record = None,
+    record_minutes: out.RecordMinutes = None,
+    jsonl: out.JsonLines = None,
+    csv: out.Csv = None,
+    snapshots: out.Snapshots = None,
+    snapshots_on: out.SnapshotsOn = None,
+    snapshots_every: out.SnapshotsEvery = None,
+    webhook: out.Webhook = None,
+    webhook_on: out.WebhookOn = None,
+    metrics: out.MetricsAt = None,
+    display: out.Display = None,
+    live: out.Live = False,
+    host: out.Host = None,
+    port: out.Port = None,
+    mqtt: out.Mqtt = None,
+    mqtt_topic: out.MqttTopic = None,
+    mqtt_ca: out.MqttCa = None,
+    mqtt_cert: out.MqttCert = None,
+    mqtt_key: out.MqttKey = None,
+    mqtt_qos: out.MqttQos = None,
+    home_assistant: out.HomeAssistant = None,
 ) -> None:
     """Run a detector over cameras, videos or images.
 
