@@ -111,7 +111,7 @@ def convert(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Split the images anew: 0.8,0.2 (train, val) or 0.8,0.1,0.1 (train, val, test). "
+            help="Split the images again: 0.8,0.2 (train, val) or 0.8,0.1,0.1 (train, val, test). "
             "Copies of an image stay in one split.",
             metavar="SHARES",
         ),

@@ -131,13 +131,13 @@ def _check_splits(dataset: Dataset, to: Format) -> None:
         raise DataError(
             f"{to.upper()} can't hold the split {strange[0]!r} of {dataset.root}",
             expected=f"one of {', '.join(known)}",
-            fix="Convert to COCO, or split the images anew with --split 0.8,0.1,0.1",
+            fix="Convert to COCO, or split the images again with --split 0.8,0.1,0.1",
         )
     if ALL in dataset.splits and len(dataset.splits) > 1:
         raise DataError(
             f"{dataset.root} has images in splits and images in none",
             found=", ".join(dataset.splits),
-            fix="Split the images anew with --split 0.8,0.1,0.1",
+            fix="Split the images again with --split 0.8,0.1,0.1",
         )
 
 

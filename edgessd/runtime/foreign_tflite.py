@@ -277,7 +277,7 @@ def _find_preprocess(metadata: Table | None, image: TensorSpec) -> tuple[Preproc
     stated = _stated_normalization(metadata)
     quantization = image.quantization
     if quantization is not None and (image.dtype == "uint8" or stated is None):
-        # A uint8 input takes pixel bytes as they are, whatever the metadata states about the float model:
+        # A uint8 input takes pixel bytes unchanged, in spite of the metadata about the float model:
         # TensorFlow Lite's Task Library does the same. An int8 input takes the bytes minus 128. This mean
         # and std express that in real numbers.
         middle = float(quantization.zero_point + (128 if image.dtype == "int8" else 0))

@@ -149,7 +149,7 @@ def test_four_images_are_refused_with_the_reason(
     assert "too few calibration images" in ended.err
     assert "Found 4 images" in ended.err
     assert "--force-small" in ended.err
-    assert "export" not in ended.err, "what can be refused at once shall not wait for an export"
+    assert "export" not in ended.err, "the refusal must come before the export"
     assert not (work / "dist").exists()
 
 

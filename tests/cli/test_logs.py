@@ -81,7 +81,7 @@ def test_sigterm_drains_the_outputs_and_ends_with_0(tmp_path: Path) -> None:
     assert process.returncode == 0, errors
     finished = lines(errors)[-1]
     assert finished["event"] == "finished"
-    # Whatever was handed to the file is in it, whole.
+    # All messages that were written to the file are in it, complete.
     records = lines(written.read_text())
     assert len(records) == finished["sinks"][0]["written"] >= 5
 

@@ -106,7 +106,7 @@ def test_every_scheme_is_quantized_from_the_one_checkpoint(trained: Path, scheme
     scales = {t.name.removesuffix(".scale"): t for t in built.model.graph.initializer}
     for name, (low, high) in checkpoint.trained_ranges.ranges.items():
         if name in scales:
-            # The image's integers are its pixels less 128, whatever the scheme.
+            # The image's integers are its pixels minus 128, in both schemes.
             expected = 1 / 128 if name == "image" else SCHEMES[scheme].params(low, high).scale
             found = np.frombuffer(scales[name].raw_data, np.float32)[0]
             assert found == np.float32(expected), name

@@ -54,11 +54,11 @@ def quantize(job: Job) -> None:
 
     method = METHODS[job.method]
     recipes = recipe_manager.RecipeManager()
-    wishes = [("ALL_SUPPORTED", method["algorithm"])]
+    settings = [("ALL_SUPPORTED", method["algorithm"])]
     if method["algorithm"] == "MSE":
-        wishes = [("ALL_SUPPORTED", "MIN_MAX_UNIFORM_QUANT")]
-        wishes += [(operator, "MSE") for operator in _MSE_OPERATORS]
-    for operator, algorithm in wishes:
+        settings = [("ALL_SUPPORTED", "MIN_MAX_UNIFORM_QUANT")]
+        settings += [(operator, "MSE") for operator in _MSE_OPERATORS]
+    for operator, algorithm in settings:
         # The same as recipe.static_wi8_ai8(algorithm), for one kind of operator.
         recipes.add_static_config(
             regex=".*",

@@ -168,7 +168,7 @@ class _Lateness:
         step, (_, before) = position - self._last[0], self._last
         self._last = (position, now)
         if index == 0:
-            # OpenCV states position 0 for the first frame, whatever the stream states.
+            # OpenCV states position 0 for the first frame of every stream.
             return None
         # A held frame is returned when the first bytes of the next one come.
         late = self._clock.age(position, now, arrived=before if self._held else now)

@@ -175,7 +175,7 @@ class EngineCache:
         """Return the record of a key's engine; None if there is none that can be loaded."""
         try:
             record = read_record(self.plan_path(key))
-        except BackendError:  # whatever is wrong, the engine is compiled again
+        except BackendError:  # after any error the engine is compiled again
             return None
         return record if record.key == key else None
 

@@ -156,5 +156,5 @@ def test_readers_find_the_codes_at_their_boxes() -> None:
     assert shares["aruco"] >= 0.7, shares
     for class_id in (QRCODE, DATAMATRIX, ARUCO):
         assert np.median(overlaps[class_id]) > 0.94, LABELS[class_id]
-    # A 1-D reader gives the scan line's ends: the box's width, whatever its height.
+    # A 1-D reader gives the scan line's ends: the box's width, at any height.
     assert np.median(overlaps[BARCODE]) > 0.8

@@ -24,7 +24,7 @@ def test_sums_over_half_the_inputs_count_twice() -> None:
     thin = select_weights(wide, (2, 4, 1, 1))
     assert thin.shape == (2, 4, 1, 1)
     assert (thin == 2).all()
-    # A depthwise filter has one input whatever the width.
+    # A depthwise filter has one input at any width.
     assert (select_weights(torch.ones(8, 1, 3, 3), (4, 1, 3, 3)) == 1).all()
 
 
