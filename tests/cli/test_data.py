@@ -107,12 +107,14 @@ def test_check_prints_json_also_for_errors(pets: Path) -> None:
     assert found["problems"][0]["where"][0].startswith("images/5.jpg")
 
 
+@pytest.mark.process
 def test_no_traceback_from_the_real_process(tmp_path: Path) -> None:
     ended = edgessd("data", "check", tmp_path, code=1, own_process=True)
     assert ended.out == ""
     assert ended.err.startswith("edgessd: ")
 
 
+@pytest.mark.process
 def test_check_loads_neither_torch_nor_onnx(pets: Path) -> None:
     code = (
         "import sys\nfrom edgessd.cli.app import main\n"

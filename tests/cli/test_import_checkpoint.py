@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from command_line import edgessd
 
 from edgessd.model.checkpoint import load_checkpoint
@@ -28,6 +29,7 @@ def test_pytorch_ssd(shared: Path, tmp_path: Path) -> None:
     assert load_checkpoint(out).contract.labels[3] == "thing 3"
 
 
+@pytest.mark.process
 def test_refusal_is_one_paragraph_and_exit_code_1(tmp_path: Path) -> None:
     out = tmp_path / "out.pt"
     ended = edgessd("import", "folded", tmp_path, "--out", out, code=1, own_process=True)

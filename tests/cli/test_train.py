@@ -91,6 +91,7 @@ def test_an_invalid_size_is_wrong_usage(blocks: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_a_training_can_be_resumed_after_ctrl_c(blocks: Path, tmp_path: Path):
     run = tmp_path / "run"
     words = ("--data", blocks, "--out", run, *TINY, "--epochs", 100000, "--threads", 1)
@@ -109,6 +110,7 @@ def test_a_training_can_be_resumed_after_ctrl_c(blocks: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_two_processes_train_one_model(blocks: Path, tmp_path: Path):
     """torchrun on the CPU: both processes share the epoch, and one of them writes files."""
     run = tmp_path / "run"

@@ -28,6 +28,7 @@ def test_smaller_scales_and_six_first_anchors() -> None:
     assert min(side for shape in contract.anchors.levels[0].shapes for side in shape) < 0.08
 
 
+@pytest.mark.process
 def test_it_loads_neither_torch_nor_onnx() -> None:
     code = (
         "import sys; from edgessd.model.new_detector import new_detector; "

@@ -130,6 +130,7 @@ def test_accumulated_batches_resume_at_steps(blocks: Path, tmp_path: Path):
     assert same_weights(tmp_path / "whole" / "last.pt", tmp_path / "cut" / "last.pt")
 
 
+@pytest.mark.realtime
 def test_a_time_budget_ends_the_schedule(blocks: Path, tmp_path: Path):
     config = tiny_config(blocks, optimize={"epochs": 100_000, "time_budget": 0.03})
     result = train(config, tmp_path / "run")

@@ -33,6 +33,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+@pytest.mark.process
 def test_two_workers_write_what_one_writes(tmp_path: Path) -> None:
     seen: list[int] = []
     one = generate_dataset(tmp_path / "one", images=24, seed=3, size=SIZE, workers=1)
@@ -147,6 +148,7 @@ def test_an_empty_folder_of_backgrounds_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process group")
+@pytest.mark.process
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     script = tmp_path / "generate.py"
     script.write_text(

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import cv2
 import numpy as np
+import pytest
 import zxingcpp
 
 from edgessd.core.boxes import iou_matrix
@@ -23,6 +24,7 @@ def digest(scene: Scene) -> str:
     return sha256(content).hexdigest()
 
 
+@pytest.mark.process
 def test_a_seed_gives_the_same_bytes_in_another_process_and_on_one_thread() -> None:
     seeds = range(40, 64)
     here = [digest(render_scene(seed, size=SIZE)) for seed in seeds]
@@ -43,6 +45,7 @@ for seed in reversed(range({seeds.start}, {seeds.stop})):
     assert len(set(here)) == len(here)
 
 
+@pytest.mark.process
 def test_rendering_loads_no_torch() -> None:
     program = (
         "import sys; from edgessd.data.synth.generate import render_scene; render_scene(1);"
