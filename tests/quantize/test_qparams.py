@@ -7,8 +7,6 @@ import pytest
 
 from edgessd.core.errors import GraphError
 from edgessd.core.tensors import QuantParams
-from edgessd.quantize.conv.guard_bias_overflow import LARGEST_BIAS, guard_bias_overflow
-from edgessd.quantize.conv.guard_tiny_multiplier import SMALLEST_MULTIPLIER, guard_tiny_multiplier
 from edgessd.quantize.conv.weight_limits import weight_limits
 from edgessd.quantize.qparams import (
     affine_params,
@@ -124,38 +122,6 @@ def test_dead_tensor_keeps_relu6_bound_inside_int32() -> None:
     assert params.zero_point == -128
 
 
-def test_bias_overflow_widens_only_the_channel_that_needs_it() -> None:
-    source = affine_params(0.0, 6.0)
-    weights = np.array([1e-9, 0.01], np.float32)
-    bias = np.array([3.0, 3.0], np.float32)
-    with pytest.raises(GraphError, match="overflows int32"):
-        quantize_bias(bias, bias_scales(source, weights))
-    guarded = guard_bias_overflow(weights, bias, source)
-    integers = quantize_bias(bias, bias_scales(source, guarded))
-    assert guarded[1] == weights[1]
-    # Widened by just enough: the bias lies right under the limit.
-    assert LARGEST_BIAS * 0.999 < integers[0] <= LARGEST_BIAS
-
-
-def test_bias_guard_leaves_float16_scales() -> None:
-    """Scale 6e-8 under a bias of 4.6: 1e10 at an input scale of 1/128, which onnxruntime wraps to 0."""
-    source = QuantParams(scale=1 / 128, zero_point=0)
-    weights = np.array([2.0**-24, 0.01], np.float16).astype(np.float32)
-    guarded = guard_bias_overflow(weights, np.array([4.6, 3.0], np.float32), source, float16=True)
-    assert (guarded.astype(np.float16).astype(np.float32) == guarded).all()
-    assert 4.6 / (source.scale * float(guarded[0])) < 2**31
-    assert guarded[1] == weights[1]
-
-
-def test_tiny_multiplier_is_raised() -> None:
-    source, target = affine_params(0.0, 1e-6), affine_params(-100.0, 100.0)
-    weights = np.array([1e-8, 1.0], np.float32)
-    guarded = guard_tiny_multiplier(weights, source, target)
-    multipliers = source.scale * guarded.astype(np.float64) / target.scale
-    assert multipliers.min() >= SMALLEST_MULTIPLIER * 0.999999
-    assert guarded[1] == 1.0
-
-
 @pytest.mark.parametrize("limit", [float("nan"), float("inf")])
 def test_weight_that_is_not_finite_is_refused(limit: float) -> None:
     with pytest.raises(GraphError, match="weight isn't finite"):
@@ -165,18 +131,3 @@ def test_weight_that_is_not_finite_is_refused(limit: float) -> None:
 def test_unusable_range_is_refused() -> None:
     with pytest.raises(GraphError, match="range"):
         affine_params(1.0, float("inf"))
-
-
-def test_mse_clips_a_lonely_weight() -> None:
-    random = np.random.default_rng(0)
-    weight = random.normal(0, 0.1, (1, 1024, 3, 3)).astype(np.float32)
-    weight[0, 0, 0, 0] = 0.6
-    clipped, widest = weight_limits(weight, "mse"), weight_limits(weight, "minmax")
-    assert clipped[0] < widest[0]
-
-    def error(limits: np.ndarray) -> float:
-        params = weight_scales(limits)
-        restored = dequantize_weight(quantize_weight(weight, params), params)
-        return float(np.square(restored - weight).sum())
-
-    assert error(clipped) < error(widest)

@@ -1,4 +1,4 @@
-"""Each pass on a graph small enough to read."""
+"""A zero Pad becomes part of its Conv, and any other Pad stays."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from edgessd.graph.dataflow import materialized_tensors, observed_tensors
 from edgessd.graph.passes.fuse_pad import fuse_pad
-from edgessd.graph.passes.own_parameters import own_parameters
 from edgessd.graph.verify import checked, run_model
-from edgessd.graph.view import GraphView, attribute
+from edgessd.graph.view import attribute
 
 _HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
 
@@ -66,44 +64,3 @@ def test_pad_that_others_read_stays() -> None:
         w=np.ones((4, 3, 3, 3), np.float32),
     )
     assert [node.op_type for node in fuse_pad(model).graph.node] == ["Pad", "Conv"]
-
-
-def test_convs_stop_sharing_parameters() -> None:
-    model = _model(
-        """
-        g (float[1,2,4,4] image) => (float[1,2,4,4] y) {
-          [first] x = Conv<kernel_shape = [1, 1]>(image, w, b)
-          [second] y = Conv<kernel_shape = [1, 1]>(x, w)
-        }
-        """,
-        w=np.full((2, 2, 1, 1), 0.5, np.float32),
-        b=np.array([1, 2], np.float32),
-    )
-    owned = checked(own_parameters(model), after="own_parameters")
-    assert [list(node.input[1:]) for node in owned.graph.node] == [
-        ["first.weight", "first.bias"],
-        ["second.weight", "second.bias"],
-    ]
-    assert GraphView(owned).constant("second.bias").tolist() == [0, 0]
-    assert len(owned.graph.initializer) == 4
-
-
-def test_only_what_an_engine_writes_is_materialised() -> None:
-    model = _model(
-        """
-        g (float[1,2,4,4] image) => (float[1,32,2] y) {
-          [c] c = Conv<kernel_shape = [1, 1]>(image, w)
-          [r] r = Relu(c)
-          [d] d = Conv<kernel_shape = [1, 1]>(r, w)
-          [t] t = Transpose<perm = [0, 2, 3, 1]>(d)
-          [s] s = Reshape(t, shape)
-          [s2] s2 = Reshape(t, shape)
-          [y] y = Concat<axis = 1>(s, s2)
-        }
-        """,
-        w=np.ones((2, 2, 1, 1), np.float32),
-        shape=np.array([1, 16, 2], np.int64),
-    )
-    # c is fused into r; t, s and s2 are d's values at other places.
-    assert materialized_tensors(model) == ["image", "r", "d", "t", "s", "s2", "y"]
-    assert observed_tensors(model) == ["image", "r", "d", "y"]
