@@ -86,7 +86,7 @@ def initialize_backbone(
             and weights.npz; or an edgessd checkpoint.
         images: (B, 3, H, W) float32 training images with little augmentation, normalized by the model's
             contract; 64 are enough. If the source's batch norm is folded, its statistics are
-            estimated on them; without images, the report says that statistics are missing.
+            estimated on them; without images, `needs_norm_statistics` is set.
 
     Raises:
         CheckpointError: The source can't be read, or was made for a thinner backbone.
