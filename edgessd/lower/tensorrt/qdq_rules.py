@@ -15,6 +15,7 @@ import onnx
 
 from edgessd.graph.dataflow import ACTIVATIONS, FUSING, MOVES, clip_bounds
 from edgessd.graph.view import GraphView, attribute
+from edgessd.lower.tensorrt.relu import saturates
 from edgessd.quantize.qparams import INT8_MAX, FloatArray
 
 OPSETS = {np.dtype(np.float32): (13, 17), np.dtype(np.float16): (19, 24)}
@@ -234,8 +235,7 @@ def _split_activations(graph: LintedGraph) -> Iterator[Violation]:
             yield Violation(
                 rule="split-activation",
                 node=quantizer.name,
-                message=f"It stands between {made.name} and its activation {node.name}, which then "
-                "can't be fused.",
+                message=f"It keeps the activation {node.name} from being fused with {made.name}.",
                 fix=f"Move the pair behind {node.name}.",
             )
 
@@ -249,7 +249,7 @@ def _residual_adds(graph: LintedGraph) -> Iterator[Violation]:
         if not branches and not quantized:
             continue
         if branches and not quantized:
-            # Of two convolutions either may be the skip; the first is, as `annotate` has it.
+            # If both are convolutions, the first counts as the skip input, as in `annotate`.
             skip = next((name for name in add.input if name not in branches), branches[0])
             if not graph.stays_float(skip):
                 yield Violation(
@@ -320,11 +320,6 @@ def _clips(graph: LintedGraph) -> Iterator[Violation]:
                     f"integers end at {INT8_MAX * float(scale.flat[0]):g}, beyond its {high:g}.",
                     fix=f"Use a scale of at most {high / INT8_MAX:g}.",
                 )
-
-
-def saturates(high: float, scale: float) -> bool:
-    """Tell whether all values from `high` up become integer 127, so that clipping at `high` has no effect."""
-    return bool(np.rint(np.float32(high) / np.float32(scale)) >= INT8_MAX)
 
 
 def _pairs(graph: LintedGraph) -> Iterator[Violation]:

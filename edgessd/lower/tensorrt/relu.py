@@ -6,11 +6,12 @@ has no effect: with and without it, all values from 6 up become integer 127.
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 
 from edgessd.graph.dataflow import clip_bounds
 from edgessd.graph.view import GraphView, copy_of, replace_nodes
-from edgessd.lower.tensorrt.qdq_rules import saturates
+from edgessd.quantize.qparams import INT8_MAX
 
 
 def clip_to_relu(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -25,6 +26,11 @@ def clip_to_relu(model: onnx.ModelProto) -> onnx.ModelProto:
     ]
     replace_nodes(model, nodes)
     return model
+
+
+def saturates(high: float, scale: float) -> bool:
+    """Tell whether all values from `high` up become integer 127, so that clipping at `high` has no effect."""
+    return bool(np.rint(np.float32(high) / np.float32(scale)) >= INT8_MAX)
 
 
 def _is_exact(view: GraphView, clip: onnx.NodeProto) -> bool:
