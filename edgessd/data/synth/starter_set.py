@@ -6,7 +6,7 @@ tested on.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import cv2
@@ -30,4 +30,10 @@ def write_starter_set(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_starter_set(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(
+        description="Write the calibration images that ship with edgessd."
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="Folder of the images; made if missing."
+    )
+    write_starter_set(parser.parse_args().folder)
