@@ -289,7 +289,12 @@ CASES: list[tuple[Callable[[onnx.ModelProto], None], str, str, str]] = [
     (float_weight_alone, "conv-weight", "branch", "its weight isn't"),
     (float_input_alone, "conv-input", "left", "its input sum isn't"),
     (float_convolution, "conv-float", "right", "Neither input nor weight"),
-    (quantized_before_activation, "split-activation", "stem.Q", "between stem and its activation"),
+    (
+        quantized_before_activation,
+        "split-activation",
+        "stem.Q",
+        "keeps the activation act from being fused with stem",
+    ),
     (float_skip, "skip-input", "sum", "skip input act isn't quantized"),
     (quantized_branch, "residual-branch", "branch.Q", "keeps branch from being fused with sum"),
     (other_scale_in_concat, "concat-scale", "joined", r"turned.dq 0.125, right.dq 0.25"),
