@@ -16,9 +16,10 @@ test: $(VENV)/.dev  ## Every test.
 fast: $(VENV)/.dev  ## The tests that take moments, in a minute and a half.
 	$(PYTEST) -m "not slow and not process and not realtime and not device"
 
-lint: $(VENV)/.dev  ## Style, types and the layer rule.
+lint: $(VENV)/.dev  ## Style, spelling, types and the layer rule.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -1,7 +1,7 @@
-"""`CalibrationSet`: the images of a calibration, each of them hashed and decoded once.
+"""`CalibrationSet`: the images of a calibration, each hashed and decoded once.
 
-Export, calibration, audit, parity gate and every report ask the same set, so that no image is read for each
-of them anew. The set doesn't hold the pixels of a thousand photos: see `CalibrationSet`.
+Export, calibration, audit, parity gate and every report use the same set, so that each image is read once
+for all of them. The set doesn't hold the pixels of a thousand photos: see `CalibrationSet`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class CalibrationSet:
     """Images of a calibration: their paths, hashes, fingerprints and pixels.
 
     Every method may be called by several threads. A file is hashed once and decoded once, with two
-    exceptions that keep memory flat whatever the number of images: pixels at the network's size stay for
+    exceptions that keep memory constant for any number of images: pixels at the network's size stay for
     `SAMPLES` images, spread evenly, and whole photos stay for those that `keep` names, up to `PHOTO_BYTES`.
     Any other image is decoded again when its pixels are asked for again.
 

@@ -100,8 +100,7 @@ def each_image(
         names: Tensors that `look` gets.
         samples: Pixels (n, 3, H, W).
         look: Function of the tensors of one image. It may run on several threads, and its arguments are
-        buffers
-            that the next image overwrites.
+            buffers that the next image overwrites.
     """
     probe = TensorProbe(model, names, sample=1, threads=1)
     local = threading.local()

@@ -92,11 +92,9 @@ class CalibrationTable:
         skipped: Reason by file, for images that couldn't be read.
         graph_sha256: `FloatGraph.sha256` of the graph that ran.
         halves: Mean minimum and maximum over every second image, by tensor name. If they differ much from
-        those
-            over all images, there are too few images.
+            those over all images, there are too few images.
         samples: Pixels (n, 3, H, W) uint8 of a few images at the network's size, for learned rounding and
-        bias
-            correction. They stay in this file and aren't part of an engine or bundle.
+            bias correction. They stay in this file and aren't part of an engine or bundle.
     """
 
     tensors: Mapping[str, TensorStatistics]

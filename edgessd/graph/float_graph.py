@@ -28,8 +28,7 @@ class FloatGraph:
             outputs `box_codes` (1, N, 4) and `class_scores` (1, N, C).
         contract: Preprocessing, anchors, box code, scoring and labels.
         trained_ranges: Ranges of a checkpoint from quantization-aware training, which such a graph is
-        quantized
-            with. A graph that a pass rewrote has none.
+            quantized with. A graph that a pass rewrote has none.
     """
 
     model: onnx.ModelProto

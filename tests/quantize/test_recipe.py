@@ -36,7 +36,7 @@ def test_own_file(tmp_path: Path) -> None:
     [
         ('name = "x"\nmethods = 1\n[activations]\nmethod = "mse"\n', "methods"),
         ('name = "x"\n[activations]\nmethod = "kl"\n', "kl"),
-        ('name = "x"\n[activations]\nmethod = "mse"\npercentil = 99\n', "percentil"),
+        ('name = "x"\n[activations]\nmethod = "mse"\npercentage = 99\n', "percentage"),
         ('name = "x"\n[activations]\nmethod = "percentile"\npercentile = 101\n', "percentile"),
         ('name = "x"\n[activations]\nmethod = "average"\ndeviations = -1\n', "deviations"),
         ('name = "x"\n', "activations"),
@@ -46,8 +46,8 @@ def test_own_file(tmp_path: Path) -> None:
         ),
         ('name = "x"\nrounding = "up"\n[activations]\nmethod = "mse"\n', "up"),
         (
-            'name = "x"\n[activations]\nmethod = "mse"\n[float_passes]\nequalise = true\n',
-            "equalise",
+            'name = "x"\n[activations]\nmethod = "mse"\n[float_passes]\nequal = true\n',
+            "equal",
         ),
         ("name = ", "recipe"),
     ],

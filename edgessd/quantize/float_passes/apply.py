@@ -73,5 +73,5 @@ def apply_float_passes(graph: FloatGraph, samples: Pixels, wanted: FloatPasses) 
 
 
 def as_quantizable(graph: FloatGraph) -> QuantizableGraph:
-    """Run the last pass alone on a graph that has been through the others or shall not."""
+    """Run the last pass alone on a graph that the others have changed or must not change."""
     return apply_float_passes(graph, no_samples(graph.contract.preprocess), FloatPasses())

@@ -29,26 +29,26 @@ def entropy_range(
     kept = (statistics.counts > 0) & (bins != 0)
     if not kept.any():
         return low, high
-    centres = (bins[kept] + 0.5) * statistics.bin_width
+    centers = (bins[kept] + 0.5) * statistics.bin_width
     counts = statistics.counts[kept].astype(np.float64)
     best, smallest = 1.0, np.inf
     for share in _CANDIDATES:
         clipped_low, clipped_high = max(low, -limit * share), min(high, limit * share)
-        divergence = _divergence(centres, counts, clipped_low, clipped_high, scheme)
+        divergence = _divergence(centers, counts, clipped_low, clipped_high, scheme)
         if divergence < smallest:
             best, smallest = float(share), divergence
     return max(low, -limit * best), min(high, limit * best)
 
 
 def _divergence(
-    centres: NDArray[np.float64],
+    centers: NDArray[np.float64],
     counts: NDArray[np.float64],
     low: float,
     high: float,
     scheme: Scheme,
 ) -> float:
     """Return KL(P || Q) of the range [low, high], over filled bins (centers, counts) in ascending order."""
-    inside = np.flatnonzero((centres >= low) & (centres <= high))
+    inside = np.flatnonzero((centers >= low) & (centers <= high))
     if not len(inside):
         return float("inf")
     first, last = int(inside[0]), int(inside[-1])
@@ -56,7 +56,7 @@ def _divergence(
     reference[0] += counts[:first].sum()
     reference[-1] += counts[last + 1 :].sum()
     scale = scheme.params(low, high).scale
-    levels = np.rint(centres[first : last + 1] / scale).astype(np.int64)
+    levels = np.rint(centers[first : last + 1] / scale).astype(np.int64)
     return _kl(reference, _spread(counts[first : last + 1], levels - levels.min()))
 
 

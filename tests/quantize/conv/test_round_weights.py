@@ -1,4 +1,4 @@
-"""Learned rounding and bias correction: what they minimise, measured on the inputs themselves."""
+"""Learned rounding and bias correction: the error that they minimize, measured on the inputs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def correlated(groups: int, size: int, count: int = 4000) -> Array:
 
 def moments_of(inputs: Array) -> InputMoments:
     mean = inputs.mean(axis=2)
-    centred = inputs - mean[:, :, None]
-    covariance = centred @ centred.transpose(0, 2, 1) / inputs.shape[2]
+    centered = inputs - mean[:, :, None]
+    covariance = centered @ centered.transpose(0, 2, 1) / inputs.shape[2]
     return InputMoments(mean=mean, covariance=covariance.astype(np.float32), count=inputs.shape[2])
 
 
