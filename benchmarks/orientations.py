@@ -10,7 +10,7 @@ eight ways. The mean of eight differences has a standard error, which a single d
     python benchmarks/orientations.py runs/cells/best.pt dist/cells-pi dist/cells-jetson \
         --data ../shared/data/bccd --split test
 
-The first model is what the others are compared with. Not for data that has an up.
+The others are compared with the first model. Don't use it for data with a preferred orientation.
 """
 
 from __future__ import annotations

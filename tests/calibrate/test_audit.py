@@ -1,4 +1,4 @@
-"""Calibration images that are too alike, too few, unlike the training, or part of the exam."""
+"""Calibration images that are too alike, too few, unlike the training, or part of the evaluation."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_halves_are_every_second_image_and_survive_the_file(
     assert CalibrationTable.load(tmp_path / "table.npz").halves == table.halves
 
 
-def test_saturation_beyond_a_percent_is_told(table, images) -> None:
+def test_saturation_beyond_a_percent_is_a_warning(table, images) -> None:
     found = audit(table, images, saturation={"a": 0.001, "b": 0.02})
     assert (found.worst_saturation, found.worst_saturation_tensor) == (0.02, "b")
     assert any("2.0% of the values of b" in warning for warning in found.warnings)

@@ -19,7 +19,7 @@ def _model(text: str, **initializers: np.ndarray) -> onnx.ModelProto:
     return checked(model, after="the test")
 
 
-def test_only_what_an_engine_writes_is_materialised() -> None:
+def test_only_tensors_that_an_engine_writes_are_materialized() -> None:
     model = _model(
         """
         g (float[1,2,4,4] image) => (float[1,32,2] y) {

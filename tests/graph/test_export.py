@@ -36,7 +36,7 @@ def test_outputs_equal_the_model_on_other_images(size: tuple[int, int], padding:
     assert "Pad" not in {node.op_type for node in graph.model.graph.node}
 
 
-def test_graph_holds_only_what_engines_have(small_graph: FloatGraph) -> None:
+def test_graph_has_only_operations_of_engines(small_graph: FloatGraph) -> None:
     counts = Counter(node.op_type for node in small_graph.model.graph.node)
     assert set(counts) == {"Conv", "Clip", "Add", "Transpose", "Reshape", "Concat"}
     assert counts["Concat"] == 2

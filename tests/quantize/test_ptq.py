@@ -1,4 +1,4 @@
-"""The Q/DQ graph: its structure node by node, then its numbers."""
+"""Post-training quantization keeps the numbers of the float graph, and refuses tables that don't fit."""
 
 from __future__ import annotations
 

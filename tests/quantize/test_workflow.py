@@ -62,10 +62,10 @@ def test_the_audit_judges_the_worst_range_of_all_schemes(result: QuantizationRes
     assert result.audit.worst_saturation == pytest.approx(max(shares), abs=1e-6)
 
 
-def test_stages_are_told_in_order(
+def test_stages_are_reported_in_order(
     small_graph: FloatGraph, images: CalibrationSet, tmp_path: Path
 ) -> None:
-    told: list[tuple[Stage, int, int]] = []
+    reported: list[tuple[Stage, int, int]] = []
     for _ in range(2):
         quantize_graph(
             small_graph,
@@ -73,13 +73,13 @@ def test_stages_are_told_in_order(
             recipe=RECIPE,
             schemes=("affine",),
             cache=tmp_path,
-            progress=lambda *step: told.append(step),
+            progress=lambda *step: reported.append(step),
         )
     collecting: list[tuple[Stage, int, int]] = [("calibrate", done, 16) for done in range(1, 17)]
     ends: list[tuple[Stage, int, int]] = [("quantize", 0, 0), ("audit", 0, 0)]
     start: tuple[Stage, int, int] = ("calibrate", 0, 0)
     # The second time the table comes from the cache.
-    assert told == [start, *collecting, *ends, start, *ends]
+    assert reported == [start, *collecting, *ends, start, *ends]
 
 
 def test_another_recipe_quantizes_the_same_table_again(

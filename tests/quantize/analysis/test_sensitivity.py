@@ -1,4 +1,4 @@
-"""Each tensor quantized alone: shares that add up, and a spoilt tensor that stands out."""
+"""Each tensor quantized alone: shares that add up, and a ruined tensor that stands out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import Exemption, RangeRule, Recipe
 
-SPOILT = "backbone.blocks.5.project.conv"
+RUINED = "backbone.blocks.5.project.conv"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def measure(graph: FloatGraph, table, images, scheme="affine", exemptions=()) ->
 def test_a_tensor_with_a_ruined_range_stands_out(
     small_graph: FloatGraph, table, images, scheme: str
 ) -> None:
-    ruined = Exemption(tensors=(SPOILT,), range=RangeRule(method="percentile", percentile=60))
+    ruined = Exemption(tensors=(RUINED,), range=RangeRule(method="percentile", percentile=60))
     if scheme == "symmetric":  # its residual branches stay float; this block has none
         ruined = replace_tensors(ruined, ("backbone.blocks.5.expand.activation",))
     found = measure(small_graph, table, images, scheme, [ruined])

@@ -39,7 +39,7 @@ def _width(entry: ChannelStatistics) -> float:
     return float(entry.mean_maximum.max() - entry.mean_minimum.min())
 
 
-def test_answers_stay_and_linear_tensors_get_narrow(lopsided: FloatGraph, samples: Pixels) -> None:
+def test_outputs_stay_and_linear_tensors_get_narrow(lopsided: FloatGraph, samples: Pixels) -> None:
     before = collect_channels(lopsided, samples)
     centered = center_channels(ObservedGraph(graph=lopsided, samples=samples))
     stated, after = centered.channels, collect_channels(centered.graph, samples)

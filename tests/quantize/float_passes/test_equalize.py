@@ -26,7 +26,7 @@ def test_channels_end_up_with_like_ranges(uneven: FloatGraph, samples: Pixels) -
     assert grown > 4
 
 
-def test_no_tensor_grows_and_no_relu6_clips_what_it_did_not(
+def test_no_tensor_grows_and_no_relu6_clips_more_values(
     uneven: FloatGraph, samples: Pixels
 ) -> None:
     observed = ObservedGraph(graph=uneven, samples=samples)

@@ -1,4 +1,4 @@
-"""Only a background column that nobody reads is zeroed."""
+"""Only a background column that is never read is zeroed."""
 
 from __future__ import annotations
 

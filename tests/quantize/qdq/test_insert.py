@@ -105,7 +105,9 @@ def test_weights_and_biases_of_the_affine_graph(graphs: dict[SchemeName, QuantGr
         np.testing.assert_array_equal(view.constant(bias.input[1]), product)
 
 
-def test_symmetric_graph_is_what_tensorrt_takes(graphs: dict[SchemeName, QuantGraph]) -> None:
+def test_symmetric_graph_has_the_form_that_tensorrt_requires(
+    graphs: dict[SchemeName, QuantGraph],
+) -> None:
     view = GraphView(graphs["symmetric"].model)
     for node in _nodes(graphs["symmetric"].model, "DequantizeLinear"):
         assert not view.constant(node.input[2]).any()
@@ -118,7 +120,7 @@ def test_symmetric_graph_is_what_tensorrt_takes(graphs: dict[SchemeName, QuantGr
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("output", ["box_codes", "class_scores"])
-def test_head_tail_shares_one_scale(
+def test_heads_share_one_scale_with_their_output(
     graphs: dict[SchemeName, QuantGraph], scheme: SchemeName, output: str
 ) -> None:
     model = graphs[scheme].model

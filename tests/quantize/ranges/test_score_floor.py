@@ -1,4 +1,4 @@
-"""The range of sigmoid class scores ends where they are hopeless; nothing else changes."""
+"""The range of sigmoid class scores ends at the lowest score that can matter; nothing else changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges shrink where no answer depends on their ends, and only there."""
+"""Ranges shrink if no output depends on their ends, and only then."""
 
 from __future__ import annotations
 
