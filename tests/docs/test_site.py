@@ -27,6 +27,7 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("link", "passes"),
     [("b.md#here", True), ("b.md#elsewhere", False), ("c.md", False)],
