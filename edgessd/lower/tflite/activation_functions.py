@@ -24,15 +24,15 @@ def fused_activation(node: QuantNode) -> str:
         return "NONE"
     output = node.output
     low, high = node.clamp.low, node.clamp.high
-    reach_low = (INT8_MIN - output.zero_point) * output.scale
-    reach_high = (INT8_MAX - output.zero_point) * output.scale
-    if high > reach_high and high / output.scale > _LARGEST_BOUND:
+    reach_low = (INT8_MIN - output.params.zero_point) * output.params.scale
+    reach_high = (INT8_MAX - output.params.zero_point) * output.params.scale
+    if high > reach_high and high / output.params.scale > _LARGEST_BOUND:
         high = math.inf
     name = _NAMES.get((low, high))
-    if name is not None and (math.isinf(high) or high / output.scale <= _LARGEST_BOUND):
+    if name is not None and (math.isinf(high) or high / output.params.scale <= _LARGEST_BOUND):
         return name
     # Half a step of slack: a bound that rounds to the last integer is that integer.
-    slack = output.scale / 2
+    slack = output.params.scale / 2
     if low <= reach_low + slack and high >= reach_high - slack:
         return "NONE"
     return node.refuse(

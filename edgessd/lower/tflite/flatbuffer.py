@@ -66,7 +66,7 @@ class ModelBuilder:
                 name or activation.name,
                 activation.physical_shape,
                 "int8",
-                QuantParams(scale=activation.scale, zero_point=activation.zero_point),
+                activation.params,
             )
         return self._index_of[activation.name]
 

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgessd.core.errors import LoweringError
+from edgessd.core.tensors import QuantParams
 from edgessd.graph.dataflow import ACTIVATIONS, clip_bounds
 from edgessd.graph.view import GraphView, attribute
 from edgessd.lower.tflite.ir import Activation, Clamp, Constant, Layout, QuantNetwork, QuantNode
@@ -103,30 +104,30 @@ class _QdqWalk:
                 expected="an int8 initializer followed by a DequantizeLinear",
                 fix=_FIX,
             )
-        scale, zero_point = self._qparams(node)
+        params = self._qparams(node)
         if source in self.dequantized:
-            self.quantized[target] = self._requantized(node, scale, zero_point)
+            self.quantized[target] = self._requantized(node, params)
             return
         if source in self.view.inputs:
             self.made.setdefault(
                 source, self._activation(source, _input_layout(self.view.shape(source)), node)
             )
         made = self.made[source]
-        if (made.scale, made.zero_point) != (scale, zero_point):
+        if made.params != params:
             raise LoweringError(
                 f"Tensor {source!r} is quantized twice with different qparams",
-                expected=f"one Q/DQ pair a tensor, here scale {made.scale:g}, zero point "
-                f"{made.zero_point}",
-                found=f"scale {scale:g}, zero point {zero_point} in {node.name!r}",
+                expected=f"one Q/DQ pair a tensor, here scale {made.params.scale:g}, zero point "
+                f"{made.params.zero_point}",
+                found=f"scale {params.scale:g}, zero point {params.zero_point} in {node.name!r}",
                 fix="Share one Q/DQ pair among all readers",
             )
         self.quantized[target] = made
 
-    def _requantized(self, node: onnx.NodeProto, scale: float, zero_point: int) -> Activation:
+    def _requantized(self, node: onnx.NodeProto, params: QuantParams) -> Activation:
         source = self.dequantized[node.input[0]]
-        if (source.scale, source.zero_point) == (scale, zero_point):
+        if source.params == params:
             return source
-        output = replace(source, name=node.output[0], scale=scale, zero_point=zero_point)
+        output = replace(source, name=node.output[0], params=params)
         output = replace(output, name=self.graph_names.get(node.input[0], output.name))
         self.nodes.append(
             QuantNode(
@@ -225,17 +226,15 @@ class _QdqWalk:
         return readers[0]
 
     def _activation(self, name: str, layout: Layout, quantize: onnx.NodeProto) -> Activation:
-        scale, zero_point = self._qparams(quantize)
         return Activation(
             name=self.graph_names.get(name, name),
             shape=self.view.shape(name),
             layout=layout,
-            scale=scale,
-            zero_point=zero_point,
+            params=self._qparams(quantize),
         )
 
-    def _qparams(self, node: onnx.NodeProto) -> tuple[float, int]:
-        """Read (scale, zero point) of a QuantizeLinear on an activation."""
+    def _qparams(self, node: onnx.NodeProto) -> QuantParams:
+        """Read scale and zero point of a QuantizeLinear on an activation."""
         zero_point = self.view.constant(node.input[2]) if len(node.input) > 2 else None
         scale = np.asarray(self.view.constant(node.input[1]), np.float32)
         if zero_point is None or zero_point.dtype != np.int8 or scale.size != 1:
@@ -250,7 +249,7 @@ class _QdqWalk:
             raise LoweringError(
                 f"The scale of QuantizeLinear {node.name!r} isn't positive", found=str(scale.item())
             )
-        return float(scale.item()), int(zero_point.item())
+        return QuantParams(scale=float(scale.item()), zero_point=int(zero_point.item()))
 
 
 def _op_type(node: onnx.NodeProto, inputs: tuple[Activation | Constant | None, ...]) -> str:

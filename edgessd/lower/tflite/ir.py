@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.errors import LoweringError
+from edgessd.core.tensors import QuantParams
 
 Layout = Literal["NCHW", "plain"]
 INT8_MIN, INT8_MAX = -128, 127
@@ -30,15 +31,13 @@ class Activation:
         name: Name of the float tensor in the ONNX graph.
         shape: In ONNX's order.
         layout: Order in memory, see the module.
-        scale: One scale for the tensor, a float32 value.
-        zero_point: -128 to 127.
+        params: Scale, a float32 value, and zero point, -128 to 127.
     """
 
     name: str
     shape: tuple[int, ...]
     layout: Layout
-    scale: float
-    zero_point: int
+    params: QuantParams
 
     @property
     def physical_shape(self) -> tuple[int, ...]:
@@ -49,7 +48,8 @@ class Activation:
         return self.shape
 
     def same_qparams(self, other: Activation) -> bool:
-        return self.scale == other.scale and self.zero_point == other.zero_point
+        """Tell whether two tensors share scale and zero point."""
+        return self.params == other.params
 
     def physical_axis(self, axis: int) -> int:
         """Return the position of an axis of `shape` in memory; negative axes count from the end."""
@@ -142,9 +142,9 @@ class QuantNode:
         """Refuse an operator that only moves values between different scales or zero points."""
         if not value.same_qparams(self.output):
             self.refuse(
-                f"it moves values without computing, but {value.name!r} has scale {value.scale:g}, "
-                f"zero point {value.zero_point} and its output {self.output.scale:g}, "
-                f"{self.output.zero_point}",
+                f"it moves values without computing, but {value.name!r} has scale "
+                f"{value.params.scale:g}, zero point {value.params.zero_point} and its output "
+                f"{self.output.params.scale:g}, {self.output.params.zero_point}",
                 expected="one scale and zero point on both sides",
                 fix="Merge the ranges of its inputs and output before quantizing",
             )

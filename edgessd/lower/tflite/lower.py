@@ -153,7 +153,9 @@ def _add_input(builder: ModelBuilder, network: QuantNetwork, dtype: InputDType) 
     if dtype == "int8":
         builder.activation(image)
         return _spec(image, image.name)
-    qparams = QuantParams(scale=image.scale, zero_point=image.zero_point + UINT8_OFFSET)
+    qparams = QuantParams(
+        scale=image.params.scale, zero_point=image.params.zero_point + UINT8_OFFSET
+    )
     spec = TensorSpec(
         name=image.name,
         shape=image.physical_shape,
@@ -194,7 +196,7 @@ def _spec(activation: Activation, name: str) -> TensorSpec:
         name=name,
         shape=activation.physical_shape,
         dtype="int8",
-        quantization=QuantParams(scale=activation.scale, zero_point=activation.zero_point),
+        quantization=activation.params,
         layout=_layout(activation),
     )
 

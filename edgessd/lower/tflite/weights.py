@@ -50,7 +50,7 @@ def read_conv_constants(node: QuantNode) -> ConvConstants:
     if values.min(initial=0) < -INT8_MAX:
         node.refuse("its weights hold -128", expected="-127 to 127 (narrow range)")
     scales = _per_channel(weights.scale, channels)
-    bias_scales = (np.float32(image.scale) * scales).astype(np.float32)
+    bias_scales = (np.float32(image.params.scale) * scales).astype(np.float32)
     constants = ConvConstants(
         values=values,
         scales=scales,
@@ -99,7 +99,7 @@ def _bias(node: QuantNode, scales: NDArray[np.float32]) -> NDArray[np.int32]:
 
 def _check_accumulators(node: QuantNode, image: Activation, constants: ConvConstants) -> None:
     """Refuse weights with which some input would overflow a kernel's int32 accumulator."""
-    farthest = max(image.zero_point - INT8_MIN, INT8_MAX - image.zero_point)
+    farthest = max(image.params.zero_point - INT8_MIN, INT8_MAX - image.params.zero_point)
     taps = np.abs(constants.values.astype(np.int64)).reshape(len(constants.values), -1).sum(axis=1)
     reach = np.abs(constants.bias.astype(np.int64)) + taps * farthest
     worst = int(np.argmax(reach))
@@ -113,7 +113,7 @@ def _check_accumulators(node: QuantNode, image: Activation, constants: ConvConst
 
 
 def _check_multipliers(node: QuantNode, bias_scales: NDArray[np.float32]) -> None:
-    multipliers = bias_scales.astype(np.float64) / node.output.scale
+    multipliers = bias_scales.astype(np.float64) / node.output.params.scale
     for channel in (int(np.argmin(multipliers)), int(np.argmax(multipliers))):
         if not MIN_MULTIPLIER <= multipliers[channel] < MAX_MULTIPLIER:
             node.refuse(

@@ -20,7 +20,7 @@ def lower(node: QuantNode, builder: ModelBuilder) -> None:
             expected="equal shapes: broadcasting isn't lowered",
         )
     for value in (first, second):
-        ratio = value.scale / node.output.scale
+        ratio = value.params.scale / node.output.params.scale
         if ratio >= MAX_RATIO:
             node.refuse(
                 f"the scale of {value.name!r} is {ratio:g} times its output's",

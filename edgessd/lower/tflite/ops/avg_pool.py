@@ -30,7 +30,7 @@ def lower(node: QuantNode, builder: ModelBuilder) -> None:
             "its padding isn't TensorFlow's SAME and doesn't count in the mean",
             expected="SAME padding, none, or count_include_pad=1",
         )
-    pooled = replace(node.output, scale=image.scale, zero_point=image.zero_point)
+    pooled = replace(node.output, params=image.params)
     direct = image.same_qparams(node.output)
     if not direct:
         pooled = replace(pooled, name=f"{node.name}/pooled")

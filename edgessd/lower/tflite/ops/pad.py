@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgessd.core.tensors import QuantParams
 from edgessd.lower.tflite.flatbuffer import ModelBuilder
 from edgessd.lower.tflite.ir import INT8_MAX, INT8_MIN, Activation, QuantNode
 
@@ -46,8 +45,7 @@ def padded_image(
     batch, height, width, channels = image.physical_shape
     shape = (batch, height + sum(pads[0]), width + sum(pads[1]), channels)
     name = f"{node.name}/padded"
-    qparams = QuantParams(scale=image.scale, zero_point=image.zero_point)
-    padded = builder.tensor(name, shape, "int8", qparams)
+    padded = builder.tensor(name, shape, "int8", image.params)
     add_pad_operator(builder, image, padded, name, [(0, 0), *pads, (0, 0)], fill)
     return padded
 
@@ -58,11 +56,10 @@ def add_pad_operator(
     """Add PAD or PADV2 with `pads` (before, after) in memory order."""
     paddings = builder.constant(f"{name}/paddings", np.asarray(pads, np.int32))
     inputs = [builder.activation(source), paddings]
-    if fill is None or fill == source.zero_point:
+    if fill is None or fill == source.params.zero_point:
         builder.operator("PAD", 2, inputs, [output], ("PadOptions", {}))
         return
-    qparams = QuantParams(scale=source.scale, zero_point=source.zero_point)
-    value = builder.constant(f"{name}/fill", np.array([fill], np.int8), quantization=qparams)
+    value = builder.constant(f"{name}/fill", np.array([fill], np.int8), quantization=source.params)
     builder.operator("PADV2", 2, [*inputs, value], [output], ("PadV2Options", {}))
 
 
@@ -91,5 +88,5 @@ def _fill(node: QuantNode) -> int | None:
     real = float(value.values.item())
     if value.scale is not None:
         real = (real - float(np.asarray(value.zero_point).item())) * float(value.scale.item())
-    integer = round(real / node.output.scale) + node.output.zero_point
+    integer = round(real / node.output.params.scale) + node.output.params.zero_point
     return min(max(integer, INT8_MIN), INT8_MAX)

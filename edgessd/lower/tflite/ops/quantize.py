@@ -23,7 +23,7 @@ def add_quantize(node: QuantNode, builder: ModelBuilder, source: Activation) -> 
 
 def refuse_coarser(node: QuantNode, source: Activation) -> None:
     """Refuse an input scale that is too large a multiple of the output scale for the kernels."""
-    ratio = source.scale / node.output.scale
+    ratio = source.params.scale / node.output.params.scale
     if ratio > MAX_RATIO:
         node.refuse(
             f"the scale of {source.name!r} is {ratio:g} times its output's",
