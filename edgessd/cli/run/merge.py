@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from edgessd.core.errors import ConfigError
-from edgessd.pipeline.options.file import read_options
+from edgessd.pipeline.options.file import options_of, read_values
 from edgessd.pipeline.options.outputs import (
     LiveOptions,
     MqttOptions,
@@ -104,10 +104,14 @@ def merge_options(given: Mapping[str, Any]) -> RunOptions:
         typer.BadParameter: The options contradict each other.
         ConfigError: The file can't be used.
     """
-    base = None if given["config"] is None else read_options(given["config"])
+    path = given["config"]
+    base = {} if path is None else read_values(path)
     try:
         return _merged(_plain(given), base)
     except ConfigError as error:
+        if path is not None:
+            # A fault of the file alone is reported with the file's name.
+            options_of(base, path)
         raise typer.BadParameter(error.paragraph()) from error
 
 
@@ -117,31 +121,30 @@ def merged_names() -> set[str]:
     return {"camera", "source", "no_reconnect", *_MODEL, *_SOURCE, *_RUN, *tables}
 
 
-def _merged(given: Mapping[str, Any], base: RunOptions | None) -> RunOptions:
+def _merged(given: Mapping[str, Any], base: Mapping[str, Any]) -> RunOptions:
     from edgessd.runtime.starter import default_bundle
 
-    model = _changed(base.model if base else DetectorOptions(), _renamed(given, _MODEL))
+    model = _changed(base.get("model", DetectorOptions()), _renamed(given, _MODEL))
     if model.path is None:
         model = msgspec.structs.replace(model, path=default_bundle(Path.cwd()))
     changes: dict[str, Any] = {name: given[name] for name in _RUN if given[name] is not None}
     changes |= {
-        name: _merged_table(given, table, base and getattr(base, name))
-        for name, table in _TABLES.items()
+        name: _merged_table(given, table, base.get(name)) for name, table in _TABLES.items()
     }
     changes |= {"model": model, "source": _sources(given, base)}
-    return RunOptions(**changes) if base is None else msgspec.structs.replace(base, **changes)
+    return RunOptions(**{**base, **changes})
 
 
-def _sources(given: Mapping[str, Any], base: RunOptions | None) -> tuple[SourceOptions, ...]:
+def _sources(given: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[SourceOptions, ...]:
     changes = {name: given[name] for name in _SOURCE if given[name] is not None}
     if given["no_reconnect"]:
         changes["reconnect"] = False
     cameras = [f"camera:{number}" for number in given["camera"] or ()]
     if addresses := [*cameras, *(given["source"] or ())]:
         return tuple(SourceOptions(address=address, **changes) for address in addresses)
-    if base is None:
+    if given["config"] is None:
         raise typer.BadParameter("give --camera N, --source FILE or --config FILE")
-    return tuple(_changed(source, changes) for source in base.source)
+    return tuple(_changed(source, changes) for source in base.get("source", ()))
 
 
 def _merged_table(given: Mapping[str, Any], table: _Table, base: Any) -> Any:

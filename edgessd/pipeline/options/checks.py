@@ -14,10 +14,12 @@ def require_between(key: str, value: float | None, least: float, most: float = m
     Raises:
         ConfigError: It is outside, infinite or no number.
     """
-    if value is None or (math.isfinite(value) and least <= value <= most):
+    # Not isfinite and :g, which can't convert an integer of 400 digits.
+    if value is None or (abs(value) != math.inf and least <= value <= most):
         return
     expected = f"at least {least:g}" if math.isinf(most) else f"{least:g} to {most:g}"
-    raise ConfigError(f"{key} is out of range", expected=expected, found=f"{value:g}")
+    found = str(value) if isinstance(value, int) else f"{value:g}"
+    raise ConfigError(f"{key} is out of range", expected=expected, found=found)
 
 
 def require_variable(key: str, name: str | None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -13,7 +14,7 @@ import msgspec
 import tomli_w
 
 from edgessd.core.errors import ConfigError
-from edgessd.pipeline.options.run import RunOptions, absolute
+from edgessd.pipeline.options.run import RunOptions, absolute_values
 from edgessd.pipeline.options.secrets import require_no_secrets
 from edgessd.pipeline.options.source import SourceOptions
 
@@ -24,6 +25,10 @@ else:
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+# Tables with an address, which may contain a secret.
+_WITH_ADDRESS = ("source", "webhook", "mqtt")
+# Number of characters of a wrong value that are shown.
+_SHOWN = 80
 # The types that msgspec and TOML name, in words.
 _TYPES = {
     "int": "a whole number",
@@ -45,30 +50,59 @@ def read_options(path: Path) -> RunOptions:
         ConfigError: The file is missing, isn't TOML, has an unknown key, a wrong type, a value out of
             its range or a secret.
     """
+    return options_of(read_values(path), path)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read the arguments of `RunOptions` from a file, with absolute paths.
+
+    Each is checked by itself. They may lack a source, or contradict each other, as long as the command
+    line adds what is missing.
+
+    Raises:
+        ConfigError: See `read_options`.
+    """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        # A byte order mark, as editors of Windows write it, isn't part of the text.
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"The options file {path} can't be read",
             found=error.strerror or str(error),
             fix="Give --config the path of a TOML file. `edgessd run … --print-config` writes one.",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(
             f"The options file {path} isn't TOML",
+            expected="text in UTF-8",
             found=str(error),
+            fix="Save it as UTF-8 in the editor.",
+        ) from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError also for a number with too many digits
+        raise ConfigError(
+            f"The options file {path} isn't TOML",
+            found="too many brackets in brackets"
+            if isinstance(error, RecursionError)
+            else str(error),
             fix='Text needs quotes, as in address = "camera:0".',
         ) from error
-    try:
-        options = parse_options(document)
-    except ConfigError as error:
-        raise ConfigError(
-            f"The options file {path} can't be used: {error.problem}",
-            expected=error.expected,
-            found=error.found,
-            fix=error.fix,
-        ) from error
-    return absolute(options, path.absolute().parent)
+    with _naming(path):
+        values = _parse_values(document, RunOptions, "")
+        require_no_secrets(**{name: values[name] for name in _WITH_ADDRESS if name in values})
+    return absolute_values(values, path.absolute().parent)
+
+
+def options_of(values: Mapping[str, Any], path: Path) -> RunOptions:
+    """Make options from the values of a file.
+
+    Raises:
+        ConfigError: They contradict each other, or there is no source.
+    """
+    with _naming(path):
+        return RunOptions(**{"source": (), **values})
 
 
 def parse_options(document: Mapping[str, Any]) -> RunOptions:
@@ -77,8 +111,8 @@ def parse_options(document: Mapping[str, Any]) -> RunOptions:
     Raises:
         ConfigError: See `read_options`.
     """
-    options = _parse(document, RunOptions, "")
-    require_no_secrets(options)
+    options = RunOptions(**{"source": (), **_parse_values(document, RunOptions, "")})
+    require_no_secrets(options.source, options.webhook, options.mqtt)
     return options
 
 
@@ -96,12 +130,40 @@ def _without_none(value: Any) -> Any:
     return value
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in every refusal."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(
+            f"The options file {path} can't be used: {error.problem}",
+            expected=error.expected,
+            found=error.found,
+            fix=error.fix,
+        ) from error
+
+
 def _parse(table: Mapping[str, Any], kind: type[S], place: str) -> S:
-    """Convert a table, its own tables first, so that an error knows where it is.
+    """Convert a table, and say in every refusal where it is."""
+    values = _parse_values(table, kind, place)
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error.problem}, in {place}",
+            expected=error.expected,
+            found=error.found,
+            fix=error.fix,
+        ) from error
+
+
+def _parse_values(table: Mapping[str, Any], kind: type[Any], place: str) -> dict[str, Any]:
+    """Convert the values of a table to the arguments of its type.
 
     Args:
         table: As TOML has it.
-        kind: What it becomes.
+        kind: Type of the table.
         place: Where the table is, for people; empty for the whole file.
     """
     known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -109,16 +171,16 @@ def _parse(table: Mapping[str, Any], kind: type[S], place: str) -> S:
     for key, value in table.items():
         if key not in known:
             raise _unknown_key(key, tuple(known), place)
-        values[key] = _parse_tables(key, value, known[key].type)
-    try:
-        return msgspec.convert(values, kind, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        raise _wrong_value(str(error), values, known, place) from error
-    except ConfigError as error:
-        problem = f"{error.problem}, in {place}" if place else error.problem
-        raise ConfigError(
-            problem, expected=error.expected, found=error.found, fix=error.fix
-        ) from error
+        parsed = _parse_tables(key, value, known[key].type)
+        try:
+            values[known[key].name] = msgspec.convert(parsed, known[key].type, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            raise _wrong_value(str(error), key, value, known[key].type, place) from error
+    for field in known.values():
+        # A run may get its sources from the command line.
+        if field.required and field.name not in values and place:
+            raise ConfigError(f"The key {field.encode_name} is missing in {place}")
+    return values
 
 
 def _parse_tables(key: str, value: Any, kind: Any) -> Any:
@@ -162,40 +224,40 @@ def _unknown_key(key: str, known: tuple[str, ...], place: str) -> ConfigError:
         fix = f"{key} is an option of the whole run. Write it before the first table."
     elif not place and key in SourceOptions.__struct_encode_fields__:
         fix = f"{key} is an option of a source. Write it in a [[source]] table."
+    shown = _harmless(key)
     return ConfigError(
-        f"The key {key} is unknown in {place or 'the part before the first table'}",
+        f"The key {shown} is unknown in {place or 'the part before the first table'}",
         expected=nearest[0] if nearest else "one of " + ", ".join(known),
-        found=key,
+        found=shown,
         fix=fix,
     )
 
 
-def _wrong_value(
-    message: str, values: Mapping[str, Any], known: Mapping[str, Any], place: str
-) -> ConfigError:
+def _wrong_value(message: str, key: str, value: Any, kind: Any, place: str) -> ConfigError:
     """Say in words what msgspec says in types."""
     inside = f" in {place}" if place else ""
-    if missing := re.search(r"missing required field `(\w+)`", message):
-        return ConfigError(f"The key {missing[1]} is missing{inside}")
-    at = re.search(r"at `\$\.(\w+)", message)
-    key = at[1] if at else "a value"
     expected = re.search(r"Expected `([^`]*)`", message)
     if expected is None:
-        choices = re.findall(r"'(\w+)'", str(known[key].type)) if key in known else []
+        choices = re.findall(r"'(\w+)'", str(kind))
         return ConfigError(
             f"{key}{inside} is unknown",
             expected=" or ".join(f'"{choice}"' for choice in choices) or message,
-            found=_shown(values.get(key)),
+            found=_shown(value),
         )
     words = [_TYPES.get(each, each) for each in expected[1].split(" | ") if each != "null"]
     return ConfigError(
-        f"{key}{inside} has the wrong type",
-        expected=" or ".join(words),
-        found=_shown(values.get(key)),
+        f"{key}{inside} has the wrong type", expected=" or ".join(words), found=_shown(value)
     )
 
 
 def _shown(value: Any) -> str:
-    """Return a value as TOML writes it."""
+    """Return a value as TOML writes it, see `_harmless`."""
     text: str = tomli_w.dumps({"value": value})
-    return " ".join(text.removeprefix("value = ").split())
+    return _harmless(" ".join(text.removeprefix("value = ").split()))
+
+
+def _harmless(text: str) -> str:
+    """Return the beginning of a text, with *** for what may be a secret in the address of a server."""
+    hidden = re.sub(r"://[^\"]*", "://***", text)
+    plain = "".join(letter if letter.isprintable() else "�" for letter in hidden)
+    return plain if len(plain) <= _SHOWN else plain[:_SHOWN] + "…"

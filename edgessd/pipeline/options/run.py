@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,24 +122,31 @@ def absolute(options: RunOptions, folder: Path) -> RunOptions:
 
     The paths are those of files and folders, and the addresses of sources that are files.
     """
+    values = {name: getattr(options, name) for name in options.__struct_fields__}
+    return RunOptions(**absolute_values(values, folder))
+
+
+def absolute_values(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Do the same to some arguments of `RunOptions`."""
     changes: dict[str, Any] = {
         name: str(folder / path)
         for name in ("jsonl", "csv")
-        if (path := getattr(options, name)) not in (None, "-")
+        if (path := values.get(name)) not in (None, "-")
     }
     for name in ("model", "record", "snapshots", "mqtt"):
-        if (table := getattr(options, name)) is not None:
+        if (table := values.get(name)) is not None:
             changes[name] = _joined(table, folder)
-    changes["source"] = tuple(
-        msgspec.structs.replace(
-            _joined(source, folder),
-            address=str(folder / source.address)
-            if source.address and source.is_file
-            else source.address,
+    if "source" in values:
+        changes["source"] = tuple(
+            msgspec.structs.replace(
+                _joined(source, folder),
+                address=str(folder / source.address)
+                if source.address and source.is_file
+                else source.address,
+            )
+            for source in values["source"]
         )
-        for source in options.source
-    )
-    return msgspec.structs.replace(options, **changes)
+    return {**values, **changes}
 
 
 def _joined(table: Any, folder: Path) -> Any:

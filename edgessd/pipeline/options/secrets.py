@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from edgessd.core.errors import ConfigError
@@ -10,6 +12,8 @@ from edgessd.pipeline.options.outputs import (
     MQTT_PASSWORD_VARIABLE,
     MQTT_USERNAME_VARIABLE,
     WEBHOOK_SECRET_VARIABLE,
+    MqttOptions,
+    WebhookOptions,
 )
 from edgessd.pipeline.options.run import RunOptions
 from edgessd.pipeline.options.source import SourceOptions
@@ -32,40 +36,40 @@ _USUAL = (
 )
 
 
-def require_no_secrets(options: RunOptions) -> None:
+def require_no_secrets(
+    source: Sequence[SourceOptions] = (),
+    webhook: WebhookOptions | None = None,
+    mqtt: MqttOptions | None = None,
+) -> None:
     """Refuse addresses that contain a user name, a password or a token.
 
     Raises:
         ConfigError: Such an address, shown without the secret.
     """
-    for number, source in enumerate(options.source, 1):
-        if _has_secret(source):
-            assert source.address is not None
+    for number, each in enumerate(source, 1):
+        if _has_secret(each):
+            assert each.address is not None
             raise ConfigError(
                 f"The address of source {number} contains a secret",
                 expected="an address without user name, password and token",
-                found=masked(source.address),
+                found=masked(each.address),
                 fix="Set the user name and the password in the environment variables "
-                f"{source.username_env} and {source.password_env}; the keys username_env and "
+                f"{each.username_env} and {each.password_env}; the keys username_env and "
                 "password_env choose other variables. For any other secret put the whole address "
                 "into a variable and name it with address_env.",
             )
-    if (
-        options.webhook
-        and options.webhook.url
-        and masked(options.webhook.url) != options.webhook.url
-    ):
+    if webhook and webhook.url and masked(webhook.url) != webhook.url:
         raise ConfigError(
             "The address of the webhook contains a secret",
-            found=masked(options.webhook.url),
+            found=masked(webhook.url),
             fix="Put the address into an environment variable and name it with url_env in [webhook].",
         )
-    if options.mqtt and masked(options.mqtt.url) != options.mqtt.url:
+    if mqtt and masked(mqtt.url) != mqtt.url:
         raise ConfigError(
             "The address of the MQTT broker contains a secret",
-            found=masked(options.mqtt.url),
+            found=masked(mqtt.url),
             fix="Set the user name and the password in the environment variables "
-            f"{options.mqtt.username_env} and {options.mqtt.password_env}.",
+            f"{mqtt.username_env} and {mqtt.password_env}.",
         )
 
 
@@ -91,7 +95,7 @@ def hide_secrets(options: RunOptions) -> tuple[RunOptions, dict[str, str]]:
         secrets[WEBHOOK_URL_VARIABLE] = webhook.url
         webhook = msgspec.structs.replace(webhook, url=None, url_env=WEBHOOK_URL_VARIABLE)
     hidden = msgspec.structs.replace(options, source=sources, webhook=webhook)
-    require_no_secrets(hidden)
+    require_no_secrets(hidden.source, hidden.webhook, hidden.mqtt)
     return hidden, secrets
 
 

@@ -145,6 +145,26 @@ def test_sources_of_the_command_line_replace_those_of_the_file(
     assert options.max_frames == 5
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("max_frames = 5", ("--source", "a.mp4")),
+        ("source = []", ("--camera", 0)),
+        ("[[source]]\naddress = 'a'\n[snapshots]\npath = 's'\non = 'events'", ("--regions", "r.toml")),
+        ("[[source]]\naddress = 'a'\n[webhook]\nurl_env = 'H'\non = 'events'", ("--track",)),
+        ("jsonl = '-'\ncsv = '-'\n[[source]]\naddress = 'a'", ("--csv", "o.csv")),
+        ("max_frames = 0\n[[source]]\naddress = 'a'", ("--max-frames", 3)),
+    ],
+)  # fmt: skip
+def test_the_command_line_adds_what_a_file_lacks(
+    text: str, words: tuple[object, ...], folder: Path, printed: Callable[..., RunOptions]
+) -> None:
+    (folder / "part.toml").write_text(text)
+    done = edgessd("run", "--config", "../part.toml", code=1)
+    assert "part.toml" in done.err
+    printed("--config", "../part.toml", *words)
+
+
 def test_the_command_line_alone(printed: Callable[..., RunOptions], folder: Path) -> None:
     options = printed(
         "--source", "a.mp4", "--regions", "r.toml", "--snapshots", "s", "--snapshots-every", 3,

@@ -131,7 +131,12 @@ SOURCE = '[[source]]\naddress = "a"\n'
         (SOURCE + "[record]", "The key path is missing in [record]"),
         ('live = "0.0.0.0"\n' + SOURCE, "live isn't a table. Expected [live]"),
         ('[source]\naddress = "a"', "Expected [[source]], in two brackets"),
-        ("", "The key source is missing"),
+        ("", "A run needs a source"),
+        ("max_frames = 0\n" + SOURCE, "max_frames is out of range"),
+        (SOURCE + "width = -" + "9" * 400, "width is out of range"),
+        (SOURCE + "width = " + "9" * 5000, "isn't TOML"),
+        ("x = " + "[" * 3000, "too many brackets"),
+        (SOURCE + "x" * 1000 + " = 1", "x" * 80 + "… is unknown"),
         ("source = []", "at least one [[source]] table"),
         ('[[source]]\naddress = "a\n', "at line 2"),
         ("log = text\n" + SOURCE, "at line 1"),
@@ -150,5 +155,40 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_options(tmp_path / "absent.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="isn't TOML"):
+    with pytest.raises(ConfigError, match="isn't TOML") as refused:
         read_options(tmp_path / "binary.toml")
+    assert "UTF-8" in refused.value.paragraph()
+
+
+def test_a_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "o.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SOURCE.replace("\n", "\r\n").encode())
+    assert read_options(path).source[0].address == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[source]]\naddress = ['rtsp://me:hunter2@cam/1']",
+        "[[source]]\n'rtsp://me:hunter2@cam/1' = 1",
+        "source = ['rtsp://me:hunter2@cam/1']",
+        "mqtt = 'mqtt://me:hunter2@broker'\n" + SOURCE,
+        "webhook = 'https://hooks.example/hunter2'\n" + SOURCE,
+        SOURCE + "[webhook]\nurl = ['https://hooks.example/hunter2']",
+    ],
+)
+def test_a_secret_at_a_wrong_place_is_not_repeated(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "o.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        read_options(path)
+    assert "://***" in refused.value.paragraph()
+    assert "hunter2" not in refused.value.paragraph()
+
+
+def test_a_refusal_repeats_no_control_characters(tmp_path: Path) -> None:
+    path = tmp_path / "o.toml"
+    path.write_text(SOURCE + '"\\u001b[31mred" = 1\n')
+    with pytest.raises(ConfigError) as refused:
+        read_options(path)
+    assert refused.value.paragraph().isprintable()
