@@ -1,8 +1,9 @@
 """Compare the time of calibration with the time of running the float graph.
 
-Both read, resize and run the same images with the same number of threads, in turns of one portion each,
-so that other work on the machine slows both. The float passes run once, on a few images, and count as
-calibration. Quantization takes the same time for any number of images and is reported apart.
+Both read, resize and run the same images with the same number of threads. The float graph runs on half of
+the images before calibration and on the other half after it, so that slow changes of the machine's load
+meet both. The float passes count as calibration. Quantization takes the same time for any number of
+images and is reported apart.
 
     edgessd import folded ../shared/weights/ssdlite_mobilenet_v2_voc --out voc.pt
     edgessd data synth codes --images 300
@@ -19,10 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from quantization import StageSeconds
+
 from edgessd.calibrate.calibration_set import CalibrationSet
-from edgessd.calibrate.collect import collect
 from edgessd.calibrate.ordered_map import WORKERS
-from edgessd.calibrate.samples import draw_samples
 from edgessd.core.images import list_images, read_image
 from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
@@ -30,12 +31,10 @@ from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import make_session
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.float_passes.apply import apply_float_passes
-from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import load_recipe
+from edgessd.quantize.workflow import quantize_graph
 
 ALLOWED_RATIO = 1.3
-PORTION = 100
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--images", type=Path, action="append", required=True, help="folder")
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--out", type=Path, help="write the seconds as JSON")
     arguments = parser.parse_args()
     images = [image for folder in arguments.images for image in list_images(folder)]
     if len(images) < arguments.count:
@@ -60,35 +59,35 @@ def main() -> None:
 
 def measure(graph: FloatGraph, images: Sequence[Path]) -> dict[str, float]:
     """Return the seconds of each stage, and the ratio of calibration to float graph."""
-    recipe = load_recipe("default")
-    begun = time.perf_counter()
-    quantizable = apply_float_passes(
-        graph, draw_samples(CalibrationSet(images), graph.contract), recipe.float_passes
-    )
-    seconds = {"images": float(len(images)), "float_passes_s": time.perf_counter() - begun}
-    seconds |= {"collect_s": 0.0, "float_graph_s": 0.0}
     session = make_session(graph.model, threads=WORKERS)
-    for start in range(0, len(images), PORTION):
-        portion = images[start : start + PORTION]
-        begun = time.perf_counter()
-        table = collect(quantizable.source, CalibrationSet(portion), minimum=1)
-        collected = time.perf_counter()
-        _run_float(session, graph, portion)
-        seconds["collect_s"] += collected - begun
-        seconds["float_graph_s"] += time.perf_counter() - collected
-    begun = time.perf_counter()
-    quantize(quantizable, table, scheme="affine", recipe=recipe)
-    seconds["quantize_s"] = time.perf_counter() - begun
-    calibration = seconds["float_passes_s"] + seconds["collect_s"]
-    seconds["ratio"] = calibration / seconds["float_graph_s"]
-    return seconds
+    half = len(images) // 2
+    float_seconds = _float_seconds(session, graph, images[:half])
+    stages = StageSeconds()
+    quantize_graph(
+        graph,
+        CalibrationSet(images),
+        recipe=load_recipe("default"),
+        schemes=("affine",),
+        progress=stages,
+    )
+    float_seconds += _float_seconds(session, graph, images[half:])
+    calibration = stages.of("calibrate")
+    return {
+        "images": float(len(images)),
+        "calibrate_s": calibration,
+        "float_graph_s": float_seconds,
+        "quantize_s": stages.of("quantize"),
+        "ratio": calibration / float_seconds,
+    }
 
 
-def _run_float(session: Any, graph: FloatGraph, images: Sequence[Path]) -> None:
+def _float_seconds(session: Any, graph: FloatGraph, images: Sequence[Path]) -> float:
     spec = graph.contract.preprocess
     tensor = image_spec(spec)
+    begun = time.perf_counter()
     for image in images:
         session.run(None, {INPUT: preprocess_image(read_image(image), spec, tensor)[0]})
+    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

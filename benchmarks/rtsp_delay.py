@@ -77,7 +77,7 @@ def _measure(
     detector: Detector, url: str, options: argparse.Namespace
 ) -> list[dict[str, float | int]]:
     minutes: list[dict[str, float | int]] = []
-    told: list[float] = []
+    reported: list[float] = []
     seen: list[float] = []
     spoilt = 0
     with Pipeline(open_source(url), detector) as pipeline:
@@ -88,7 +88,7 @@ def _measure(
             if now < begin:
                 dropped = pipeline.dropped
                 continue
-            told.append(result.delay)
+            reported.append(result.delay)
             at = time_code.read(result.frame.image)
             if at is None:
                 spoilt += 1
@@ -96,10 +96,10 @@ def _measure(
                 seen.append(time_code.age(at))
             if now - begin < length:
                 continue
-            frame = (now - begin) / len(told)
-            minute = _minute(told, seen, frame)
+            frame = (now - begin) / len(reported)
+            minute = _minute(reported, seen, frame)
             minute |= {
-                "results": len(told),
+                "results": len(reported),
                 "dropped": pipeline.dropped - dropped,
                 "unread": spoilt,
                 "reconnects": pipeline.status().streams[0].reconnects,
@@ -109,14 +109,14 @@ def _measure(
             if len(minutes) * length >= 60 * options.minutes:
                 break
             begin, dropped, spoilt = now, pipeline.dropped, 0
-            told.clear()
+            reported.clear()
             seen.clear()
     return minutes
 
 
-def _minute(told: list[float], seen: list[float], frame: float) -> dict[str, float | int]:
+def _minute(reported: list[float], seen: list[float], frame: float) -> dict[str, float | int]:
     figures: dict[str, float | int] = {"frame_ms": round(frame * 1e3, 2)}
-    for name, seconds in (("pipeline", told), ("clock", seen)):
+    for name, seconds in (("pipeline", reported), ("clock", seen)):
         p50, p95 = np.percentile(seconds, (50, 95))
         figures[f"{name}_p50_ms"] = round(float(p50) * 1e3, 2)
         figures[f"{name}_p95_ms"] = round(float(p95) * 1e3, 2)

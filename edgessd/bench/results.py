@@ -12,7 +12,7 @@ from edgessd.pipeline.meter import Latency
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PipelineFigures:
+class PipelineSpeed:
     """Results of the whole path from an image in memory to detections.
 
     Attributes:
@@ -47,7 +47,7 @@ class ModelFacts:
         input_size: (width, height) pixels.
         labels: Class names.
         file_bytes: Size of the engine file in bytes.
-        notes: Sentences for a reader of the figures.
+        notes: Sentences for a reader of the results.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BenchFigures:
+class BenchResult:
     """Result of `edgessd bench` for one model.
 
     Attributes:
@@ -81,7 +81,7 @@ class BenchFigures:
     machine: MachineFacts
     load_ms: float
     engine: EngineTimes
-    pipeline: PipelineFigures
+    pipeline: PipelineSpeed
     rss_before_mb: float
     peak_rss_mb: float
     accuracy: AccuracyReport | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgessd.bench.frames import LoopSource
 from edgessd.bench.latency import time_engine
 from edgessd.bench.machine import this_machine
-from edgessd.bench.results import BenchFigures, ModelFacts, PipelineFigures
+from edgessd.bench.results import BenchResult, ModelFacts, PipelineSpeed
 from edgessd.bench.sensors import peak_resident_mb, resident_mb
 from edgessd.pipeline.engines import open_detectors
 from edgessd.pipeline.frames import Image
@@ -30,7 +30,7 @@ def measure(
     seconds: float = 5.0,
     threads: int | None = None,
     engines: int | None = None,
-) -> tuple[BenchFigures, Detector]:
+) -> tuple[BenchResult, Detector]:
     """Measure everything except accuracy.
 
     Args:
@@ -45,7 +45,7 @@ def measure(
         engines: Number of engines of the pipeline; None takes that of `edgessd run` for a file.
 
     Returns:
-        The figures, and the loaded detector.
+        The result, and the loaded detector.
     """
     rss_before = resident_mb()
     start = time.perf_counter()
@@ -65,7 +65,7 @@ def measure(
     # A board slows down as it warms up, so the pipeline is compared with the mean of the engine before and
     # after it.
     after = time_engine(detector.infer, tensor, seconds=seconds / 2)
-    figures = BenchFigures(
+    result = BenchResult(
         model=model_facts(detector, path),
         machine=this_machine(),
         load_ms=load_ms,
@@ -74,10 +74,10 @@ def measure(
         rss_before_mb=rss_before,
         peak_rss_mb=peak_resident_mb(),
     )
-    return figures, detector
+    return result, detector
 
 
-def time_pipeline(detectors: Sequence[Detector], source: Source) -> PipelineFigures:
+def time_pipeline(detectors: Sequence[Detector], source: Source) -> PipelineSpeed:
     """Run a pipeline without sinks over every frame of a source, and close its detectors."""
     with ExitStack() as closing:
         for detector in detectors:
@@ -85,7 +85,7 @@ def time_pipeline(detectors: Sequence[Detector], source: Source) -> PipelineFigu
         pipeline = closing.enter_context(Pipeline(source, detectors))
         for _ in pipeline:
             pass
-    return PipelineFigures(
+    return PipelineSpeed(
         source=source.name,
         frames=pipeline.meter.frames,
         engines=pipeline.engines,

@@ -144,7 +144,7 @@ def build_bundle(
 
     Args:
         request: Inputs of the build.
-        report: Function that is told the stage and its progress.
+        report: Function called with (stage, done, total) as the build goes on.
         exported: Graph from `export_checkpoint`, if several targets are built from one checkpoint.
 
     Raises:

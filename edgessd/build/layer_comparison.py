@@ -20,7 +20,6 @@ from edgessd.core.errors import DataError, GraphError
 from edgessd.core.images import read_image
 from edgessd.core.network_tensors import INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
-from edgessd.core.tensors import QuantParams
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import contract_in, read_model
@@ -28,7 +27,7 @@ from edgessd.graph.verify import make_session
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.metrics.signal import SignalToNoise, channel_count
 from edgessd.model.checkpoint import load_checkpoint
-from edgessd.quantize.float_passes.absorb_preprocess import CENTER
+from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qdq.names import float_name
 from edgessd.runtime.tflite_probe import LiteRtProbe
 
@@ -174,15 +173,15 @@ def probe_graph(model: onnx.ModelProto, contract: Contract) -> LayerProbe:
     quantized = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     wanted = _dequantized(view, model) if quantized else {n: n for n in observed_tensors(model)}
     wanted = {name: tensor for name, tensor in wanted.items() if tensor not in view.inputs}
-    tapped = copy_of(model)
-    del tapped.graph.output[:]
-    tapped.graph.output.extend(
+    probed = copy_of(model)
+    del probed.graph.output[:]
+    probed.graph.output.extend(
         helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None) for tensor in wanted.values()
     )
-    session = make_session(tapped, threads=1)
+    session = make_session(probed, threads=1)
     image_type = model.graph.input[0].type.tensor_type.elem_type
     spec = (
-        image_spec(contract.preprocess, dtype="int8", quantization=QuantParams(scale=1 / CENTER))
+        image_spec(contract.preprocess, dtype="int8", quantization=IMAGE_PARAMS)
         if image_type == TensorProto.INT8
         else image_spec(contract.preprocess)
     )

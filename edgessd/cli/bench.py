@@ -13,7 +13,7 @@ from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
     from edgessd.bench.report.page import Picture
-    from edgessd.bench.results import BenchFigures
+    from edgessd.bench.results import BenchResult
     from edgessd.pipeline.frames import Image
     from edgessd.runtime.detector import Detector
 
@@ -73,7 +73,7 @@ def command(
 
     chosen = model or default_bundle(Path.cwd())
     images, images_name = bench_images(source)
-    figures, detector = measure(
+    result, detector = measure(
         lambda count: Detector(chosen, backend=backend, threads=count, labels=labels),
         path=chosen,
         images=images,
@@ -87,16 +87,16 @@ def command(
         pictures = found_in(detector, images[:6]) if report else ()
     if data is not None:
         opened = open_measured(chosen, threads=threads, backend=backend, label_file=labels)
-        figures = replace(figures, accuracy=measure_accuracy(opened, data, split)[0])
+        result = replace(result, accuracy=measure_accuracy(opened, data, split)[0])
     if report is not None:
         from edgessd.bench.report.page import Report, write_report
 
-        title = f"{figures.model.name} on {figures.machine.device}"
-        write_report(Report(title=title, figures=(figures,), pictures=pictures), report)
+        title = f"{result.model.name} on {result.machine.device}"
+        write_report(Report(title=title, results=(result,), pictures=pictures), report)
     if as_json:
-        print_json(figures.as_json())
+        print_json(result.as_json())
     else:
-        print_figures([figures])
+        print_results([result])
     if report is not None:
         people().print(f"wrote {report}")
 
@@ -128,29 +128,29 @@ def found_in(detector: Detector, images: list[Image]) -> tuple[Picture, ...]:
     return sample(detector.name, images, [detector(image) for image in images])
 
 
-def print_figures(all_figures: list[BenchFigures]) -> None:
-    """Print the figures for people, one column a model."""
+def print_results(results: list[BenchResult]) -> None:
+    """Print the results for people, one column a model."""
     from rich.table import Table
 
     console = people()
-    machine = all_figures[0].machine
+    machine = results[0].machine
     table = Table(title=f"{machine.device}, {machine.cores} cores", title_justify="left")
     table.add_column("")
-    for figures in all_figures:
-        table.add_column(figures.model.name, justify="right", overflow="fold")
-    for name, cells in _rows(all_figures):
+    for result in results:
+        table.add_column(result.model.name, justify="right", overflow="fold")
+    for name, cells in _rows(results):
         table.add_row(name, *cells)
     console.print(table)
-    for figures in all_figures:
-        details = ", ".join(f"{key} {value}" for key, value in figures.model.engine_details.items())
-        console.print(f"{figures.model.name}: {details}", style="dim", soft_wrap=True)
-        if figures.accuracy is not None:
-            console.print(figures.accuracy.describe(), style="dim", soft_wrap=True)
+    for result in results:
+        details = ", ".join(f"{key} {value}" for key, value in result.model.engine_details.items())
+        console.print(f"{result.model.name}: {details}", style="dim", soft_wrap=True)
+        if result.accuracy is not None:
+            console.print(result.accuracy.describe(), style="dim", soft_wrap=True)
 
 
-def _rows(all_figures: list[BenchFigures]) -> list[tuple[str, list[str]]]:
-    def row(name: str, cell: Callable[[BenchFigures], str]) -> tuple[str, list[str]]:
-        return name, [cell(figures) for figures in all_figures]
+def _rows(results: list[BenchResult]) -> list[tuple[str, list[str]]]:
+    def row(name: str, cell: Callable[[BenchResult], str]) -> tuple[str, list[str]]:
+        return name, [cell(result) for result in results]
 
     rows = [
         row("engine p50, ms", lambda f: f"{f.engine.latency.p50_ms:.2f}"),
@@ -163,7 +163,7 @@ def _rows(all_figures: list[BenchFigures]) -> list[tuple[str, list[str]]]:
         row("engine file, MB", lambda f: f"{f.model.file_bytes / 1e6:.2f}"),
         row("peak memory, MB", lambda f: f"{f.peak_rss_mb:.0f}"),
     ]
-    if any(figures.accuracy for figures in all_figures):
+    if any(result.accuracy for result in results):
         rows += [
             row("AP", lambda f: f"{f.accuracy.metrics.AP:.4f}" if f.accuracy else "–"),
             row("AP50", lambda f: f"{f.accuracy.metrics.AP50:.4f}" if f.accuracy else "–"),

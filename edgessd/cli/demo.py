@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgessd.bench.report.page import Picture
-    from edgessd.bench.results import BenchFigures
+    from edgessd.bench.results import BenchResult
     from edgessd.build.build_bundle import ExportedCheckpoint
     from edgessd.calibrate.calibration_set import CalibrationSet
 
@@ -54,12 +54,12 @@ def command(
         bundles = _build_all(checkpoint, out / "dist")
     with _step(console, "4  Benchmark each on the generated test images"):
         measured = [_bench_apart(bundle, scenes) for bundle in bundles]
-    figures = [entry[0] for entry in measured]
-    _report(report, figures, measured[0][1])
+    results = [entry[0] for entry in measured]
+    _report(report, results, measured[0][1])
 
-    from edgessd.cli.bench import print_figures
+    from edgessd.cli.bench import print_results
 
-    print_figures(figures)
+    print_results(results)
     seconds = time.perf_counter() - start
     console.print(f"\nDone in {seconds / 60:.1f} minutes. Open [bold]{report}[/], then try:")
     console.print(
@@ -69,7 +69,7 @@ def command(
     console.print("  edgessd data check YOUR_PHOTOS")
     console.print("  edgessd train --data YOUR_PHOTOS --out runs/mine")
     if as_json:
-        print_json(_as_json(report, bundles, figures, seconds))
+        print_json(_as_json(report, bundles, results, seconds))
 
 
 def _check_folder(out: Path) -> None:
@@ -166,7 +166,7 @@ def _build(
     return result.bundle.directory
 
 
-def _bench_apart(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...]]:
+def _bench_apart(bundle: Path, scenes: Path) -> tuple[BenchResult, tuple[Picture, ...]]:
     """Benchmark in a process of its own, so that training's memory isn't counted as the engine's."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -175,7 +175,7 @@ def _bench_apart(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Pictur
         return pool.submit(_bench, bundle, scenes).result()
 
 
-def _bench(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...]]:
+def _bench(bundle: Path, scenes: Path) -> tuple[BenchResult, tuple[Picture, ...]]:
     from edgessd.bench.run_bench import measure
     from edgessd.bundle.verify import read_manifest
     from edgessd.cli.bench import bench_images, found_in
@@ -186,7 +186,7 @@ def _bench(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...
     # A bundle that only its device can compile is measured through its reference graph.
     backend = "onnxruntime" if read_manifest(bundle).needs_finish else None
     images, images_name = bench_images(str(scenes / "images/test"))
-    figures, detector = measure(
+    result, detector = measure(
         lambda threads: Detector(bundle, backend=backend, threads=threads),
         path=bundle,
         images=images,
@@ -196,10 +196,10 @@ def _bench(bundle: Path, scenes: Path) -> tuple[BenchFigures, tuple[Picture, ...
     with detector:
         pictures = found_in(detector, images[:_PICTURES])
     report, _ = measure_accuracy(open_measured(bundle), scenes, "test")
-    return replace(figures, accuracy=report), pictures
+    return replace(result, accuracy=report), pictures
 
 
-def _report(path: Path, figures: list[BenchFigures], pictures: tuple[Picture, ...]) -> None:
+def _report(path: Path, results: list[BenchResult], pictures: tuple[Picture, ...]) -> None:
     from edgessd.bench.report.page import Report, write_report
 
     note = (
@@ -208,18 +208,18 @@ def _report(path: Path, figures: list[BenchFigures], pictures: tuple[Picture, ..
         "bundle's Q/DQ graph runs in onnxruntime as the reference of what TensorRT will compile."
     )
     write_report(
-        Report(title="edgessd demo", figures=tuple(figures), pictures=pictures, notes=(note,)), path
+        Report(title="edgessd demo", results=tuple(results), pictures=pictures, notes=(note,)), path
     )
 
 
 def _as_json(
-    report: Path, bundles: list[Path], figures: list[BenchFigures], seconds: float
+    report: Path, bundles: list[Path], results: list[BenchResult], seconds: float
 ) -> dict[str, Any]:
     return {
         "report": str(report),
         "seconds": round(seconds, 1),
         "bundles": {
             target: {"bundle": str(bundle), **found.as_json()}
-            for target, bundle, found in zip(TARGETS, bundles, figures, strict=True)
+            for target, bundle, found in zip(TARGETS, bundles, results, strict=True)
         },
     }

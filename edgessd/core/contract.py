@@ -2,7 +2,7 @@
 
 A checkpoint and each bundle built from it carry a `Contract`, so no stage has to guess how pixels become
 numbers or how numbers become boxes. The contract of an integer engine may have other anchor shapes and
-variances than its checkpoint's (`quantize.prepare`): its raw outputs differ, and its boxes are the same.
+variances than its checkpoint's (`quantize.float_passes`): its raw outputs differ, and its boxes are the same.
 """
 
 from __future__ import annotations

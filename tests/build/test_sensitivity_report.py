@@ -21,6 +21,7 @@ from edgessd.model.checkpoint import load_checkpoint, save_checkpoint
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import RangeRule, Recipe
 from edgessd.target.load import load_target
@@ -70,7 +71,7 @@ def activation_ranges(graph: QuantGraph) -> list[tuple[str, tuple[float, float]]
     for node in graph.model.graph.node:
         if node.op_type == "QuantizeLinear":
             scale, zero_point = (float(view.constant(name).item()) for name in node.input[1:3])
-            name = node.input[1].removesuffix(".scale")
+            name = names.stored_name(node)
             found[name] = ((-128 - zero_point) * scale, (127 - zero_point) * scale)
     return list(found.items())
 

@@ -23,15 +23,15 @@ def test_bench_gives_the_promised_keys_and_a_report(
     source = shared / "data/coco128/images/val2017"
     words = ("--seconds", 0.2, "--source", source, "--report", "bench.html", "--json")
     done = edgessd("bench", "--model", google, *words, cwd=tmp_path)
-    figures = done.json
-    engine = figures["engine"]
+    result = done.json
+    engine = result["engine"]
     assert 0 < engine["p50_ms"] <= engine["p95_ms"] <= engine["p99_ms"]
     assert engine["runs"] >= 50
-    assert figures["pipeline"]["frames"] == 128
-    assert figures["pipeline"]["fps"] > 0
-    assert figures["peak_rss_mb"] > figures["rss_before_mb"] > 10
-    assert figures["file_bytes"] == google.stat().st_size
-    assert figures["machine"]["cores"] >= 1
+    assert result["pipeline"]["frames"] == 128
+    assert result["pipeline"]["fps"] > 0
+    assert result["peak_rss_mb"] > result["rss_before_mb"] > 10
+    assert result["file_bytes"] == google.stat().st_size
+    assert result["machine"]["cores"] >= 1
 
     page = (tmp_path / "bench.html").read_text()
     assert page.count("<svg") == 3

@@ -30,12 +30,12 @@ def test_a_build_reports_its_bundle_and_its_stages(
         *BUILD, "raspberry-pi", "--checkpoint", tiny_checkpoint,
         "--calibration", photos, "--json",
     )  # fmt: skip
-    said = json.loads(ended.out)
-    assert said["bundle"] == "dist/tiny-raspberry-pi"
-    assert said["engine"] == "dist/tiny-raspberry-pi/engine.tflite"
-    assert said["needs_finish"] is False
-    assert said["seconds"] >= sum(said["stages"].values()) - 0.1
-    assert list(said["stages"]) == [
+    output = json.loads(ended.out)
+    assert output["bundle"] == "dist/tiny-raspberry-pi"
+    assert output["engine"] == "dist/tiny-raspberry-pi/engine.tflite"
+    assert output["needs_finish"] is False
+    assert output["seconds"] >= sum(output["stages"].values()) - 0.1
+    assert list(output["stages"]) == [
         "load",
         "export",
         "calibrate",
@@ -44,7 +44,7 @@ def test_a_build_reports_its_bundle_and_its_stages(
         "lower",
         "bundle",
     ]
-    manifest = open_bundle(work / said["bundle"]).manifest
+    manifest = open_bundle(work / output["bundle"]).manifest
     assert (manifest.name, manifest.target, manifest.scheme) == ("tiny", "raspberry-pi", "affine")
     calibration = manifest.provenance.calibration
     assert calibration is not None
@@ -60,12 +60,12 @@ def test_an_unfinished_bundle_is_reported_as_unfinished(
         *BUILD, "jetson", "--checkpoint", tiny_checkpoint, "--name", "pets",
         "--calibration", photos, "--calibration-images", "15", "--force-small", "--json",
     )  # fmt: skip
-    said = json.loads(ended.out)
-    assert (said["needs_finish"], said["target"]) == (True, "jetson-orin-nano")
-    assert said["advice"][0].startswith("backbone.stem.conv: 3 channels in and 16 out")
-    assert said["engine"] == "dist/pets-jetson/qdq.onnx"
-    assert said["calibration_images"] == 15
-    manifest = open_bundle(work / said["bundle"]).manifest
+    output = json.loads(ended.out)
+    assert (output["needs_finish"], output["target"]) == (True, "jetson-orin-nano")
+    assert output["advice"][0].startswith("backbone.stem.conv: 3 channels in and 16 out")
+    assert output["engine"] == "dist/pets-jetson/qdq.onnx"
+    assert output["calibration_images"] == 15
+    manifest = open_bundle(work / output["bundle"]).manifest
     assert manifest.finish is not None
     assert manifest.finish.precision == "int8"
     assert manifest.finish.strongly_typed.file == "qdq.fp16.onnx"
@@ -91,8 +91,8 @@ def test_a_nano_refuses_int8_and_gets_fp16(work: Path, tiny_checkpoint: Path) ->
     assert "offers no INT8 on its Maxwell GPU" in " ".join(refused.err.split())
     assert not (work / "dist").exists()
     ended = edgessd(*words, "--json")
-    said = json.loads(ended.out)
-    assert (said["scheme"], said["engine"]) == ("float", "dist/tiny-jetson-nano/engine.onnx")
+    output = json.loads(ended.out)
+    assert (output["scheme"], output["engine"]) == ("float", "dist/tiny-jetson-nano/engine.onnx")
 
 
 def test_precision_is_for_tensorrt_alone(work: Path, tiny_checkpoint: Path) -> None:
@@ -109,15 +109,15 @@ def test_an_rtx_engine_is_compiled_without_a_gpu(
         *BUILD, "rtx", "--checkpoint", tiny_checkpoint, "--calibration", photos,
         "--postprocess", postprocess, "--json",
     )  # fmt: skip
-    said = json.loads(ended.out)
-    assert said["needs_finish"] is False
-    manifest = open_bundle(work / said["bundle"]).manifest
+    output = json.loads(ended.out)
+    assert output["needs_finish"] is False
+    manifest = open_bundle(work / output["bundle"]).manifest
     assert manifest.engine.format == "tensorrt"
     assert manifest.provenance.tools["tensorrt_rtx"].startswith("1.")
     # The engine needs a GPU; the graph it was compiled from runs anywhere.
-    refused = edgessd("run", "--model", said["bundle"], "--source", photos, code=1)
+    refused = edgessd("run", "--model", output["bundle"], "--source", photos, code=1)
     assert "--backend onnxruntime" in refused.err
-    words = ("run", "--model", said["bundle"], "--source", photos, "--backend", "onnxruntime")
+    words = ("run", "--model", output["bundle"], "--source", photos, "--backend", "onnxruntime")
     edgessd(*words)
 
 

@@ -129,10 +129,10 @@ def test_refuses_categories_that_disagree(coco: Path) -> None:
         load_dataset(coco)
 
 
-@pytest.mark.parametrize(("empty", "told"), [(1, 0), (2, 2)])
-def test_fewer_than_half_of_the_images_may_be_empty(coco: Path, empty: int, told: int) -> None:
+@pytest.mark.parametrize(("empty", "reported"), [(1, 0), (2, 2)])
+def test_fewer_than_half_of_the_images_may_be_empty(coco: Path, empty: int, reported: int) -> None:
     _edit(coco, "train", annotations=_content(0, 4)["annotations"][empty:])
-    assert len(_places(load_dataset(coco), "unlabelled_image")) == told  # of six images
+    assert len(_places(load_dataset(coco), "unlabelled_image")) == reported  # of six images
 
 
 def test_refuses_when_half_of_the_images_are_empty(coco: Path) -> None:

@@ -11,6 +11,7 @@ from edgessd.core.network_tensors import INPUT
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.quantize.qat.network import QatNetwork
+from edgessd.quantize.qdq import names as qdq_names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 
 AUDIT = CalibrationAudit(
@@ -54,15 +55,17 @@ def assert_same_integers(network: QatNetwork, built: QuantGraph, image: np.ndarr
     names = [name for name in sites.activations if name.startswith("backbone.blocks")][:3]
     model = copy_of(built.model)
     model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(f"{name}.dequantized", onnx.TensorProto.FLOAT, None)
+        onnx.helper.make_tensor_value_info(
+            qdq_names.dequantized(name), onnx.TensorProto.FLOAT, None
+        )
         for name in names
     )
     expected = run_model(model, {INPUT: image})
     with torch.no_grad():
         found = network.eval().tensors(torch.from_numpy(image), names)
     for name in names:
-        scale = float(view.constant(f"{sites.activations[name]}.scale").item())
-        steps = np.abs(found[name].numpy() - expected[f"{name}.dequantized"]) / scale
+        scale = float(view.constant(qdq_names.scale(sites.activations[name])).item())
+        steps = np.abs(found[name].numpy() - expected[qdq_names.dequantized(name)]) / scale
         assert (steps > 0.5).mean() < 0.05, name
         assert steps.max() < 3.5, name
     network.judged = None

@@ -22,6 +22,7 @@ from edgessd.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoin
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.qat.network import QatNetwork
 from edgessd.quantize.qat.trained import quantize_trained
+from edgessd.quantize.qdq.names import scale
 from edgessd.quantize.recipe import load_recipe
 from edgessd.quantize.schemes import SCHEMES
 from edgessd.train.config import QatSettings, TrainConfig, load_config
@@ -103,13 +104,19 @@ def test_every_scheme_is_quantized_from_the_one_checkpoint(trained: Path, scheme
     assert checkpoint.trained_ranges is not None
     graph = export_float_graph(checkpoint)
     built = quantize_trained(as_quantizable(graph), scheme=scheme, recipe=load_recipe("default"))
-    scales = {t.name.removesuffix(".scale"): t for t in built.model.graph.initializer}
-    for name, (low, high) in checkpoint.trained_ranges.ranges.items():
-        if name in scales:
-            # The image's integers are its pixels minus 128, in both schemes.
-            expected = 1 / 128 if name == "image" else SCHEMES[scheme].params(low, high).scale
-            found = np.frombuffer(scales[name].raw_data, np.float32)[0]
-            assert found == np.float32(expected), name
+    initializers = {t.name: t for t in built.model.graph.initializer}
+    ranges = {
+        scale(name): limits
+        for name, limits in checkpoint.trained_ranges.ranges.items()
+        if scale(name) in initializers
+    }
+    assert len(ranges) > 20
+    for name, (low, high) in ranges.items():
+        # The image's integers are its pixels minus 128, in both schemes.
+        is_image = name == scale("image")
+        expected = 1 / 128 if is_image else SCHEMES[scheme].params(low, high).scale
+        found = np.frombuffer(initializers[name].raw_data, np.float32)[0]
+        assert found == np.float32(expected), name
 
 
 def _start(config: TrainConfig, scenes: Path) -> QatNetwork:

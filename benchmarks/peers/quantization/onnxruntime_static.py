@@ -48,7 +48,7 @@ def quantize(job: Job) -> None:
         quantize_static,
     )
 
-    class Reader(CalibrationDataReader):
+    class TensorReader(CalibrationDataReader):
         def __init__(self, tensors: np.ndarray) -> None:
             self.feeds: Iterator[dict[str, np.ndarray]] = (
                 {"image": tensor[None]} for tensor in tensors
@@ -61,7 +61,7 @@ def quantize(job: Job) -> None:
     quantize_static(
         job.float_graph,
         job.engine,
-        Reader(np.load(job.tensors, mmap_mode="r")),
+        TensorReader(np.load(job.tensors, mmap_mode="r")),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgessd.bench.report import plots
-from edgessd.bench.results import BenchFigures
+from edgessd.bench.results import BenchResult
 from edgessd.core.detections import Detections
 from edgessd.core.files import write_atomically
 from edgessd.pipeline.annotate import annotate
@@ -35,13 +35,13 @@ class Report:
 
     Attributes:
         title: Headline.
-        figures: Results, one entry a model, at least one.
+        results: Results, one entry a model, at least one.
         pictures: Samples.
         notes: Paragraphs under the headline.
     """
 
     title: str
-    figures: tuple[BenchFigures, ...]
+    results: tuple[BenchResult, ...]
     pictures: tuple[Picture, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
@@ -57,14 +57,14 @@ def render_report(report: Report) -> str:
         "page.html",
         title=report.title,
         notes=report.notes,
-        machine=report.figures[0].machine,
-        figures=report.figures,
-        stage_plot=plots.stage_bars(report.figures),
-        histograms=[plots.latency_histogram(figures) for figures in report.figures],
-        timelines=[plots.latency_over_time(figures) for figures in report.figures],
+        machine=report.results[0].machine,
+        results=report.results,
+        stage_plot=plots.stage_bars(report.results),
+        histograms=[plots.latency_histogram(result) for result in report.results],
+        timelines=[plots.latency_over_time(result) for result in report.results],
         class_plots=[
-            plots.class_bars(figures.accuracy.metrics.per_class) if figures.accuracy else None
-            for figures in report.figures
+            plots.class_bars(result.accuracy.metrics.per_class) if result.accuracy else None
+            for result in report.results
         ],
         pictures=[
             (picture.model, picture_url(picture.image, picture.detections))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgessd.bench.results import BenchFigures
+from edgessd.bench.results import BenchResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _INK = "#1f2933"
 _GRID = "#e4e7eb"
-# (key in the figures, name for people, color)
+# (key in the results, name for people, color)
 STAGES = (
     ("prepare", "preprocess", "#7cc4fa"),
     ("infer", "infer", "#2186eb"),
@@ -25,13 +25,13 @@ STAGES = (
 SERIES = ("#2186eb", "#e8833a", "#2f9e6e", "#8a4fbf", "#c2410c", "#0e7c86", "#b83280", "#6b7280")
 
 
-def stage_bars(all_figures: Sequence[BenchFigures]) -> str:
+def stage_bars(results: Sequence[BenchResult]) -> str:
     """Plot the mean time of each stage, one stacked bar a model."""
-    figure, axes = _new(7.2, 0.75 + 0.42 * len(all_figures))
-    names = [figures.model.name for figures in all_figures]
+    figure, axes = _new(7.2, 0.75 + 0.42 * len(results))
+    names = [result.model.name for result in results]
     left = np.zeros(len(names))
     for key, label, color in STAGES:
-        widths = np.array([f.pipeline.stages[key].mean_ms for f in all_figures])
+        widths = np.array([f.pipeline.stages[key].mean_ms for f in results])
         axes.barh(names, widths, left=left, color=color, label=label, height=0.6)
         left += widths
     for row, total in enumerate(left):
@@ -44,10 +44,10 @@ def stage_bars(all_figures: Sequence[BenchFigures]) -> str:
     return _svg(figure)
 
 
-def latency_histogram(figures: BenchFigures) -> str:
+def latency_histogram(result: BenchResult) -> str:
     """Plot the distribution of the engine's latency with its percentiles."""
-    milliseconds = np.array(figures.engine.seconds) * 1e3
-    latency = figures.engine.latency
+    milliseconds = np.array(result.engine.seconds) * 1e3
+    latency = result.engine.latency
     figure, axes = _new(4.6, 2.6)
     # The axis ends near p99, so that one slow outlier doesn't put all other runs into one bar.
     end = max(latency.p99_ms * 1.15, latency.p50_ms * 1.3)
@@ -65,17 +65,17 @@ def latency_histogram(figures: BenchFigures) -> str:
     return _svg(figure)
 
 
-def latency_over_time(figures: BenchFigures) -> str:
+def latency_over_time(result: BenchResult) -> str:
     """Plot the latency during the run, and the temperature if the machine reports it."""
-    seconds = np.cumsum(figures.engine.seconds)
+    seconds = np.cumsum(result.engine.seconds)
     figure, axes = _new(4.6, 2.6)
-    axes.plot(seconds, np.array(figures.engine.seconds) * 1e3, color=SERIES[0], linewidth=0.6)
+    axes.plot(seconds, np.array(result.engine.seconds) * 1e3, color=SERIES[0], linewidth=0.6)
     axes.set_xlabel("seconds into the run")
     axes.set_ylabel("engine latency, ms")
-    axes.set_ylim(0, figures.engine.latency.p99_ms * 1.6)
-    points = [(r.seconds, r.celsius) for r in figures.engine.readings if r.celsius is not None]
+    axes.set_ylim(0, result.engine.latency.p99_ms * 1.6)
+    points = [(r.seconds, r.celsius) for r in result.engine.readings if r.celsius is not None]
     if points:
-        begin = figures.engine.readings[0].seconds
+        begin = result.engine.readings[0].seconds
         right = axes.twinx()
         right.plot([s - begin for s, _ in points], [c for _, c in points], color=SERIES[1])
         right.set_ylabel("°C", color=SERIES[1])

@@ -73,18 +73,6 @@ def integer_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def image_spec(model: onnx.ModelProto) -> TensorSpec:
-    """Describe the int8 image."""
-    shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
-    return TensorSpec(
-        name=INPUT,
-        shape=shape,
-        dtype="int8",
-        quantization=QuantParams(scale=1 / CENTER),
-        layout="NCHW",
-    )
-
-
 def output_spec(view: GraphView, name: str, shape: tuple[int, ...]) -> TensorSpec:
     """Describe an output of a graph from `integer_outputs`: int8 with its scale, or float32."""
     last = view.producer(name)

@@ -17,14 +17,13 @@ import msgspec
 import onnx
 
 from edgessd.core.errors import LoweringError
-from edgessd.core.network_tensors import OUTPUTS
+from edgessd.core.network_tensors import OUTPUTS, image_spec
 from edgessd.core.onnx_metadata import TENSORS_KEY
 from edgessd.core.tensors import EngineTensors, TensorSpec
 from edgessd.graph.float_graph import FloatGraph, float_metadata, float_tensors, model_content
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 from edgessd.lower.tensorrt.boundary import (
-    image_spec,
     integer_input,
     integer_outputs,
     output_spec,
@@ -34,6 +33,7 @@ from edgessd.lower.tensorrt.float16 import to_float16
 from edgessd.lower.tensorrt.op_writer import PREFIX
 from edgessd.lower.tensorrt.qdq_lint import advise_on_qdq, lint_qdq
 from edgessd.lower.tensorrt.relu import clip_to_relu
+from edgessd.quantize.ptq import IMAGE_PARAMS
 from edgessd.quantize.qdq.quant_graph import QuantGraph, quant_metadata
 from edgessd.target.precision import Precision
 from edgessd.target.spec import PostprocessMode
@@ -116,7 +116,7 @@ def _lower_quantized(graph: QuantGraph, append: Append | None) -> TensorRtGraphs
     advice = tuple(str(entry) for entry in advise_on_qdq(graph.model))
     model = checked(clip_to_relu(graph.model), after="clip_to_relu")
     model = checked(integer_input(model), after="integer_input")
-    inputs = (image_spec(model),)
+    inputs = (image_spec(graph.contract.preprocess, dtype="int8", quantization=IMAGE_PARAMS),)
     if append is not None:
         model, outputs = append(model)
         model = checked(model, after="append_detection")

@@ -18,10 +18,10 @@ def test_list_prints_the_cameras_as_json_and_as_text() -> None:
         f"camera:{camera.number}" for camera in there
     ]
     assert listed["csi"] == []
-    told = edgessd("run", "--list")
-    assert told.out == ""
-    assert all(f"--camera {camera.number}" in told.err for camera in there)
-    assert bool(there) != ("This machine has no camera" in told.err)
+    listing = edgessd("run", "--list")
+    assert listing.out == ""
+    assert all(f"--camera {camera.number}" in listing.err for camera in there)
+    assert bool(there) != ("This machine has no camera" in listing.err)
 
 
 def test_several_sources_of_several_kinds(photos: Path) -> None:

@@ -32,5 +32,5 @@ def test_a_bent_sheet_is_drawn_at_its_mapped_points() -> None:
         drawn = warp_into(sheet, matrix, bend, (0, 0, 400, 300)).astype(float)
         rows, columns = np.mgrid[:300, :400] + 0.5
         seen = [(columns * drawn).sum() / drawn.sum(), (rows * drawn).sum() / drawn.sum()]
-        said = apply_homography(matrix, bend.to_plane(np.array([[x, y]], float)))[0]
-        np.testing.assert_allclose(seen, said, atol=0.25)
+        projected = apply_homography(matrix, bend.to_plane(np.array([[x, y]], float)))[0]
+        np.testing.assert_allclose(seen, projected, atol=0.25)
