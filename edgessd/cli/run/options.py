@@ -51,6 +51,7 @@ Width = Annotated[
         help="Requested width of the camera's picture; its nearest mode is used.",
         metavar="PIXELS",
         min=1,
+        max=65535,
         rich_help_panel=_SOURCES,
     ),
 ]
@@ -60,6 +61,7 @@ Height = Annotated[
         help="Requested height of the camera's picture.",
         metavar="PIXELS",
         min=1,
+        max=65535,
         rich_help_panel=_SOURCES,
     ),
 ]
@@ -124,6 +126,7 @@ StallSeconds = Annotated[
         help="Time without a frame after which a camera or stream is reopened. Default: 10.",
         metavar="SECONDS",
         min=0.5,
+        max=86_400,
         rich_help_panel=_SOURCES,
     ),
 ]
@@ -133,6 +136,7 @@ FreezeSeconds = Annotated[
         help="Time with an identical picture after which it is reopened; 0 is never. Default: 60.",
         metavar="SECONDS",
         min=0,
+        max=86_400,
         rich_help_panel=_SOURCES,
     ),
 ]
@@ -172,7 +176,7 @@ MaxFrames = Annotated[
     int | None, typer.Option(help="Stop after this many frames.", metavar="N", min=1)
 ]
 Threads = Annotated[
-    int | None, typer.Option(help="CPU threads of all engines.", metavar="N", min=1)
+    int | None, typer.Option(help="CPU threads of all engines.", metavar="N", min=1, max=1024)
 ]
 Engines = Annotated[
     int | None,
@@ -180,6 +184,7 @@ Engines = Annotated[
         help="Engines that share the frames. Default: one for a camera, one a thread for a file.",
         metavar="N",
         min=1,
+        max=1024,
     ),
 ]
 BackendName = Annotated[

@@ -43,9 +43,11 @@ def run_session(options: RunOptions, *, as_json: bool) -> None:
     from edgessd.pipeline.heartbeat import Heartbeat
     from edgessd.pipeline.notify import Notifier
     from edgessd.pipeline.open_pipeline import open_pipeline
+    from edgessd.pipeline.options.secrets import require_variables
     from edgessd.pipeline.sinks.sink import LeavesFiles
     from edgessd.pipeline.sources.native_stderr import quiet_opencv
 
+    require_variables(options, os.environ)
     with ExitStack() as closing:
         pipeline = closing.enter_context(open_pipeline(options))
         # From here on OpenCV would repeat between the lines of the log what the log says.

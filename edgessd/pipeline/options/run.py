@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from glob import escape, has_magic
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,8 @@ from edgessd.pipeline.options.outputs import (
 from edgessd.pipeline.options.source import SourceOptions
 
 LogForm = Literal["text", "json"]
+# More than any machine has. Backends crash if the operating system refuses them a thread.
+MOST_THREADS = 1024
 
 
 class DetectorOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,8 +47,8 @@ class DetectorOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     engines: int | None = None
 
     def __post_init__(self) -> None:
-        require_between("model.threads", self.threads, 1)
-        require_between("model.engines", self.engines, 1)
+        require_between("model.threads", self.threads, 1, MOST_THREADS)
+        require_between("model.engines", self.engines, 1, MOST_THREADS)
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,13 +143,21 @@ def absolute_values(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         changes["source"] = tuple(
             msgspec.structs.replace(
                 _joined(source, folder),
-                address=str(folder / source.address)
+                address=_joined_address(source.address, folder)
                 if source.address and source.is_file
                 else source.address,
             )
             for source in values["source"]
         )
     return {**values, **changes}
+
+
+def _joined_address(address: str, folder: Path) -> str:
+    """Return the path or glob pattern with a folder, whose own brackets aren't part of a pattern."""
+    path = folder / address
+    if has_magic(address) and not Path(address).is_absolute() and not path.exists():
+        return str(Path(escape(str(folder))) / address)
+    return str(path)
 
 
 def _joined(table: Any, folder: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -111,6 +111,22 @@ def required_variables(options: RunOptions) -> tuple[str, ...]:
     live = [options.live.token_env] if options.live else []
     named = dict.fromkeys([*sources, *webhook, *mqtt, *live])
     return tuple(name for name in named if name is not None and name not in _USUAL)
+
+
+def require_variables(options: RunOptions, environment: Mapping[str, str]) -> None:
+    """Refuse options that name an environment variable that isn't set.
+
+    Raises:
+        ConfigError: There is one. The usual names needn't be set.
+    """
+    missing = [name for name in required_variables(options) if name not in environment]
+    if missing:
+        raise ConfigError(
+            f"The options name environment variables that aren't set: {', '.join(missing)}",
+            fix="Set them, as in "
+            + " ".join(["export", *(f"{name}='…'" for name in missing)])
+            + ".",
+        )
 
 
 def _has_secret(source: SourceOptions) -> bool:

@@ -14,6 +14,8 @@ from edgessd.pipeline.sources.credentials import PASSWORD_VARIABLE, USERNAME_VAR
 
 RtspTransport = Literal["tcp", "udp"]
 
+# A day, in seconds. The operating system can't wait for any number of them.
+LONGEST_WAIT = 86_400
 # Addresses that begin with one of these and a colon aren't files.
 _KINDS = ("camera", "csi", "gst", "pattern")
 
@@ -81,20 +83,20 @@ class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         for name in ("address_env", "username_env", "password_env"):
             require_variable(name, getattr(self, name))
-        require_between("width", self.width, 1)
-        require_between("height", self.height, 1)
+        require_between("width", self.width, 1, 65535)
+        require_between("height", self.height, 1, 65535)
         require_between("fps", self.fps, 0.001, 1000)
-        require_between("stall_seconds", self.stall_seconds, 0.1)
-        require_between("freeze_seconds", self.freeze_seconds, 0)
-        require_between("open_seconds", self.open_seconds, 0.1)
+        require_between("stall_seconds", self.stall_seconds, 0.1, LONGEST_WAIT)
+        require_between("freeze_seconds", self.freeze_seconds, 0, LONGEST_WAIT)
+        require_between("open_seconds", self.open_seconds, 0.1, LONGEST_WAIT)
         require_between("threshold", self.threshold, 0, 1)
         if self.rtsp_transport not in ("tcp", "udp"):
             raise ConfigError(
                 "rtsp_transport is unknown", expected="tcp or udp", found=self.rtsp_transport
             )
-        if self.classes is not None and not all(self.classes):
+        if self.classes is not None and not (self.classes and all(self.classes)):
             raise ConfigError(
-                "classes has an empty label",
+                "classes has no label, or an empty one",
                 expected="labels of the model, such as person",
                 fix="Leave classes out to look for all of them.",
             )

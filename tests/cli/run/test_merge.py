@@ -212,6 +212,8 @@ def test_a_password_is_neither_printed_nor_repeated(folder: Path) -> None:
         (("--config", "../cameras.toml", "--snapshots-every", "3"), 2, "belongs to --snapshots"),
         (("--source", "a", "--host", "h", "--port", "1"), 2, "--host and --port belong to --live"),
         (("--source", "a", "--wait", "--no-reconnect"), 2, "Leave one of"),
+        (("--source", "a", "--threads", "1000000"), 2, "1024"),
+        (("--config", "../cameras.toml"), 1, "aren't set: HOOK"),
     ],
 )
 def test_contradicting_options_are_refused_before_anything_is_opened(

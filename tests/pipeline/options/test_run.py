@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,16 @@ def test_paths_become_absolute_and_addresses_of_other_kinds_stay() -> None:
     assert moved.record == RecordOptions(path=Path("/here/o.mp4"))
     assert moved.mqtt == MqttOptions(url="mqtts://h", ca=Path("/here/ca.pem"))
     assert absolute(moved, Path("/there")) == moved
+
+
+def test_brackets_of_the_folder_arent_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "we[i]rd"
+    folder.mkdir()
+    for name in ("a.jpg", "b[1].jpg"):
+        (folder / name).touch()
+    for address in ("*.jpg", "b[1].jpg", "a.jpg"):
+        moved = absolute(RunOptions(source=(SourceOptions(address=address),)), folder)
+        assert moved.source[0].address is not None
+        found = [Path(name).name for name in glob(moved.source[0].address)]
+        exact = Path(moved.source[0].address)
+        assert (sorted(found) == ["a.jpg", "b[1].jpg"]) if "*" in address else exact.exists()

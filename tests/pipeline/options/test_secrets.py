@@ -8,9 +8,9 @@ import pytest
 
 from edgessd.core.errors import ConfigError
 from edgessd.pipeline.options.file import read_options, write_options
-from edgessd.pipeline.options.outputs import MqttOptions, WebhookOptions
+from edgessd.pipeline.options.outputs import LiveOptions, MqttOptions, WebhookOptions
 from edgessd.pipeline.options.run import RunOptions
-from edgessd.pipeline.options.secrets import hide_secrets, required_variables
+from edgessd.pipeline.options.secrets import hide_secrets, require_variables, required_variables
 from edgessd.pipeline.options.source import SourceOptions
 from edgessd.pipeline.sources.credentials import CredentialVariables, with_credentials
 
@@ -89,3 +89,17 @@ def test_variables_that_must_be_set_are_known() -> None:
         mqtt=MqttOptions(url="mqtt://h"),
     )
     assert required_variables(options) == ("DOOR", "YARD_PW", "HOOK")
+
+
+def test_a_named_variable_must_be_set_and_a_usual_one_neednt() -> None:
+    options = RunOptions(
+        source=(
+            SourceOptions(address="rtsp://cam/1", username_env="YARD", password_env="YARD_PW"),
+        ),
+        webhook=WebhookOptions(url="http://localhost"),
+        live=LiveOptions(token_env="PAGE"),
+    )
+    require_variables(options, {"YARD": "me", "YARD_PW": "", "PAGE": "a"})
+    with pytest.raises(ConfigError) as refused:
+        require_variables(options, {"YARD": "me"})
+    assert "aren't set: YARD_PW, PAGE" in refused.value.paragraph()
