@@ -16,7 +16,8 @@ def test_a_driver_s_timestamp_gives_the_age() -> None:
     assert age_by_clock(boot, time.CLOCK_BOOTTIME) == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize("stamp", [0.0, -1.0, 1e12, time.time()])
+# The last one is the time of day in 2027, which no monotonic clock shows.
+@pytest.mark.parametrize("stamp", [0.0, -1.0, 1e12, 1.8e9])
 def test_a_timestamp_of_another_clock_gives_no_age(stamp: float) -> None:
     assert age_by_clock(stamp) == 0
 
