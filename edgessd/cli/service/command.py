@@ -24,6 +24,9 @@ app = typer.Typer(
     help="Run a camera as a service of systemd: install, show, status, uninstall.",
 )
 
+# There on machines that systemd runs.
+SYSTEMD = Path("/run/systemd/system")
+
 Name = Annotated[str, typer.Option(help="Name of the service.", metavar="NAME")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")]
 
@@ -182,8 +185,9 @@ def _installed(name: str) -> ServiceFiles:
     """Return the files of a service.
 
     Raises:
-        ConfigError: It isn't installed.
+        ConfigError: It isn't installed, or `edgessd service install` didn't write it.
     """
+    from edgessd.cli.service.install import require_own_unit
     from edgessd.cli.service.unit import ServiceFiles
 
     files = ServiceFiles.of(name)
@@ -193,6 +197,7 @@ def _installed(name: str) -> ServiceFiles:
             expected=str(files.unit),
             fix="See which there are with `systemctl list-units --type=service`; give --name.",
         )
+    require_own_unit(files)
     return files
 
 
@@ -202,7 +207,7 @@ def _default_user() -> str:
 
 
 def _require_systemd() -> None:
-    if not Path("/run/systemd/system").is_dir():
+    if not SYSTEMD.is_dir():
         raise TargetError(
             "This machine isn't run by systemd",
             fix="Print the unit with --dry-run, or start `edgessd run` from what this machine has "

@@ -12,6 +12,11 @@ from edgessd.cli.service.unit import Service, ServiceFiles, environment_file
 from edgessd.core.errors import ConfigError
 from edgessd.core.files import write_atomically
 
+# Folders of the units that packages bring.
+SYSTEM_FOLDERS = tuple(
+    Path(folder, "systemd/system") for folder in ("/usr/lib", "/lib", "/usr/local/lib", "/run")
+)
+
 
 def install(service: Service) -> None:
     """Write the unit, the options file and the secrets of a service, and start it.
@@ -49,17 +54,39 @@ def write_files(service: Service) -> None:
 def require_own_files(service: Service) -> None:
     """Refuse to overwrite a unit or an options file that `edgessd service install` didn't write.
 
+    A unit in /etc would also replace a unit of the same name that the system came with.
+
     Raises:
         ConfigError: There is such a file.
     """
     files = service.files
-    for path, own in ((files.unit, "edgessd run"), (files.config, service.mark)):
-        if path.exists() and own not in path.read_text(encoding="utf-8", errors="replace"):
+    require_own_unit(files)
+    _require_mark(files.config, service.mark)
+    for folder in SYSTEM_FOLDERS:
+        if (folder / files.unit.name).exists():
             raise ConfigError(
-                f"{path} exists and wasn't written by `edgessd service install`",
-                expected="no file, or that of an earlier installation",
-                fix="Choose another name with --name, or move the file away.",
+                f"This machine has a service {service.name} of its own, {folder / files.unit.name}",
+                fix="Choose another name with --name.",
             )
+
+
+def require_own_unit(files: ServiceFiles) -> None:
+    """Refuse a unit that `edgessd service install` didn't write.
+
+    Raises:
+        ConfigError: There is such a unit.
+    """
+    # Units of older versions have it too.
+    _require_mark(files.unit, "Environment=EDGESSD_CACHE=/var/cache/")
+
+
+def _require_mark(path: Path, mark: str) -> None:
+    if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace"):
+        raise ConfigError(
+            f"{path} exists and wasn't written by `edgessd service install`",
+            expected="no file, or that of an earlier installation",
+            fix="Choose another name with --name, or move the file away.",
+        )
 
 
 def remove(files: ServiceFiles, name: str) -> None:

@@ -14,6 +14,8 @@ from edgessd.pipeline.options.outputs import LIVE_TOKEN_VARIABLE
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
+UNIT_FOLDER = Path("/etc/systemd/system")
+OPTIONS_FOLDER = Path("/etc/edgessd")
 _MARK = "# Written by `edgessd service install` for the service"
 
 
@@ -32,11 +34,21 @@ class ServiceFiles(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> ServiceFiles:
-        """Return the files of the service with that name."""
+        """Return the files of the service with that name.
+
+        Raises:
+            ConfigError: No service can have that name.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}[A-Za-z0-9_]|[A-Za-z0-9]", name):
+            raise ConfigError(
+                f"A service can't be named {name!r}",
+                expected="up to 101 letters, digits, - _ . and @, with a letter or digit at both ends",
+                fix="For example --name door-camera.",
+            )
         return cls(
-            unit=Path(f"/etc/systemd/system/{name}.service"),
-            config=Path(f"/etc/edgessd/{name}.toml"),
-            environment=Path(f"/etc/edgessd/{name}.env"),
+            unit=UNIT_FOLDER / f"{name}.service",
+            config=OPTIONS_FOLDER / f"{name}.toml",
+            environment=OPTIONS_FOLDER / f"{name}.env",
         )
 
 
@@ -75,11 +87,12 @@ class Service:
     shared_tmp: bool = False
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,100}", self.name):
+        ServiceFiles.of(self.name)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}", self.user):
             raise ConfigError(
-                f"A service can't be named {self.name!r}",
-                expected="letters, digits, - _ . and @",
-                fix="For example --name door-camera.",
+                f"A user can't be named {self.user!r}",
+                expected="up to 31 letters, digits, - _ and ., with a letter at the beginning",
+                fix="Give --user NAME.",
             )
         if self.user in ("root", "nobody"):
             raise ConfigError(
