@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import numpy_helper, parser
+from onnx_text import model_from
 
 from edgessd.graph.dataflow import materialized_tensors, observed_tensors
-from edgessd.graph.verify import checked
-
-_HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
-
-
-def _model(text: str, **initializers: np.ndarray) -> onnx.ModelProto:
-    model = parser.parse_model(_HEADER + text)
-    for name, value in initializers.items():
-        model.graph.initializer.append(numpy_helper.from_array(value, name))
-    return checked(model, after="the test")
 
 
 def test_only_tensors_that_an_engine_writes_are_materialized() -> None:
-    model = _model(
+    model = model_from(
         """
         g (float[1,2,4,4] image) => (float[1,32,2] y) {
           [c] c = Conv<kernel_shape = [1, 1]>(image, w)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, parser
+from onnx_text import model_from
 
 from edgessd.graph.passes.fuse_pad import fuse_pad
 from edgessd.graph.verify import checked, run_model
 from edgessd.graph.view import attribute
 
-_HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
-
-
-def _model(text: str, **initializers: np.ndarray) -> onnx.ModelProto:
-    model = parser.parse_model(_HEADER + text)
-    for name, value in initializers.items():
-        model.graph.initializer.append(numpy_helper.from_array(value, name))
-    return checked(model, after="the test")
-
 
 def _padded(pads: list[int], value: float = 0.0) -> onnx.ModelProto:
     random = np.random.default_rng(0)
-    return _model(
+    return model_from(
         """
         g (float[1,3,8,8] image) => (float[1,4,4,4] y) {
           padded = Pad(image, pads, value)
@@ -53,7 +44,7 @@ def test_pad_with_another_value_stays() -> None:
 
 
 def test_pad_that_others_read_stays() -> None:
-    model = _model(
+    model = model_from(
         """
         g (float[1,3,8,8] image) => (float[1,4,4,4] y, float[1,3,9,9] padded) {
           padded = Pad(image, pads)

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import numpy_helper, parser
+from onnx_text import model_from
 
 from edgessd.graph.passes.own_parameters import own_parameters
 from edgessd.graph.verify import checked
 from edgessd.graph.view import GraphView
 
-_HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
-
-
-def _model(text: str, **initializers: np.ndarray) -> onnx.ModelProto:
-    model = parser.parse_model(_HEADER + text)
-    for name, value in initializers.items():
-        model.graph.initializer.append(numpy_helper.from_array(value, name))
-    return checked(model, after="the test")
-
 
 def test_convs_stop_sharing_parameters() -> None:
-    model = _model(
+    model = model_from(
         """
         g (float[1,2,4,4] image) => (float[1,2,4,4] y) {
           [first] x = Conv<kernel_shape = [1, 1]>(image, w, b)

@@ -12,6 +12,9 @@ from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.errors import BackendError
 from edgessd.core.tensors import TensorSpec
 from edgessd.graph.float_graph import FloatGraph
+from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey
+from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
+from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider, find_provider
 
 
@@ -92,3 +95,22 @@ def affine_graph(
         path,
     )
     return path
+
+
+@pytest.fixture
+def plan(tmp_path: Path, rtx: Provider) -> Path:
+    """A plan in the engine cache, of the installed TensorRT-RTX, for an RTX 4090."""
+    image = TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="float16", layout="NCHW")
+    key = EngineKey(
+        provider=rtx.name,
+        version=rtx.version_text,
+        gpu="RTX 4090",
+        compute_capability="8.9",
+        l4t="",
+        graph_sha256="ab" * 32,
+        options=EngineOptions(precision="fp16"),
+        inputs=(image,),
+        outputs=(TensorSpec(name="box_codes", shape=(1, 4, 4), dtype="float16"),),
+    )
+    engine = CompiledEngine(content=b"plan", typed="strongly", report=None, seconds=0.0)
+    return EngineCache(tmp_path).get_or_compile(key, lambda: engine).plan

@@ -9,9 +9,7 @@ import pytest
 
 from edgessd.bundle.store import Bundle
 from edgessd.core.errors import BackendError, BundleError, TargetError
-from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.tensorrt import finish as finish_module
-from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey
 from edgessd.runtime.tensorrt.compile import compile_engine
 from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.finish import finish_bundle
@@ -132,22 +130,3 @@ def test_compiles_the_bundles_own_graph_once(
     require_gpu(plan, ADA)
     with pytest.raises(BackendError, match=r"another GPU.*RTX 4090.*Tegra X1.*--finish"):
         require_gpu(plan, NANO)
-
-
-@pytest.fixture
-def plan(tmp_path: Path, rtx: Provider) -> Path:
-    """Make a plan in the engine cache, of the installed TensorRT-RTX."""
-    image = TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="float16", layout="NCHW")
-    key = EngineKey(
-        provider=rtx.name,
-        version=rtx.version_text,
-        gpu=ADA.name,
-        compute_capability=ADA.compute_capability,
-        l4t="",
-        graph_sha256="ab" * 32,
-        options=EngineOptions(precision="fp16"),
-        inputs=(image,),
-        outputs=(TensorSpec(name="box_codes", shape=(1, 4, 4), dtype="float16"),),
-    )
-    engine = CompiledEngine(content=b"plan", typed="strongly", report=None, seconds=0.0)
-    return EngineCache(tmp_path).get_or_compile(key, lambda: engine).plan

@@ -11,12 +11,8 @@ import pytest
 
 from edgessd.bundle.store import Bundle, describe_engine, write_bundle
 from edgessd.core.errors import BackendError
-from edgessd.core.tensors import TensorSpec
 from edgessd.runtime.catalog import open_engine
-from edgessd.runtime.tensorrt.cache import EngineCache, EngineKey
-from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.gpu import GpuIdentity
-from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.plan import matching_provider, read_plan, require_gpu
 from edgessd.runtime.tensorrt.provider import Provider
 
@@ -26,25 +22,6 @@ ADA = GpuIdentity(name="RTX 4090", capability=(8, 9), total_memory=24 << 30, uni
 @pytest.fixture(scope="module")
 def jetson(tiny_bundles: dict[str, Bundle]) -> Bundle:
     return tiny_bundles["jetson-orin-nano"]
-
-
-@pytest.fixture
-def plan(tmp_path: Path, rtx: Provider) -> Path:
-    """Make a plan in the engine cache, of the installed TensorRT-RTX."""
-    image = TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="float16", layout="NCHW")
-    key = EngineKey(
-        provider=rtx.name,
-        version=rtx.version_text,
-        gpu=ADA.name,
-        compute_capability=ADA.compute_capability,
-        l4t="",
-        graph_sha256="ab" * 32,
-        options=EngineOptions(precision="fp16"),
-        inputs=(image,),
-        outputs=(TensorSpec(name="box_codes", shape=(1, 4, 4), dtype="float16"),),
-    )
-    engine = CompiledEngine(content=b"plan", typed="strongly", report=None, seconds=0.0)
-    return EngineCache(tmp_path).get_or_compile(key, lambda: engine).plan
 
 
 def test_an_engine_of_another_version_names_both_and_the_next_command(plan: Path) -> None:
