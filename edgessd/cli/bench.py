@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
+from edgessd.cli.model_options import BackendName, LabelFile
 
 if TYPE_CHECKING:
     from edgessd.bench.report.page import Picture
@@ -48,13 +49,8 @@ def command(
         int | None,
         typer.Option(help="Engines of the pipeline. Default: one a thread, as in `run`.", min=1),
     ] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="Backend that runs the engine.", metavar="NAME")
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="Label file of a foreign .tflite, one label a line.", metavar="FILE"),
-    ] = None,
+    backend: BackendName = None,
+    labels: LabelFile = None,
     report: Annotated[
         Path | None, typer.Option(help="Write an HTML report with plots.", metavar="FILE.html")
     ] = None,

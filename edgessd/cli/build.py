@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
+from edgessd.cli.model_options import CheckpointFile, RecipeName
 
 if TYPE_CHECKING:
     from edgessd.build.build_bundle import BuildResult, Report
@@ -25,12 +26,7 @@ def command(
     target: Annotated[
         str | None, typer.Option(help="Device to build for; `edgessd targets` lists them.")
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Checkpoint. Default: the newest of runs/*/best.pt, else the starter model."
-        ),
-    ] = None,
+    checkpoint: CheckpointFile = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -43,10 +39,7 @@ def command(
         int,
         typer.Option(help="Largest number of calibration images, spread evenly over all.", min=1),
     ] = CALIBRATION_IMAGES,
-    recipe: Annotated[
-        str,
-        typer.Option(help="Quantization settings: a name or a .toml file.", metavar="NAME|PATH"),
-    ] = "default",
+    recipe: RecipeName = "default",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the bundle. Default: dist/NAME-TARGET.", metavar="DIR"),

@@ -55,8 +55,8 @@ def command(
 ) -> None:
     """Compare forms of one detector: agreement, AP, boxes, scores, raw outputs, inner tensors.
 
-    Agreement AP takes the reference's detections with a score over 0.3 as the truth, on every image of the
-    folders. It needs no labels.
+    Agreement AP takes the reference's detections with a score over 0.3 as the
+    truth, on every image of the folders. It needs no labels.
 
     Example: edgessd compare cells.pt dist/cells-host --data bccd --report parity.html
     """

@@ -37,8 +37,8 @@ def command(
 ) -> None:
     """Generate images, train, quantize, build for four targets, benchmark, report.
 
-    Nothing is downloaded. Training starts from the starter model, as it would with your own photos. All of
-    it takes under five minutes on two cores.
+    Nothing is downloaded. Training starts from the starter model, as it would
+    with your own photos. All of it takes under five minutes on two cores.
 
     Example: edgessd demo
     """

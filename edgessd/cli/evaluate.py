@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
+from edgessd.cli.model_options import BackendName, LabelFile
 
 if TYPE_CHECKING:
     from edgessd.bench.accuracy import AccuracyReport
@@ -38,13 +39,8 @@ def command(
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="Backend that runs the engine.", metavar="NAME")
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="Label file of a foreign .tflite, one label a line.", metavar="FILE"),
-    ] = None,
+    backend: BackendName = None,
+    labels: LabelFile = None,
     record_it: Annotated[
         bool, typer.Option("--record", help="Write the result into the bundle's manifest.")
     ] = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgessd.cli.console import JsonFlag, people, print_json
+from edgessd.cli.model_options import CheckpointFile, RecipeName
 
 if TYPE_CHECKING:
     from edgessd.build.sensitivity_report import SensitivityReport
@@ -17,20 +18,12 @@ _SHOWN = 15
 
 def command(
     target: Annotated[str, typer.Option(help="Device; `edgessd targets` lists them.")] = "host",
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Checkpoint. Default: the newest of runs/*/best.pt, else the starter model."
-        ),
-    ] = None,
+    checkpoint: CheckpointFile = None,
     calibration: Annotated[
         Path | None,
         typer.Option(help="Folder of calibration images. Default: training images.", metavar="DIR"),
     ] = None,
-    recipe: Annotated[
-        str,
-        typer.Option(help="Quantization settings: a name or a .toml file.", metavar="NAME|PATH"),
-    ] = "default",
+    recipe: RecipeName = "default",
     images: Annotated[
         int, typer.Option(help="Number of calibration images to measure on.", min=1)
     ] = 8,
@@ -41,8 +34,8 @@ def command(
 ) -> None:
     """Rank the tensors by the accuracy that quantizing each of them costs.
 
-    Each activation, and the weights of each convolution, are quantized alone, with the parameters of the
-    target's build.
+    Each activation, and the weights of each convolution, are quantized alone,
+    with the parameters of the target's build.
 
     Example: edgessd sensitivity --target jetson --checkpoint runs/cells/best.pt --report heat.html
     """

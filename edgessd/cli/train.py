@@ -43,8 +43,8 @@ def command(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Default settings: small-dataset, large-dataset, fine-tune or qat. By default, the "
-            "number of photos chooses.",
+            help="Default settings: small-dataset, large-dataset, fine-tune or qat. Default: "
+            "by the number of photos.",
             metavar="NAME",
         ),
     ] = None,

@@ -62,7 +62,7 @@ def open_live(options: LiveOptions, pipeline: Pipeline, *, model: Path | None) -
 
 
 def _metrics(pipeline: Pipeline) -> Metrics | None:
-    """Return the figures for Prometheus, None if its client library isn't installed."""
+    """Return the sink of Prometheus' metrics, None if its client library isn't installed."""
     if find_spec("prometheus_client") is None:
         return None
     from edgessd.pipeline.sinks.metrics import Metrics

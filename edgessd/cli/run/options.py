@@ -133,7 +133,7 @@ StallSeconds = Annotated[
 FreezeSeconds = Annotated[
     float | None,
     typer.Option(
-        help="Time with an identical picture after which it is reopened; 0 is never. Default: 60.",
+        help="Time with an identical picture after which it is reopened; 0 disables this. Default: 60.",
         metavar="SECONDS",
         min=0,
         max=86_400,

@@ -105,7 +105,7 @@ MetricsAt = Annotated[
     str | None,
     typer.Option(
         "--metrics",
-        help="Serve figures for Prometheus; a port alone is reachable from this machine only.",
+        help="Serve metrics for Prometheus; a port alone is reachable from this machine only.",
         metavar="[HOST:]PORT",
         rich_help_panel=_OUTPUTS,
     ),

@@ -21,7 +21,7 @@ _EVENTS = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """Figures of about one second.
+    """Measurements of about one second.
 
     Attributes:
         time: Unix seconds at its end.

@@ -39,7 +39,7 @@ class Watched(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
-    """Contents of a live page besides the pipeline's figures.
+    """Contents of a live page besides the pipeline's measurements.
 
     Attributes:
         model: Name of the detector.

@@ -17,7 +17,7 @@ _LIBRARIES = ("starlette", "uvicorn", "websockets")
 
 
 class LivePage:
-    """Serves the annotated streams, their figures and the controls until it is closed.
+    """Serves the annotated streams, their measurements and the controls until it is closed.
 
     Writing a result takes microseconds, however many viewers there are. Another thread draws and encodes
     pictures: only those that a viewer waits for, and once for all viewers.

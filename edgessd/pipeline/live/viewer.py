@@ -1,4 +1,4 @@
-"""Viewer of the live page: a browser that gets pictures as fast as it draws them, and figures every second.
+"""Viewer of the live page: a browser that gets pictures as fast as it draws them, and a status a second.
 
 Messages from a viewer: `{"type": "watch", "streams": [0, 1]}`, and `{"type": "drawn", "stream": 0}` for each
 picture that it has drawn. Messages to a viewer: JSON texts with a `type` (`history` once, then `status`), and
@@ -46,7 +46,7 @@ class Viewer:
         async with anyio.create_task_group() as tasks:
             for task in (
                 self._listen,
-                self._send_figures,
+                self._send_status,
                 *(self._picture_sender(number) for number in range(len(self._views))),
             ):
                 tasks.start_soon(self._until_gone, task, tasks.cancel_scope)
@@ -87,7 +87,7 @@ class Viewer:
         else:
             raise ValueError(message["type"])
 
-    async def _send_figures(self) -> None:
+    async def _send_status(self) -> None:
         await self._send_text({"type": "history", "samples": self._hub.history.samples()})
         while True:
             tick = self._hub.tick  # before the status is made, so that no change is missed

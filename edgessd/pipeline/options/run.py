@@ -62,7 +62,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         log: Form of the messages.
         jsonl: File for one JSON object a frame; `-` is stdout.
         csv: File for one row a detection; `-` is stdout.
-        metrics: `PORT` or `HOST:PORT` of the figures for Prometheus.
+        metrics: `PORT` or `HOST:PORT` of the metrics for Prometheus.
         display: Show a window.
         record, snapshots, webhook, mqtt, live: Outputs with options of their own; None is off.
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.realtime
 def test_a_viewer_that_draws_nothing_gets_two_pictures_and_no_more(run: Running) -> None:
     with connect(run) as viewer:
         viewer.send(json.dumps({"type": "watch", "streams": [0]}))
-        kinds = itertools.islice(texts_and_pictures(viewer), 2 + 4)  # pictures, then figures
+        kinds = itertools.islice(texts_and_pictures(viewer), 2 + 4)  # pictures, then the status
         assert sum(kind == "picture" for kind in kinds) == 2
 
 

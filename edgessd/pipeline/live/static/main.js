@@ -1,4 +1,4 @@
-// The live page: one WebSocket brings pictures and figures, see docs/live.md.
+// The live page: one WebSocket brings pictures and measurements, see docs/live.md.
 import { Controls } from "./controls.js";
 import { Detections, Events, showStatus } from "./lists.js";
 import { Plots } from "./plots.js";

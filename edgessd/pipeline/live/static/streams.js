@@ -1,4 +1,4 @@
-// One card for each stream: the annotated picture, its name, its figures.
+// One card for each stream: the annotated picture, its name, its measurements.
 
 const ICONS = {
   pause: "M8 5v14M16 5v14",
