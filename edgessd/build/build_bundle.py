@@ -54,7 +54,7 @@ class BuildRequest:
         images: Function that chooses the calibration images; called only if the target is quantized.
         postprocess: End of the engine; None takes the target's.
         cache: Folder of rewritten graphs and calibration tables; None keeps none.
-        gate: Whether the engine must reach the recipe's parity bound.
+        gate: True if the engine must reach the recipe's parity bound.
         max_drop: Largest loss of agreement AP, in [0, 1]. The fewest tensors that it takes stay in float.
             None leaves this to the recipe.
     """

@@ -32,7 +32,7 @@ class Engine:
         content: Bytes of the engine.
         companions: Bytes of the files beside it, by name.
         finish: Graphs that TensorRT compiles; None for other formats.
-        needs_finish: Whether the device must compile the engine.
+        needs_finish: True if the device must compile the engine.
         tools: Version of the compiler by its name, if one has run.
         advice: Sentences about layers that could be faster.
     """

@@ -67,8 +67,8 @@ def quantize_graph(
         recipe: Float passes, range rules and rounding.
         schemes: Schemes to quantize in.
         cache: Folder of rewritten graphs and tables that serve again; None keeps none.
-        audit_saturation: Whether the audit judges the ranges too; False if training will move them.
-        progress: Function that is told the stage and its progress.
+        audit_saturation: True to judge the ranges, too; False if training will move them.
+        progress: Function called with (stage, done, total).
 
     Raises:
         CalibrationError: The images are too few, copies of too few, or those of the evaluation.
@@ -125,8 +125,8 @@ def quantize_calibrated(
         images: Images of the table.
         recipe: Range rules and rounding; its float passes are those of `graph`.
         schemes: Schemes to quantize in.
-        audit_saturation: Whether the audit judges the ranges too; False if training will move them.
-        progress: Function that is told the stage and its progress.
+        audit_saturation: True to judge the ranges, too; False if training will move them.
+        progress: Function called with (stage, done, total).
 
     Raises:
         CalibrationError: The table belongs to another graph, or the images aren't fit to calibrate with.

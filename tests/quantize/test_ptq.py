@@ -29,6 +29,7 @@ from edgessd.metrics.parity import agreement_ap
 from edgessd.model.importers.folded import import_folded
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, RangeRule, load_recipe
 from edgessd.quantize.schemes import SCHEMES, SchemeName
@@ -69,7 +70,7 @@ def test_numbers_follow_the_float_graph(
             onnx.utils.Extractor(graph.model).extract_model([INPUT], [output]),
             {INPUT: _image(folder / "03.png", graph.contract.preprocess)},
         )[output]
-        for graph, output in ((small_graph, name), (graphs[scheme], f"{name}.dequantized"))
+        for graph, output in ((small_graph, name), (graphs[scheme], names.dequantized(name)))
     )
     assert np.sqrt(np.square(found - expected).mean()) < 0.1 * expected.std()
 
@@ -133,8 +134,8 @@ def test_vanishing_weights_dont_overflow_the_bias(small_graph: FloatGraph, folde
         as_quantizable(graph), table, scheme="affine", recipe=load_recipe("default")
     )
     view = GraphView(quantized.model)
-    integer = view.constant(f"{name}.bias.quantized")[0]
-    scale = view.constant(f"{name}.bias.scale")[0]
+    integer = view.constant(names.quantized(f"{name}.bias"))[0]
+    scale = view.constant(names.scale(f"{name}.bias"))[0]
     assert integer * float(scale) == pytest.approx(3.0, rel=1e-6)
 
 
@@ -150,8 +151,8 @@ def test_exemption_changes_one_range(small_graph: FloatGraph, table: Calibration
             as_quantizable(small_graph), table, scheme="affine", recipe=load_recipe("average")
         ).model
     )
-    assert found.constant(f"{name}.scale") > plain.constant(f"{name}.scale")
-    other = "backbone.blocks.4.add.scale"
+    assert found.constant(names.scale(name)) > plain.constant(names.scale(name))
+    other = names.scale("backbone.blocks.4.add")
     assert found.constant(other) == plain.constant(other)
 
 
@@ -197,13 +198,14 @@ def test_learned_rounding_changes_weights_and_biases_alone(
     )
     name = "backbone.blocks.3.project.conv"
     np.testing.assert_array_equal(
-        before.constant(f"{name}.weight.scale"), after.constant(f"{name}.weight.scale")
+        before.constant(names.scale(f"{name}.weight")),
+        after.constant(names.scale(f"{name}.weight")),
     )
-    moved = after.constant(f"{name}.weight.quantized").astype(int) - before.constant(
-        f"{name}.weight.quantized"
+    moved = after.constant(names.quantized(f"{name}.weight")).astype(int) - before.constant(
+        names.quantized(f"{name}.weight")
     )
     assert 0 < np.abs(moved).max() < 64
-    bias = f"{name}.bias.quantized" if scheme == "affine" else f"{name}.bias"
+    bias = names.quantized(f"{name}.bias") if scheme == "affine" else f"{name}.bias"
     assert (before.constant(bias) != after.constant(bias)).any()
     if scheme == "symmetric":
         values = after.constant(bias)

@@ -16,6 +16,7 @@ from edgessd.graph.float_graph import FloatGraph
 from edgessd.model.trained_ranges import TrainedRanges
 from edgessd.quantize.analysis.saturation import saturation
 from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qdq import names
 from edgessd.quantize.recipe import Exemption, FloatPasses, RangeRule, Recipe
 from edgessd.quantize.workflow import (
     QuantizationResult,
@@ -94,8 +95,8 @@ def test_another_recipe_quantizes_the_same_table_again(
         recipe=structs.replace(RECIPE, exemptions=(kept,)),
         schemes=("symmetric",),
     )
-    assert "class_scores.scale" in _initializers(result)
-    assert "class_scores.scale" not in _initializers(again)
+    assert names.scale("class_scores") in _initializers(result)
+    assert names.scale("class_scores") not in _initializers(again)
 
 
 def _initializers(result: QuantizationResult) -> set[str]:
@@ -124,14 +125,14 @@ def test_a_training_that_will_move_the_ranges_has_no_saturation(
 @pytest.fixture(scope="module")
 def trained(small_graph: FloatGraph, result: QuantizationResult) -> FloatGraph:
     """The small graph with ranges as a training would have left them."""
-    names = {
-        node.input[1].removesuffix(".scale")
+    rounded = {
+        names.stored_name(node)
         for node in result.quantized["affine"].model.graph.node
         if node.op_type == "QuantizeLinear"
     }
     ranges = TrainedRanges(
         schemes=("affine",),
-        ranges=dict.fromkeys(names, (-4.0, 4.0)),
+        ranges=dict.fromkeys(rounded, (-4.0, 4.0)),
         calibration=CalibrationRecord(recipe="test", images=16, images_sha256="0" * 64),
         audit=result.audit,
     )
@@ -149,7 +150,7 @@ def test_trained_ranges_are_taken_as_they_stand(trained: FloatGraph, tmp_path: P
     scales = {
         tensor.name: tensor.float_data or tensor.raw_data
         for tensor in found.quantized["affine"].model.graph.initializer
-        if tensor.name.endswith("activation.scale")
+        if tensor.name.endswith(names.scale("activation"))
     }
     assert len({bytes(value) for value in scales.values()}) == 1
     assert not list(tmp_path.iterdir())

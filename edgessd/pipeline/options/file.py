@@ -164,7 +164,7 @@ def _parse_values(table: Mapping[str, Any], kind: type[Any], place: str) -> dict
     Args:
         table: As TOML has it.
         kind: Type of the table.
-        place: Where the table is, for people; empty for the whole file.
+        place: Name of the table for messages; empty for the whole file.
     """
     known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}

@@ -30,7 +30,7 @@ class GpuIdentity:
     def has_int8(self) -> bool:
         """True if the GPU multiplies 8-bit integers (DP4A or tensor cores).
 
-        All since 7.0 do, and 6.1 of the older ones; 5.3 (Nano) and 6.2 (TX2) don't:
+        Compute capabilities 6.1 and 7.0 or later have it; 5.3 (Nano) and 6.2 (TX2) don't:
         https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html
         """
         return self.capability >= (7, 0) or self.capability == (6, 1)

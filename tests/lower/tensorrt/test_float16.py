@@ -11,12 +11,13 @@ from edgessd.graph.verify import run_model
 from edgessd.graph.view import copy_of, set_initializer
 from edgessd.lower.tensorrt.float16 import to_float16
 from edgessd.lower.tensorrt.lower import lower_to_tensorrt
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 
 
 def test_a_scale_that_float16_would_shift_is_refused(graph: QuantGraph) -> None:
     model = copy_of(graph.model)
-    set_initializer(model, "backbone.blocks.2.add.scale", np.array(0.0123456, np.float32))
+    set_initializer(model, names.scale("backbone.blocks.2.add"), np.array(0.0123456, np.float32))
     bad = QuantGraph(model=model, contract=graph.contract, quantization=graph.quantization)
     with pytest.raises(LoweringError, match=r"scale of 'backbone.blocks.2.add.q' isn't a float16"):
         lower_to_tensorrt(bad)

@@ -27,6 +27,7 @@ from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
 from edgessd.lower.tensorrt.qdq_lint import lint_qdq
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import load_recipe
 from edgessd.runtime.ort_backend import OrtBackend
@@ -126,7 +127,7 @@ def test_the_strong_form_computes_the_same_but_for_float16(
 ) -> None:
     # onnxruntime rounds the products and sums of each node to float16, which an integer engine doesn't. The
     # difference grows from layer to layer, so the bound is tight for the first and loose for the last.
-    first = "backbone.stem.activation.quantized"
+    first = names.quantized("backbone.stem.activation")
     weak, strong = (
         run_onnx(onnx.utils.Extractor(model).extract_model(["image"], [first]), pixels(1))[first]
         for model in (loaded(raw.weak), loaded(raw.strong))
@@ -209,10 +210,14 @@ def test_a_badly_placed_graph_is_refused_with_every_violation(graph: QuantGraph)
     model = copy_of(graph.model)
     nodes = {node.name: node for node in model.graph.node}
     set_initializer(model, "seven", np.array(7, np.int8))
-    for name in ("backbone.stem.activation.q", "backbone.stem.activation.dq"):
+    for name in (
+        names.quantizer("backbone.stem.activation"),
+        names.dequantizer("backbone.stem.activation"),
+    ):
         nodes[name].input[2] = "seven"
     set_initializer(model, "wide", np.array(0.5, np.float32))
-    nodes["heads.0.box.reshape.q"].input[1] = nodes["heads.0.box.reshape.dq"].input[1] = "wide"
+    for name in (names.quantizer("heads.0.box.reshape"), names.dequantizer("heads.0.box.reshape")):
+        nodes[name].input[1] = "wide"
     bad = QuantGraph(model=model, contract=graph.contract, quantization=graph.quantization)
     with pytest.raises(LoweringError) as refusal:
         lower_to_tensorrt(bad)

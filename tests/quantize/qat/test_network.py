@@ -14,6 +14,7 @@ from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import run_model
 from edgessd.graph.view import GraphView
 from edgessd.quantize.qat.network import QatNetwork
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 
@@ -98,8 +99,8 @@ def test_it_starts_from_weights_that_another_method_rounded(
     view = GraphView(graphs["affine"].model)
     name = "backbone.blocks.3.expand.conv"
     weight = network.state_of_float()[f"{name}.weight"].numpy()
-    integers = view.constant(f"{name}.weight.quantized").astype(np.float32)
-    scales = np.asarray(view.constant(f"{name}.weight.scale"), np.float32)
+    integers = view.constant(names.quantized(f"{name}.weight")).astype(np.float32)
+    scales = np.asarray(view.constant(names.scale(f"{name}.weight")), np.float32)
     np.testing.assert_allclose(weight, integers * scales[:, None, None, None], rtol=1e-5, atol=1e-9)
 
 

@@ -7,6 +7,7 @@ import pytest
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import GraphView
 from edgessd.quantize.qat.sites import quantizer_sites
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 
@@ -20,12 +21,12 @@ def test_it_rounds_where_the_graph_has_its_pairs_and_nowhere_else(
     sites = quantizer_sites(graphs[scheme].model)
     view = GraphView(graphs[scheme].model)
     pairs = {
-        node.name.removesuffix(".q"): node.input[1].removesuffix(".scale")
+        names.float_tensor(node): names.stored_name(node)
         for node in graphs[scheme].model.graph.node
         if node.op_type == "QuantizeLinear"
     }
     moved = {
-        node.name.removesuffix(".q")
+        names.float_tensor(node)
         for node in graphs[scheme].model.graph.node
         if node.op_type == "QuantizeLinear"
         and (producer := view.producer(node.input[0])) is not None

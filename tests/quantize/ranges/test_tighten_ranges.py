@@ -17,6 +17,7 @@ from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.quantize.analysis.output_error import OutputError
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.ranges.tighten_ranges import FEW, SHARES, best_share
 from edgessd.quantize.recipe import Recipe, load_recipe
@@ -42,7 +43,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def _scale(graph: QuantGraph, tensor: str) -> float:
-    return float(GraphView(graph.model).constant(f"{tensor}.scale").item())
+    return float(GraphView(graph.model).constant(names.scale(tensor)).item())
 
 
 def test_a_channel_that_nobody_reads_does_not_set_the_scale(
