@@ -28,15 +28,17 @@ def open_live(options: LiveOptions, pipeline: Pipeline, *, model: Path | None) -
         SinkError: See `LivePage`.
     """
     from edgessd.bench.sensors import read_sensors
+    from edgessd.pipeline.live.access import choose_token
     from edgessd.pipeline.live.hub import Extras
     from edgessd.pipeline.live.page import LivePage
 
     given = os.environ.get(options.token_env)
+    token = choose_token(options.host, given, variable=options.token_env)
     page = LivePage(
         pipeline,
         host=options.host,
         port=options.port,
-        token=given,
+        token=token,
         extras=Extras(
             model=model.name if model else "",
             celsius=lambda: read_sensors().celsius,

@@ -60,7 +60,8 @@ def open_sinks(options: RunOptions, pipeline: Pipeline) -> Iterator[Sink]:
             secret=os.environ.get(options.webhook.secret_env),
         )
     if options.metrics is not None:
-        from edgessd.pipeline.sinks.metrics import Metrics, MetricsSink, parse_listen
+        from edgessd.pipeline.options.checks import parse_listen
+        from edgessd.pipeline.sinks.metrics import Metrics, MetricsSink
 
         host, port = parse_listen(options.metrics)
         metrics = Metrics(pipeline.status, labels=_wanted_labels(pipeline))

@@ -47,8 +47,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def choose_token(host: str, given: str | None) -> str | None:
+def choose_token(
+    host: str, given: str | None, *, variable: str = LIVE_TOKEN_VARIABLE
+) -> str | None:
     """Return the given token, or a new one if the page can be reached from other machines, or None.
+
+    Args:
+        host: Address of the page.
+        given: Token of the user.
+        variable: Environment variable that holds it.
 
     Raises:
         SinkError: The given token is short enough to be guessed, or has characters that can't be sent.
@@ -59,7 +66,7 @@ def choose_token(host: str, given: str | None) -> str | None:
                 "The live page's token can't be used",
                 expected=f"at least {_SHORTEST} printable ASCII characters",
                 found=f"{len(given)} characters",
-                fix=f"Set {LIVE_TOKEN_VARIABLE} to the output of `openssl rand -hex 24`, or unset it "
+                fix=f"Set {variable} to the output of `openssl rand -hex 24`, or unset it "
                 "for a new token.",
             )
         return given

@@ -9,12 +9,14 @@ from typing import Literal
 import msgspec
 
 from edgessd.core.errors import ConfigError
-from edgessd.pipeline.options.checks import require_between, require_variable
+from edgessd.pipeline.options.checks import require_between, require_scheme, require_variable
 
 WEBHOOK_SECRET_VARIABLE = "EDGESSD_WEBHOOK_SECRET"
 MQTT_USERNAME_VARIABLE = "EDGESSD_MQTT_USERNAME"
 MQTT_PASSWORD_VARIABLE = "EDGESSD_MQTT_PASSWORD"
 LIVE_TOKEN_VARIABLE = "EDGESSD_LIVE_TOKEN"
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi")
 
 SnapshotsOn = Literal["appearance", "events"]
 WebhookOn = Literal["events", "detections"]
@@ -28,13 +30,20 @@ class RecordOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         minutes: Length after which a new file begins; None is one file.
 
     Raises:
-        ConfigError: `minutes` is out of range.
+        ConfigError: `minutes` is out of range, or the suffix is unknown.
     """
 
     path: Path
     minutes: float | None = None
 
     def __post_init__(self) -> None:
+        if self.path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise ConfigError(
+                "record.path isn't the name of a video",
+                expected="a name that ends in " + ", ".join(VIDEO_SUFFIXES),
+                found=self.path.suffix or "no suffix",
+                fix="For example --record out.mp4.",
+            )
         require_between("record.minutes", self.minutes, 0.01)
 
 
@@ -85,6 +94,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 expected="either url or url_env",
                 found="both" if self.url else "neither",
             )
+        require_scheme("webhook.url", self.url, ("http", "https"))
         if self.on is not None:
             _require_one_of("webhook.on", self.on, ("events", "detections"))
         require_variable("webhook.url_env", self.url_env)
@@ -136,6 +146,7 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     password_env: str = MQTT_PASSWORD_VARIABLE
 
     def __post_init__(self) -> None:
+        require_scheme("mqtt.url", self.url, ("mqtt", "mqtts"))
         require_between("mqtt.qos", self.qos, 0, 2)
         require_variable("mqtt.username_env", self.username_env)
         require_variable("mqtt.password_env", self.password_env)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from edgessd.core.errors import ConfigError
-from edgessd.pipeline.options.checks import require_between
+from edgessd.pipeline.options.checks import parse_listen, require_between
 from edgessd.pipeline.options.outputs import (
     LiveOptions,
     MqttOptions,
@@ -93,6 +93,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 fix="Give --camera N or --source FILE.",
             )
         require_between("max_frames", self.max_frames, 1)
+        if self.metrics is not None:
+            parse_listen(self.metrics)
         if self.log not in ("text", "json"):
             raise ConfigError("log is unknown", expected="text or json", found=self.log)
         if self.jsonl == "-" and self.csv == "-":

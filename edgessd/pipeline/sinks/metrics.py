@@ -238,19 +238,3 @@ class MetricsSink:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """Split `PORT` or `HOST:PORT` into (host, port). A port alone is served to this machine only.
-
-    Raises:
-        SinkError: The text has another form.
-    """
-    host, _, port = text.rpartition(":")
-    if not port.isdigit() or not 0 <= int(port) < 65536 or (":" in text and not host):
-        raise SinkError(
-            "Metrics can't be served there",
-            expected="PORT or HOST:PORT, such as 9464 or 0.0.0.0:9464",
-            found=text,
-        )
-    return host.strip("[]") or "127.0.0.1", int(port)

@@ -108,6 +108,6 @@ def test_unwritable_recording_is_refused_before_the_film_is_through(
     google: Path, film: Path, tmp_path: Path
 ) -> None:
     done = edgessd(
-        "run", "--model", google, "--source", film, "--record", "a.gif", cwd=tmp_path, code=1
+        "run", "--model", google, "--source", film, "--record", "a.gif", cwd=tmp_path, code=2
     )
     assert ".mp4" in done.err

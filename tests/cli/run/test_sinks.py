@@ -140,6 +140,10 @@ def test_unreachable_outputs_are_reported_and_the_others_written(
         (("--mqtt", "mqtt://localhost", "--mqtt-qos", "3"), "--mqtt-qos"),
         (("--jsonl", "-", "--csv", "-"), "stdout"),
         (("--json", "--csv", "-"), "stdout"),
+        (("--mqtt", "localhost"), "mqtt://host"),
+        (("--webhook", "localhost"), "https://"),
+        (("--metrics", "here"), "HOST:PORT"),
+        (("--record", "o.gif"), ".mp4"),
     ],
 )
 def test_contradicting_options_are_wrong_usage(
@@ -153,11 +157,7 @@ def test_contradicting_options_are_wrong_usage(
     ("words", "message"),
     [
         (("--regions", "absent.toml"), "absent.toml"),
-        (("--mqtt", "localhost"), "mqtt://host"),
         (("--mqtt", "mqtts://localhost", "--mqtt-ca", "absent.pem"), "absent.pem"),
-        (("--webhook", "localhost"), "https://"),
-        (("--metrics", "here"), "HOST:PORT"),
-        (("--record", "o.gif"), ".mp4"),
         (("--csv", "/proc/no/o.csv"), "/proc/no/o.csv"),
         (("--snapshots", "/proc/no"), "/proc/no"),
     ],

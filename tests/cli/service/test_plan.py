@@ -257,7 +257,7 @@ def test_every_path_of_the_options_is_read_or_written(folder: Path) -> None:
         option = getattr(hint, "__metadata__", (None,))[0]
         if getattr(option, "metavar", None) in ("FILE", "DIR", "PATH") and name != "config":
             words[name] = f"{name}/x.pem"
-    words["model"] = "model"
+    words |= {"model": "model", "record": "record/x.mp4"}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in words.items()]
     made = plan("--source", "film.mp4", "--mqtt", "mqtts://host", *flags)
     known = {*made.readable, *made.writable, *(path.parent for path in made.readable)}

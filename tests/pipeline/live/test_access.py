@@ -110,6 +110,8 @@ def test_a_page_for_other_machines_gets_a_token_of_sufficient_length() -> None:
     for short in ("secret", "x" * 15, "ü" * 20):
         with pytest.raises(SinkError, match="openssl rand"):
             choose_token("0.0.0.0", short)
+    with pytest.raises(SinkError, match="Set PAGE to"):
+        choose_token("0.0.0.0", "secret", variable="PAGE")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ COUNTING = SourceOptions(address="film.mp4", regions=Path("r.toml"))
     [
         ({"source": ()}, "--camera N"),
         ({"max_frames": 0}, "max_frames"),
+        ({"metrics": "nowhere"}, "HOST:PORT"),
         ({"log": "xml"}, "text or json"),
         ({"jsonl": "-", "csv": "-"}, "share stdout"),
         ({"snapshots": SnapshotsOptions(path=Path("s"), on="events")}, "--regions"),
@@ -63,11 +64,14 @@ def test_one_source_with_events_is_enough_for_them() -> None:
     ("make", "message"),
     [
         (lambda: RecordOptions(path=Path("o.mp4"), minutes=0), "record.minutes"),
+        (lambda: RecordOptions(path=Path("o.txt")), "a name that ends in .mp4"),
         (lambda: SnapshotsOptions(path=Path("s"), every=-1), "snapshots.every"),
         (lambda: SnapshotsOptions(path=Path("s"), on="never"), "appearance or events"),  # type: ignore[arg-type]
         (lambda: WebhookOptions(), "either url or url_env"),
         (lambda: WebhookOptions(url="http://h", on="all"), "events or detections"),  # type: ignore[arg-type]
         (lambda: WebhookOptions(url="http://h", secret_env="a b"), "webhook.secret_env"),
+        (lambda: WebhookOptions(url="hooks.example/T0"), "https://host"),
+        (lambda: MqttOptions(url="broker"), "mqtts://host"),
         (lambda: MqttOptions(url="mqtt://h", qos=3), "0 to 2"),
         (lambda: LiveOptions(port=70000), "0 to 65535"),
         (lambda: DetectorOptions(threads=0), "model.threads"),

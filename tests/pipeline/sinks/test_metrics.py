@@ -13,7 +13,7 @@ from edgessd.core.errors import SinkError
 from edgessd.pipeline.events import Event, RegionState
 from edgessd.pipeline.meter import Latency
 from edgessd.pipeline.result import Result
-from edgessd.pipeline.sinks.metrics import Metrics, MetricsSink, parse_listen
+from edgessd.pipeline.sinks.metrics import Metrics, MetricsSink
 from edgessd.pipeline.status import PipelineStatus, SinkStatus, StreamStatus
 
 Make = Callable[..., Result]
@@ -125,25 +125,6 @@ def test_closing_frees_the_port() -> None:
     opened.close()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(opened.url, timeout=2)
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("9464", ("127.0.0.1", 9464)),
-        ("0.0.0.0:80", ("0.0.0.0", 80)),
-        ("[::1]:80", ("::1", 80)),
-        ("pi.local:9000", ("pi.local", 9000)),
-    ],
-)
-def test_an_address_is_split_into_host_and_port(text: str, place: tuple[str, int]) -> None:
-    assert parse_listen(text) == place
-
-
-@pytest.mark.parametrize("text", ["", "host", "host:", ":80", "80:x", "99999"])
-def test_an_invalid_address_is_refused(text: str) -> None:
-    with pytest.raises(SinkError, match="PORT or HOST:PORT"):
-        parse_listen(text)
 
 
 def test_a_missing_library_is_named_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:

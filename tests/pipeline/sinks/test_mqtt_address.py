@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgessd.core.errors import SinkError
+from edgessd.core.errors import EdgessdError, SinkError
 from edgessd.pipeline.options.outputs import MqttOptions
 from edgessd.pipeline.sinks.mqtt_address import mqtt_address
 
@@ -39,7 +39,7 @@ def test_a_url_becomes_an_address() -> None:
 def test_an_invalid_address_is_refused_without_its_password(
     url: str, options: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(SinkError) as refused:
+    with pytest.raises(EdgessdError) as refused:
         mqtt_address(MqttOptions(url=url, **options), {})
     assert problem in refused.value.paragraph()
     assert "hunter2" not in refused.value.paragraph()
