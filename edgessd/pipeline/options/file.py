@@ -117,9 +117,24 @@ def parse_options(document: Mapping[str, Any]) -> RunOptions:
 
 
 def write_options(options: RunOptions) -> str:
-    """Return the options as TOML that `read_options` reads; all values are written but None."""
+    """Return the options as TOML that `read_options` reads; all values are written but None.
+
+    Raises:
+        ConfigError: The name of a file isn't UTF-8, as TOML must be.
+    """
     document: dict[str, Any] = _without_none(msgspec.to_builtins(options, enc_hook=str))
-    return tomli_w.dumps(document)
+    text = tomli_w.dumps(document)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = next(each for each in text.splitlines() if error.object[error.start] in each)
+        raise ConfigError(
+            "An options file can't hold the name of this file",
+            expected="a name in UTF-8",
+            found=line.encode(errors="backslashreplace").decode(),
+            fix="Rename the file.",
+        ) from error
+    return text
 
 
 def _without_none(value: Any) -> Any:
