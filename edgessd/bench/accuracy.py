@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgessd.core.arrays import ImageArray
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import DataError
-from edgessd.core.images import ImageArray, read_image
+from edgessd.core.images import read_image
 from edgessd.metrics.coco import EVALUATION_NMS, CocoMetrics, coco_metrics
 from edgessd.metrics.confusion import ConfusionMatrix, confusion_matrix, plot_confusion
 from edgessd.metrics.ground_truth import LabeledImage

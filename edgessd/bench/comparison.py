@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgessd.core.arrays import ImageArray
 from edgessd.core.contract import Nms
 from edgessd.core.detections import Detections
 from edgessd.core.errors import DataError
-from edgessd.core.images import ImageArray, read_image
+from edgessd.core.images import read_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.metrics.coco import CocoMetrics, coco_metrics
 from edgessd.metrics.drift import Drift, image_drift, summarize_drift

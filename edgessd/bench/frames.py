@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from edgessd.pipeline.frames import Frame, Image
+from edgessd.core.arrays import ImageArray
+from edgessd.pipeline.frames import Frame
 
 
 class LoopSource:
@@ -23,7 +24,7 @@ class LoopSource:
     fps: float | None = None
     length: int | None
 
-    def __init__(self, images: Sequence[Image], *, frames: int, name: str) -> None:
+    def __init__(self, images: Sequence[ImageArray], *, frames: int, name: str) -> None:
         self.name = name
         self.length = self._frames = frames
         self.skipped: list[tuple[str, str]] = []
@@ -43,7 +44,7 @@ class LoopSource:
         """Do nothing: there is nothing to close."""
 
 
-def pattern_image(width: int = 640, height: int = 480) -> Image:
+def pattern_image(width: int = 640, height: int = 480) -> ImageArray:
     """Make a color gradient under a checkerboard, (H, W, 3) uint8 BGR."""
     y, x = np.mgrid[0:height, 0:width]
     checker = ((x // 40 + y // 40) % 2) * 60

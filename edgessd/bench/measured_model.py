@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from edgessd.bench.comparison import Findings, MeasuredModel
+from edgessd.core.arrays import ImageArray
 from edgessd.core.contract import Nms
-from edgessd.core.images import ImageArray
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.runtime.detector import Detector
 

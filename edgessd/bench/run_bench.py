@@ -13,8 +13,8 @@ from edgessd.bench.latency import time_engine
 from edgessd.bench.machine import this_machine
 from edgessd.bench.results import BenchResult, ModelFacts, PipelineSpeed
 from edgessd.bench.sensors import peak_resident_mb, resident_mb
+from edgessd.core.arrays import ImageArray
 from edgessd.pipeline.engines import open_detectors
-from edgessd.pipeline.frames import Image
 from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sources.source import Source
 from edgessd.runtime.detector import Detector
@@ -24,7 +24,7 @@ def measure(
     open_detector: Callable[[int | None], Detector],
     *,
     path: Path,
-    images: Sequence[Image],
+    images: Sequence[ImageArray],
     images_name: str,
     source: Source | None = None,
     seconds: float = 5.0,

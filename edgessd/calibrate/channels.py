@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from edgessd.calibrate.calibration_set import Pixels
 from edgessd.calibrate.ordered_map import ordered_map
 from edgessd.calibrate.samples import network_input
-from edgessd.calibrate.tensor_probe import FloatArray, TensorProbe
+from edgessd.calibrate.tensor_probe import TensorProbe
+from edgessd.core.arrays import FloatArray
 from edgessd.core.contract import Preprocess
 from edgessd.graph.dataflow import observed_tensors
 from edgessd.graph.float_graph import FloatGraph

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from edgessd.core.arrays import FloatArray
+
 Counts = NDArray[np.int64]
 
 BINS = 4096

@@ -7,15 +7,13 @@ thousands of positions, and as uint8 they are small.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgessd.calibrate.calibration_set import SAMPLES, CalibrationSet, Pixels, evenly
+from edgessd.core.arrays import FloatArray
 from edgessd.core.contract import Contract, Preprocess
 from edgessd.core.errors import DataError
 from edgessd.core.network_tensors import image_spec
 from edgessd.core.preprocess import fill_tensor
-
-FloatArray = NDArray[np.float32]
 
 KEPT = 16
 """Number of samples in a calibration table, 4 MB at 300x300. Rounding learned from 32 is no better."""

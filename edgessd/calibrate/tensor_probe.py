@@ -12,14 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper
 
+from edgessd.core.arrays import FloatArray
 from edgessd.core.network_tensors import INPUT
 from edgessd.graph.verify import make_session
 from edgessd.graph.view import GraphView, copy_of
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from edgessd.cli.model_options import BackendName, LabelFile
 if TYPE_CHECKING:
     from edgessd.bench.report.page import Picture
     from edgessd.bench.results import BenchResult
-    from edgessd.pipeline.frames import Image
+    from edgessd.core.arrays import ImageArray
     from edgessd.runtime.detector import Detector
 
 
@@ -97,7 +97,7 @@ def command(
         people().print(f"wrote {report}")
 
 
-def bench_images(source: str | None) -> tuple[list[Image], str]:
+def bench_images(source: str | None) -> tuple[list[ImageArray], str]:
     """Read up to 16 images: of the source, else of the starter calibration set."""
     from itertools import islice
 
@@ -117,7 +117,7 @@ def bench_images(source: str | None) -> tuple[list[Image], str]:
     return images, f"{len(images)} generated scenes of {size} in memory"
 
 
-def found_in(detector: Detector, images: list[Image]) -> tuple[Picture, ...]:
+def found_in(detector: Detector, images: list[ImageArray]) -> tuple[Picture, ...]:
     """Run the detector on some images, for the report."""
     from edgessd.bench.report.page import sample
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgessd.bench.report.comparison_page import LayerColumn
     from edgessd.build.layer_comparison import LayerProbe
-    from edgessd.core.images import ImageArray
+    from edgessd.core.arrays import ImageArray
 
 IMAGES = 4
 """Number of images compared; each tensor has thousands of values an image."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from edgessd.core.boxes import FloatArray
+from edgessd.core.arrays import FloatArray
 from edgessd.core.errors import ConfigError
 
 

@@ -8,9 +8,8 @@ the original image or fractions of the network's input; a function that needs on
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from edgessd.core.arrays import FloatArray
 
 
 def xyxy_to_cxcywh(boxes: FloatArray) -> FloatArray:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.anchors import anchor_boxes
-from edgessd.core.boxes import FloatArray, areas
+from edgessd.core.arrays import FloatArray
+from edgessd.core.boxes import areas
 from edgessd.core.contract import BoxCode, Contract, Nms, Scoring
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError

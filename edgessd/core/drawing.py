@@ -10,7 +10,7 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.images import ImageArray
+from edgessd.core.arrays import ImageArray
 
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)

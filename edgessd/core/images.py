@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgessd.core.arrays import ImageArray
 from edgessd.core.errors import DataError
 
 if TYPE_CHECKING:
     import PIL.Image
 
-ImageArray = NDArray[np.uint8]
 """(H, W, 3) BGR pixels."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray, areas
+from edgessd.core.arrays import FloatArray
+from edgessd.core.boxes import areas
 from edgessd.core.contract import Nms
 
 Indices = NDArray[np.int64]

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray, clip_boxes
+from edgessd.core.arrays import FloatArray, ImageArray
+from edgessd.core.boxes import clip_boxes
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError, DataError
-from edgessd.core.images import ImageArray
 from edgessd.core.tensors import DType, QuantParams, TensorSpec, check_number_form
 
 Tensor = NDArray[np.generic]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgessd.core.anchors import AnchorSpec
-from edgessd.core.boxes import FloatArray
+from edgessd.core.arrays import FloatArray
 from edgessd.core.contract import Preprocess
 from edgessd.data.dataset import Dataset
 from edgessd.data.duplicates import DuplicateGroup, Fingerprint, find_duplicates, fingerprints

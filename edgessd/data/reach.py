@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.anchors import AnchorSpec
-from edgessd.core.boxes import FloatArray, areas
+from edgessd.core.arrays import FloatArray
+from edgessd.core.boxes import areas
 from edgessd.core.contract import Preprocess
 from edgessd.core.errors import ConfigError
 from edgessd.core.preprocess import fitted_rectangle

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from edgessd.core.arrays import FloatArray
 from edgessd.core.errors import GraphError
 from edgessd.runtime import ort_session
-
-FloatArray = NDArray[np.float32]
 
 # On raw outputs: absolute where they are a few units, and relative to an output's largest magnitude
 # beyond, because two orders of summing 1,280 float32 products differ in proportion to the sum.

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from edgessd.core.arrays import AnyArray
 from edgessd.core.errors import GraphError
-
-Array = NDArray[np.generic]
 
 
 class GraphView:
@@ -56,7 +54,7 @@ class GraphView:
             producer is not None and producer.op_type == "Constant"
         )
 
-    def constant(self, name: str) -> Array:
+    def constant(self, name: str) -> AnyArray:
         """Return the value of a constant tensor.
 
         Raises:
@@ -122,7 +120,7 @@ def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def set_initializer(model: onnx.ModelProto, name: str, value: Array) -> None:
+def set_initializer(model: onnx.ModelProto, name: str, value: AnyArray) -> None:
     """Add an initializer, or set the value of an existing one."""
     # ascontiguousarray would turn a scalar into a vector, and a per-tensor scale is a scalar.
     tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)

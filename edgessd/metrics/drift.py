@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgessd.core.boxes import FloatArray, iou_matrix
+from edgessd.core.arrays import FloatArray
+from edgessd.core.boxes import iou_matrix
 from edgessd.core.detections import Detections
 from edgessd.metrics.parity import REFERENCE_SCORE, relabeled
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray, iou_matrix
+from edgessd.core.arrays import FloatArray
+from edgessd.core.boxes import iou_matrix
 from edgessd.core.detections import Detections
 from edgessd.metrics.ground_truth import TrueBoxes
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray
+from edgessd.core.arrays import FloatArray
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ConfigError, DataError
 from edgessd.core.tensors import TensorSpec

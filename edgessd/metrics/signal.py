@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
-Doubles = NDArray[np.float64]
+from edgessd.core.arrays import AnyArray, DoubleArray
 
 EXACT_DB = 120.0
 """Ratio of equal tensors in decibels, about the precision of float32."""
@@ -26,16 +24,16 @@ class SignalToNoise:
     """
 
     channels: int
-    _reference: Doubles
-    _product: Doubles
-    _found: Doubles
+    _reference: DoubleArray
+    _product: DoubleArray
+    _found: DoubleArray
 
     @classmethod
     def over(cls, channels: int) -> SignalToNoise:
         """Make an empty ratio for a number of channels."""
         return cls(channels, *(np.zeros(channels) for _ in range(3)))
 
-    def add(self, reference: Array, found: Array) -> None:
+    def add(self, reference: AnyArray, found: AnyArray) -> None:
         """Add one image's tensors: real values of the same shape."""
         first, second = (_by_channel(values) for values in (reference, found))
         self._reference += (first * first).sum(axis=1)
@@ -60,7 +58,7 @@ def channel_count(shape: tuple[int, ...]) -> int:
     return shape[1] if len(shape) == 4 else shape[-1]
 
 
-def _by_channel(values: Array) -> Doubles:
+def _by_channel(values: AnyArray) -> DoubleArray:
     axis = 1 if values.ndim == 4 else values.ndim - 1
     moved = np.moveaxis(values.astype(np.float64), axis, 0)
     return moved.reshape(len(moved), -1)

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgessd.core.boxes import FloatArray
+from edgessd.core.arrays import FloatArray, ImageArray
 from edgessd.core.contract import Contract, Nms
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
-from edgessd.core.images import ImageArray
 from edgessd.core.network_tensors import INPUT, output_specs
 from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.core.tensors import TensorSpec

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Image = NDArray[np.uint8]
+from edgessd.core.arrays import ImageArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +21,7 @@ class Frame:
         stream: Number of the source in the pipeline, from 0.
     """
 
-    image: Image
+    image: ImageArray
     source: str
     index: int
     timestamp: float

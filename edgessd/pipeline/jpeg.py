@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgessd.pipeline.frames import Image
+from edgessd.core.arrays import ImageArray
 
 
-def encode_jpeg(image: Image, quality: int) -> bytes:
+def encode_jpeg(image: ImageArray, quality: int) -> bytes:
     """Encode a BGR picture.
 
     Args:

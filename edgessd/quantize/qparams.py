@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgessd.core.arrays import FloatArray
 from edgessd.core.errors import GraphError
 from edgessd.core.tensors import QuantParams
 
@@ -27,7 +28,6 @@ overflows at a scale below 3e-9; this keeps the scale above 3.9e-9."""
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 Int8Array = NDArray[np.int8]
-FloatArray = NDArray[np.float32]
 
 
 def affine_params(low: float, high: float) -> QuantParams:

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from edgessd.core.arrays import ImageArray
 from edgessd.core.contract import Nms, Preprocess
 from edgessd.core.detections import Detections
-from edgessd.core.images import ImageArray
 from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.runtime.backend import Backend, Tensor
 from edgessd.runtime.opened_model import ModelOptions, OpenedModel

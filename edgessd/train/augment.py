@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray, iou_matrix
+from edgessd.core.arrays import FloatArray
+from edgessd.core.boxes import iou_matrix
 from edgessd.core.contract import Preprocess
 from edgessd.train.config import AugmentSettings
 

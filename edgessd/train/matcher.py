@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgessd.core.anchors import AnchorSpec, anchor_boxes
-from edgessd.core.boxes import FloatArray, areas, cxcywh_to_xyxy, iou_matrix, xyxy_to_cxcywh
+from edgessd.core.arrays import FloatArray
+from edgessd.core.boxes import areas, cxcywh_to_xyxy, iou_matrix, xyxy_to_cxcywh
 from edgessd.core.contract import BoxCode
 from edgessd.core.decode import encode_boxes
 

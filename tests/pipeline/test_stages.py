@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from edgessd.bundle.store import Bundle
+from edgessd.core.arrays import ImageArray
 from edgessd.core.errors import BackendError, SourceError
-from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.result import Result
 from edgessd.runtime.backend import Overlapping, Tensor
@@ -31,7 +32,12 @@ class PhotoSource:
     length = None
 
     def __init__(
-        self, images: list[Image], *, live: bool = False, period: float = 0.0, fails: bool = False
+        self,
+        images: list[ImageArray],
+        *,
+        live: bool = False,
+        period: float = 0.0,
+        fails: bool = False,
     ) -> None:
         self.name = "photos"
         self.live = live
@@ -91,7 +97,7 @@ class QueuedEngine:
 
 
 @pytest.fixture
-def pictures(photos: Path) -> list[Image]:
+def pictures(photos: Path) -> list[ImageArray]:
     return [cv2.imread(str(path)) for path in sorted(photos.glob("*.png"))] * 3
 
 
@@ -120,7 +126,7 @@ def run(source: PhotoSource, detector: Detector) -> list[Result]:
         return list(pipeline)
 
 
-def require_same(results: list[Result], pictures: list[Image], detector: Detector) -> None:
+def require_same(results: list[Result], pictures: list[ImageArray], detector: Detector) -> None:
     assert [result.frame.index for result in results] == list(range(len(pictures)))
     expected = [detector(picture) for picture in pictures]
     assert sum(map(len, expected)) > len(pictures)
@@ -130,13 +136,13 @@ def require_same(results: list[Result], pictures: list[Image], detector: Detecto
 
 
 def test_a_file_gives_the_detections_of_each_frame_in_order(
-    pictures: list[Image], detector: Detector
+    pictures: list[ImageArray], detector: Detector
 ) -> None:
     require_same(run(PhotoSource(pictures), detector), pictures, detector)
 
 
 def test_several_engines_share_the_frames_and_keep_their_order(
-    pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector
+    pictures: list[ImageArray], tiny_bundles: dict[str, Bundle], detector: Detector
 ) -> None:
     with Detector(tiny_bundles["host"].directory, threads=1) as second:
         second.score_threshold = detector.score_threshold
@@ -150,7 +156,7 @@ def test_several_engines_share_the_frames_and_keep_their_order(
 
 @pytest.mark.parametrize("live", [False, True])
 def test_an_error_of_one_of_two_engines_ends_the_pipeline(
-    pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector, live: bool
+    pictures: list[ImageArray], tiny_bundles: dict[str, Bundle], detector: Detector, live: bool
 ) -> None:
     second = Detector(tiny_bundles["host"].directory, threads=1)
     second.close()
@@ -163,7 +169,7 @@ def test_an_error_of_one_of_two_engines_ends_the_pipeline(
 
 
 def test_an_error_of_the_source_comes_after_the_frames_of_every_engine(
-    pictures: list[Image], tiny_bundles: dict[str, Bundle], detector: Detector
+    pictures: list[ImageArray], tiny_bundles: dict[str, Bundle], detector: Detector
 ) -> None:
     source = PhotoSource(pictures[:9], fails=True)
     with (
@@ -177,7 +183,7 @@ def test_an_error_of_the_source_comes_after_the_frames_of_every_engine(
 
 
 def test_an_overlapping_engine_gets_a_frame_while_it_runs_another(
-    pictures: list[Image], detector: Detector
+    pictures: list[ImageArray], detector: Detector
 ) -> None:
     engine = QueuedEngine(detector.backend)
     assert isinstance(engine, Overlapping)
@@ -187,7 +193,9 @@ def test_an_overlapping_engine_gets_a_frame_while_it_runs_another(
     assert engine.most_in_flight == 2
 
 
-def test_a_live_frame_does_not_wait_for_the_next(pictures: list[Image], detector: Detector) -> None:
+def test_a_live_frame_does_not_wait_for_the_next(
+    pictures: list[ImageArray], detector: Detector
+) -> None:
     period = 0.15
     with Pipeline(PhotoSource(pictures[:6], live=True, period=period), detector) as pipeline:
         ages = [time.perf_counter() - result.frame.captured_at for result in pipeline]
@@ -196,7 +204,7 @@ def test_a_live_frame_does_not_wait_for_the_next(pictures: list[Image], detector
 
 
 def test_an_error_of_the_source_comes_after_its_frames(
-    pictures: list[Image], detector: Detector
+    pictures: list[ImageArray], detector: Detector
 ) -> None:
     with Pipeline(PhotoSource(pictures[:5], fails=True), detector) as pipeline:
         results = iter(pipeline)
@@ -206,7 +214,7 @@ def test_an_error_of_the_source_comes_after_its_frames(
 
 
 def test_an_error_of_the_engine_reaches_the_caller(
-    pictures: list[Image], detector: Detector
+    pictures: list[ImageArray], detector: Detector
 ) -> None:
     detector.backend.close()
     with Pipeline(PhotoSource(pictures), detector) as pipeline:
@@ -217,7 +225,7 @@ def test_an_error_of_the_engine_reaches_the_caller(
 
 @pytest.mark.parametrize("live", [False, True])
 def test_leaving_early_ends_every_thread(
-    pictures: list[Image], detector: Detector, live: bool
+    pictures: list[ImageArray], detector: Detector, live: bool
 ) -> None:
     before = set(threading.enumerate())
     with Pipeline(PhotoSource(pictures * 20, live=live, period=0.001), detector) as pipeline:
@@ -226,7 +234,7 @@ def test_leaving_early_ends_every_thread(
     assert not set(threading.enumerate()) - before
 
 
-def test_stop_ends_after_the_present_frame(pictures: list[Image], detector: Detector) -> None:
+def test_stop_ends_after_the_present_frame(pictures: list[ImageArray], detector: Detector) -> None:
     seen = 0
     with Pipeline(PhotoSource(pictures * 20), detector) as pipeline:
         for _ in pipeline:

@@ -12,10 +12,10 @@ from typing import Any
 
 from edgessd.bench.report import plots
 from edgessd.bench.results import BenchResult
+from edgessd.core.arrays import ImageArray
 from edgessd.core.detections import Detections
 from edgessd.core.files import write_atomically
 from edgessd.pipeline.annotate import annotate
-from edgessd.pipeline.frames import Image
 
 _TEMPLATES = Path(__file__).parent
 
@@ -25,7 +25,7 @@ class Picture:
     """Sample for the report: detections of a model in one image."""
 
     model: str
-    image: Image
+    image: ImageArray
     detections: Detections
 
 
@@ -91,7 +91,7 @@ def render_template(name: str, **values: Any) -> str:
     )
 
 
-def picture_url(image: Image, detections: Detections, width: int = 480) -> str:
+def picture_url(image: ImageArray, detections: Detections, width: int = 480) -> str:
     """Draw detections on an image; return it as a data URL of a JPEG of at most `width` pixels."""
     import cv2
 
@@ -106,7 +106,7 @@ def picture_url(image: Image, detections: Detections, width: int = 480) -> str:
 
 
 def sample(
-    model: str, images: Sequence[Image], detections: Sequence[Detections]
+    model: str, images: Sequence[ImageArray], detections: Sequence[Detections]
 ) -> tuple[Picture, ...]:
     """Pair images with a model's detections."""
     return tuple(

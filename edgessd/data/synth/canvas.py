@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray
+from edgessd.core.arrays import FloatArray
 from edgessd.data.synth.codes import BARCODE, LABELS, random_code
 from edgessd.data.synth.distractors import random_distractor
 from edgessd.data.synth.polygons import clip_polygon, polygon_area

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgessd.core.boxes import FloatArray
+from edgessd.core.arrays import FloatArray
 from edgessd.data.synth.backgrounds import photo_background, random_background
 from edgessd.data.synth.canvas import Canvas
 from edgessd.data.synth.degrade import degrade

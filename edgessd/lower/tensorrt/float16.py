@@ -17,8 +17,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from edgessd.core.arrays import AnyArray
 from edgessd.core.errors import LoweringError
-from edgessd.graph.view import Array, GraphView, copy_of, replace_nodes, set_initializer
+from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
 from edgessd.quantize.qparams import FLOAT16_MAX
 
 OPSET = 19
@@ -140,5 +141,5 @@ def _require_float16(view: GraphView, node: onnx.NodeProto) -> None:
         )
 
 
-def _is_float(value: Array) -> bool:
+def _is_float(value: AnyArray) -> bool:
     return value.dtype == np.float32

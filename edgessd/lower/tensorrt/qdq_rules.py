@@ -13,10 +13,11 @@ from fnmatch import fnmatchcase
 import numpy as np
 import onnx
 
+from edgessd.core.arrays import FloatArray
 from edgessd.graph.dataflow import ACTIVATIONS, FUSING, MOVES, clip_bounds
 from edgessd.graph.view import GraphView, attribute
 from edgessd.lower.tensorrt.relu import saturates
-from edgessd.quantize.qparams import INT8_MAX, FloatArray
+from edgessd.quantize.qparams import INT8_MAX
 
 OPSETS = {np.dtype(np.float32): (13, 17), np.dtype(np.float16): (19, 24)}
 """First and last opset by the type of the scales: 13 has per-channel parameters, and TensorRT 8.5 reads up to

@@ -21,9 +21,9 @@ from edgessd.pipeline.jpeg import encode_jpeg
 from edgessd.pipeline.records import json_record
 
 if TYPE_CHECKING:
+    from edgessd.core.arrays import ImageArray
     from edgessd.core.detections import Detections
     from edgessd.pipeline.events import RegionState
-    from edgessd.pipeline.frames import Image
     from edgessd.pipeline.result import Result
 
 # Maximum pictures per second of a stream. Beyond that, the processor's time is better spent on the engine.
@@ -202,7 +202,7 @@ def _picture(result: Result, sequence: int) -> Picture:
     )
 
 
-def _shrunk(result: Result) -> tuple[Image, Detections, tuple[RegionState, ...]]:
+def _shrunk(result: Result) -> tuple[ImageArray, Detections, tuple[RegionState, ...]]:
     """Shrink a large frame before anything is drawn, so that lines and letters stay sharp at less cost."""
     import cv2
 

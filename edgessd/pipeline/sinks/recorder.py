@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgessd.core.arrays import ImageArray
 from edgessd.core.errors import SinkError
 from edgessd.pipeline.annotate import annotate, draw_status
-from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sinks.video_writers import CODECS, VideoWriter, open_video_writer
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class _Recording:
         self._clock: float | None = None
         self._looked_at_disk = -_LOOK_AT_DISK_EVERY
 
-    def write(self, frame: Frame, canvas: Image) -> None:
+    def write(self, frame: Frame, canvas: ImageArray) -> None:
         self._advance(frame)
         if self._segment_seconds is not None and self._time - self._begin >= self._segment_seconds:
             error = self.finish()
@@ -223,7 +224,7 @@ def _unused(path: Path, files: Sequence[Path]) -> Path:
     return unused
 
 
-def _fitted(canvas: Image, size: tuple[int, int]) -> Image:
+def _fitted(canvas: ImageArray, size: tuple[int, int]) -> ImageArray:
     """Fit a picture into the size of the video, on black. An odd picture loses its last row or column."""
     import cv2
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgessd.pipeline.frames import Image
+from edgessd.core.arrays import ImageArray
 
 # H.264 plays everywhere, but many builds of OpenCV can't write it. All can write MPEG-4 part 2.
 CODECS = {".mp4": ("avc1", "mp4v"), ".mkv": ("avc1", "mp4v"), ".avi": ("MJPG",)}
@@ -27,7 +27,7 @@ class VideoWriter(Protocol):
 
     codec: str
 
-    def write(self, image: Image, seconds: float) -> None:
+    def write(self, image: ImageArray, seconds: float) -> None:
         """Add a picture of the file's size, `seconds` after the beginning.
 
         Raises:
@@ -78,7 +78,7 @@ class PyAvWriter:
         context.gop_size = max(1, round(_KEYFRAME_SECONDS * fps))
         self._last = -1
 
-    def write(self, image: Image, seconds: float) -> None:
+    def write(self, image: ImageArray, seconds: float) -> None:
         import av
 
         frame = av.VideoFrame.from_ndarray(image, format="bgr24")
@@ -107,9 +107,9 @@ class OpenCvWriter:
         self.codec = CODEC_NAMES[codec]
         self._writer, self._fps = writer, fps
         self._written = 0
-        self._waiting: Image | None = None
+        self._waiting: ImageArray | None = None
 
-    def write(self, image: Image, seconds: float) -> None:
+    def write(self, image: ImageArray, seconds: float) -> None:
         due = round(seconds * self._fps)
         # Of several pictures for the same frame of the video, the newest is written.
         while self._waiting is not None and self._written < due:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgessd.pipeline.frames import Frame, Image
+from edgessd.core.arrays import ImageArray
+from edgessd.pipeline.frames import Frame
 
 # Stride of the pixels compared first; they differ in nearly all frames of a working camera.
 _STRIDE = 16
@@ -25,7 +26,7 @@ class FrozenPicture:
     def __init__(self, seconds: float) -> None:
         self._shortest = seconds
         self._allowed = seconds
-        self._image: Image | None = None
+        self._image: ImageArray | None = None
         self._since = 0.0
 
     def update(self, frame: Frame) -> float | None:
@@ -46,7 +47,7 @@ class FrozenPicture:
         return still
 
 
-def _identical(a: Image, b: Image) -> bool:
+def _identical(a: ImageArray, b: ImageArray) -> bool:
     if a.shape != b.shape:
         return False
     quick = np.array_equal(a[::_STRIDE, ::_STRIDE], b[::_STRIDE, ::_STRIDE])

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edgessd.core.arrays import ImageArray
 from edgessd.core.errors import SourceError
-from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.clock import moment
 
 _TEXT = re.compile(r"(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\.\d+)?))?")
@@ -96,11 +97,11 @@ class Scene:
         self._codes = [thing for thing in printed if thing[0].size]
         self._radius = round(0.06 * side)
 
-    def draw(self, index: int) -> Image:
+    def draw(self, index: int) -> ImageArray:
         """Draw frame `index`: (height, width, 3) uint8 BGR, a new array."""
         import cv2
 
-        canvas: Image = self._ground.copy()
+        canvas: ImageArray = self._ground.copy()
         height, width = canvas.shape[:2]
         for code, (speed_x, speed_y), (start_x, start_y) in self._codes:
             rows, columns = code.shape[:2]
@@ -125,7 +126,7 @@ def _bounce(distance: float, start: float, room: int) -> int:
     return round(there if there <= room else 2 * room - there)
 
 
-def _ground(width: int, height: int) -> Image:
+def _ground(width: int, height: int) -> ImageArray:
     """Draw a color gradient that shows if a picture was rotated or mirrored."""
     across = np.linspace(60, 190, width, dtype=np.float32)
     down = np.linspace(70, 170, height, dtype=np.float32)
@@ -136,20 +137,20 @@ def _ground(width: int, height: int) -> Image:
     return ground
 
 
-def _qr_modules() -> Image:
+def _qr_modules() -> ImageArray:
     """Return the modules of a QR code with the text `edgessd`; 0 is black."""
     import cv2
 
     return np.asarray(cv2.QRCodeEncoder.create().encode("edgessd"), np.uint8)
 
 
-def _marker_modules() -> Image:
+def _marker_modules() -> ImageArray:
     """Return the modules of an ArUco marker with its black border and white margin; 0 is black."""
     inner = np.array([[int(bit) * 255 for bit in row] for row in _MARKER], np.uint8)
     return np.pad(np.pad(inner, 1, constant_values=0), 1, constant_values=255)
 
 
-def _printed(modules: Image, side: int) -> Image:
+def _printed(modules: ImageArray, side: int) -> ImageArray:
     """Scale modules to a square of about `side` pixels, all of the same size; empty if too small."""
     scale = side // max(len(modules), 1)
     large = np.kron(modules, np.ones((scale, scale), np.uint8)) if scale else modules[:0, :0]

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from edgessd.core.arrays import ImageArray
 from edgessd.core.errors import SourceError
-from edgessd.pipeline.frames import Frame, Image
+from edgessd.pipeline.frames import Frame
 from edgessd.pipeline.sources.clock import Moment, age_by_clock, moment
 
 # libcamera names a format from its highest bits down: in memory "RGB888" is blue, green, red, which is
@@ -98,7 +99,7 @@ class RaspberryPiCamera:
             )
             index += 1
 
-    def _next(self) -> tuple[Image, Moment]:
+    def _next(self) -> tuple[ImageArray, Moment]:
         request = self._camera.capture_request()
         try:
             return as_bgr(request.make_array("main")), moment(age_of(request.get_metadata()))
@@ -110,7 +111,7 @@ class RaspberryPiCamera:
         self._camera.close()
 
 
-def as_bgr(array: np.ndarray) -> Image:
+def as_bgr(array: np.ndarray) -> ImageArray:
     """Return a contiguous (height, width, 3) uint8 BGR array of picamera2's copy of a buffer.
 
     Raises:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgessd.calibrate.moments import InputMoments
-from edgessd.quantize.qparams import FloatArray, Int8Array, dequantize_weight
+from edgessd.core.arrays import FloatArray
+from edgessd.quantize.qparams import Int8Array, dequantize_weight
 
 
 def correct_bias(

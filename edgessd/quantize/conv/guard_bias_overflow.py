@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgessd.core.arrays import FloatArray
 from edgessd.core.tensors import QuantParams
-from edgessd.quantize.qparams import FloatArray, float16_scales
+from edgessd.quantize.qparams import float16_scales
 
 LARGEST_BIAS = 2**30
 """Half of the range of int32. The sum of products needs less than the other half: at most

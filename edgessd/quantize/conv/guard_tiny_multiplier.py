@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgessd.core.arrays import FloatArray
 from edgessd.core.tensors import QuantParams
-from edgessd.quantize.qparams import FloatArray
 
 SMALLEST_MULTIPLIER = 2.0**-31
 

@@ -14,13 +14,11 @@ covariance around the mean: only the varying part has to cancel.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgessd.calibrate.moments import InputMoments
+from edgessd.core.arrays import FloatArray
 from edgessd.core.errors import CalibrationError
-from edgessd.quantize.qparams import WEIGHT_MAX, FloatArray, Int8Array
-
-Array = NDArray[np.float32]
+from edgessd.quantize.qparams import WEIGHT_MAX, Int8Array
 
 DAMPING = 0.01
 """Fraction of the mean variance that is added to each input's, so that H is well conditioned."""
@@ -52,17 +50,17 @@ def round_weights(
     return integers.reshape(weight.shape).astype(np.int8)
 
 
-def _conditioned(moments: InputMoments, input_step: float) -> Array:
+def _conditioned(moments: InputMoments, input_step: float) -> FloatArray:
     """Return the covariance (groups, K, K), reduced off the diagonal if there are few patches."""
     diagonal = np.einsum("gkk->gk", moments.covariance)
     trust = moments.count / (moments.count + diagonal.shape[1])
-    covariance: Array = moments.covariance * np.float32(trust)
+    covariance: FloatArray = moments.covariance * np.float32(trust)
     added = input_step**2 / 12 + DAMPING * diagonal.mean(axis=1, keepdims=True)
     np.einsum("gkk->gk", covariance)[...] = diagonal + np.maximum(added, TINY)
     return covariance
 
 
-def _hand_on(real: Array, scales: Array, covariance: Array) -> Array:
+def _hand_on(real: FloatArray, scales: FloatArray, covariance: FloatArray) -> FloatArray:
     """Round weights (groups, rows, K) and return the integers as float32.
 
     With H = L L^T the error of a row is |D L|^2, and column j of D L depends on the columns j and later
@@ -88,12 +86,12 @@ def _hand_on(real: Array, scales: Array, covariance: Array) -> Array:
             errors[:, :, column - start] = error
             sums[:, :, start:column] += error[:, :, None] * row[:, :, start:column]
         sums[:, :, :start] += errors @ lower[:, start:end, :start]
-    found: Array = np.empty_like(integers)
+    found: FloatArray = np.empty_like(integers)
     found[:, :, order] = integers
     return found
 
 
-def _factor(covariance: Array) -> Array:
+def _factor(covariance: FloatArray) -> FloatArray:
     """Return L of H = L L^T, with as much additional damping as float32 needs.
 
     If hundreds of inputs are nearly equal, float32 rounding can make the smallest variances negative.
@@ -107,7 +105,7 @@ def _factor(covariance: Array) -> Array:
     for damping in MORE_DAMPING if np.isfinite(covariance).all() else ():
         diagonal += np.float32(damping) * mean
         try:
-            lower: Array = np.linalg.cholesky(covariance)
+            lower: FloatArray = np.linalg.cholesky(covariance)
             return lower
         except np.linalg.LinAlgError:
             continue
@@ -119,6 +117,6 @@ def _factor(covariance: Array) -> Array:
     )
 
 
-def _rounded(values: Array, scales: Array) -> Array:
-    rounded: Array = np.minimum(np.maximum(np.rint(values / scales), -WEIGHT_MAX), WEIGHT_MAX)
+def _rounded(values: FloatArray, scales: FloatArray) -> FloatArray:
+    rounded: FloatArray = np.minimum(np.maximum(np.rint(values / scales), -WEIGHT_MAX), WEIGHT_MAX)
     return rounded

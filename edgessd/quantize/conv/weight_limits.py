@@ -6,12 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from edgessd.quantize.qparams import (
-    FloatArray,
-    dequantize_weight,
-    quantize_weight,
-    weight_scales,
-)
+from edgessd.core.arrays import FloatArray
+from edgessd.quantize.qparams import dequantize_weight, quantize_weight, weight_scales
 
 _SHRINKS = np.linspace(1.0, 0.6, 21)
 

@@ -20,13 +20,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edgessd.calibrate.channels import ChannelStatistics
+from edgessd.core.arrays import DoubleArray
 from edgessd.graph.view import GraphView, attribute, copy_of, set_initializer
 from edgessd.quantize.float_passes.observed_graph import ObservedGraph
 
-Array = NDArray[np.float64]
 Makers = dict[str, onnx.NodeProto]
 
 
@@ -35,10 +34,10 @@ def center_channels(observed: ObservedGraph) -> ObservedGraph:
     graph, channels = observed.graph, observed.channels
     view = GraphView(graph.model)
     makers = _shiftable(graph.model, view, channels)
-    shifts: dict[str, Array] = {}
+    shifts: dict[str, DoubleArray] = {}
     for stream in _streams(makers):
         shifts |= _centres(stream, makers, channels)
-    biases: dict[str, Array] = {}
+    biases: dict[str, DoubleArray] = {}
     for name, shift in shifts.items():
         if makers[name].op_type == "Conv":
             _add(biases, view, makers[name], -shift)
@@ -108,11 +107,11 @@ def _streams(makers: Makers) -> list[list[str]]:
 
 def _centres(
     stream: list[str], makers: Makers, channels: Mapping[str, ChannelStatistics]
-) -> dict[str, Array]:
+) -> dict[str, DoubleArray]:
     """Return the shift (C,) of each tensor of a stream."""
     made = [name for name in stream if makers[name].op_type == "Conv"]
     # Number of times that each free shift is part of a tensor's shift.
-    terms: dict[str, Array] = {}
+    terms: dict[str, DoubleArray] = {}
     for name in sorted(stream, key=list(makers).index):
         if name in made:
             terms[name] = np.eye(len(made))[made.index(name)]
@@ -129,7 +128,9 @@ def _centres(
     return dict(zip(stream, table @ free, strict=True))
 
 
-def _add(biases: dict[str, Array], view: GraphView, conv: onnx.NodeProto, change: Array) -> None:
+def _add(
+    biases: dict[str, DoubleArray], view: GraphView, conv: onnx.NodeProto, change: DoubleArray
+) -> None:
     stored = conv.input[2]
     if stored not in biases:
         biases[stored] = np.asarray(view.constant(stored), np.float64)

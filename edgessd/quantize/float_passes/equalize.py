@@ -25,15 +25,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edgessd.calibrate.channels import ChannelStatistics
+from edgessd.core.arrays import DoubleArray
 from edgessd.core.union_find import UnionFind
 from edgessd.graph.dataflow import ACTIVATIONS
 from edgessd.graph.view import GraphView, attribute, copy_of, set_initializer
 from edgessd.quantize.float_passes.observed_graph import ObservedGraph
-
-FloatArray = NDArray[np.float64]
 
 ALPHAS = np.linspace(0.0, 1.0, 21)
 
@@ -136,8 +134,8 @@ def _stream(view: GraphView, tensors: list[str]) -> Stream | None:
 def _factors(
     stream: Stream,
     channels: Mapping[str, ChannelStatistics],
-    parameters: Mapping[str, list[FloatArray]],
-) -> FloatArray:
+    parameters: Mapping[str, list[DoubleArray]],
+) -> DoubleArray:
     """t (C,) of a stream, every factor >= 1."""
     statistics = [channels[name] for name in stream.tensors]
     if stream.bounded:
@@ -161,10 +159,10 @@ def _factors(
 
 def _noise(
     stream: Stream,
-    weights: Mapping[str, FloatArray],
-    factors: FloatArray,
-    ranges: FloatArray,
-    variances: FloatArray,
+    weights: Mapping[str, DoubleArray],
+    factors: DoubleArray,
+    ranges: DoubleArray,
+    variances: DoubleArray,
 ) -> float:
     """Return 12 times the rounding noise at the outputs of all consumers."""
     step = float((ranges * factors).max()) / 255
@@ -181,7 +179,7 @@ def _noise(
     return total
 
 
-def _input_factors(conv: onnx.NodeProto, factors: FloatArray) -> FloatArray:
+def _input_factors(conv: onnx.NodeProto, factors: DoubleArray) -> DoubleArray:
     """Reshape the factors to the input channels of a convolution's weight."""
     if _is_depthwise(conv):
         return np.asarray(factors[:, None, None, None])

@@ -16,16 +16,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from edgessd.calibrate.channels import ChannelStatistics
 from edgessd.core.anchors import AnchorLevel
+from edgessd.core.arrays import DoubleArray
 from edgessd.core.network_tensors import BOX_CODES
 from edgessd.graph.view import GraphView, copy_of
 from edgessd.quantize.float_passes.head_convs import head_convs, move_channels
 from edgessd.quantize.float_passes.observed_graph import ObservedGraph
-
-Array = NDArray[np.float64]
 
 SMALLEST_POSITION = 1e-3
 """Smallest magnitude of positions that is assumed, for an anchor whose positions are always 0."""
@@ -62,7 +60,7 @@ def shift_box_sizes(observed: ObservedGraph) -> ObservedGraph:
     return observed.rewritten(model, by="shift_box_sizes", contract=contract, channels=moved)
 
 
-def _shifts(heads: Sequence[ChannelStatistics], variance: float) -> list[Array]:
+def _shifts(heads: Sequence[ChannelStatistics], variance: float) -> list[DoubleArray]:
     """Return c (shapes, 2) of each level, for widths and heights."""
     usual = [_by_shape(head, 1.0) for head in heads]
     seen = [_by_shape(head, 3.0) for head in heads]
@@ -86,13 +84,13 @@ def _shifts(heads: Sequence[ChannelStatistics], variance: float) -> list[Array]:
     ]
 
 
-def _by_shape(head: ChannelStatistics, deviations: float) -> tuple[Array, Array]:
+def _by_shape(head: ChannelStatistics, deviations: float) -> tuple[DoubleArray, DoubleArray]:
     """Return the lowest and highest box codes (shapes, 4) at so many deviations from the average image."""
     low = np.maximum(head.minimum, head.mean_minimum - deviations * head.deviation_minimum)
     high = np.minimum(head.maximum, head.mean_maximum + deviations * head.deviation_maximum)
     return low.reshape(-1, 4), high.reshape(-1, 4)
 
 
-def _with_shapes(level: AnchorLevel, factors: Array) -> AnchorLevel:
+def _with_shapes(level: AnchorLevel, factors: DoubleArray) -> AnchorLevel:
     shapes = np.asarray(level.shapes) * factors
     return replace(level, shapes=tuple((float(width), float(height)) for width, height in shapes))

@@ -13,15 +13,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from edgessd.core.arrays import FloatArray
 from edgessd.core.tensors import QuantParams
 from edgessd.graph.view import GraphView, copy_of, replace_nodes, set_initializer
 from edgessd.quantize.qdq import names
-from edgessd.quantize.qparams import (
-    FloatArray,
-    Int8Array,
-    bias_scales,
-    quantize_bias,
-)
+from edgessd.quantize.qparams import Int8Array, bias_scales, quantize_bias
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from edgessd.core.arrays import FloatArray
 from edgessd.core.tensors import QuantParams
 from edgessd.graph.view import GraphView
 from edgessd.quantize.qdq import names
-from edgessd.quantize.qparams import FloatArray, per_channel
+from edgessd.quantize.qparams import per_channel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
