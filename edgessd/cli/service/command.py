@@ -64,7 +64,12 @@ def install_command(
 
     Example: edgessd service install --model dist/codes-raspberry-pi --camera 0 --live --dry-run
     """
-    from edgessd.cli.service.install import install, require_own_files, user_exists
+    from edgessd.cli.service.install import (
+        install,
+        require_own_files,
+        require_visible,
+        user_exists,
+    )
     from edgessd.cli.service.plan import plan_service
 
     service = plan_service(
@@ -78,6 +83,7 @@ def install_command(
     _require_systemd()
     _require_root("install")
     require_own_files(service)
+    require_visible(service)
     console.print(service.shown(), markup=False, soft_wrap=True)
     _print_secrets(service)
     if not user_exists(service.user):

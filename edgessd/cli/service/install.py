@@ -26,6 +26,7 @@ def install(service: Service) -> None:
             systemd refuses.
     """
     require_own_files(service)
+    require_visible(service)
     if not user_exists(service.user):
         words = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
         _run([*words, service.user])
@@ -70,6 +71,22 @@ def require_own_files(service: Service) -> None:
             )
 
 
+def require_visible(service: Service) -> None:
+    """Refuse paths in /tmp and /var/tmp, of which a service has its own.
+
+    Raises:
+        ConfigError: There is such a path, and the service doesn't share the machine's /tmp.
+    """
+    paths = (Path(service.program[0]), service.directory, *service.readable, *service.writable)
+    for path in paths:
+        if not service.shared_tmp and any(path.is_relative_to(tmp) for tmp in ("/tmp", "/var/tmp")):
+            raise ConfigError(
+                f"The service can't see {path}",
+                expected="paths outside of /tmp and /var/tmp, which each service has for itself",
+                fix="Move it to another folder, such as one in /opt, and install from there.",
+            )
+
+
 def require_own_unit(files: ServiceFiles) -> None:
     """Refuse a unit that `edgessd service install` didn't write.
 
@@ -90,11 +107,14 @@ def _require_mark(path: Path, mark: str) -> None:
 
 
 def remove(files: ServiceFiles, name: str) -> None:
-    """Stop a service and remove its files."""
+    """Stop a service and remove its files, and their folder if no other service has files in it."""
     systemctl("disable", "--now", f"{name}.service")
     files.unit.unlink()
     files.config.unlink(missing_ok=True)
     files.environment.unlink(missing_ok=True)
+    folder = files.config.parent
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
     systemctl("daemon-reload")
 
 

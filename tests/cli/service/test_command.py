@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
     monkeypatch.setattr(unit, "UNIT_FOLDER", tmp_path / "etc")
     monkeypatch.setattr(install, "SYSTEM_FOLDERS", (tmp_path / "usr",))
+    monkeypatch.setattr(unit, "OPTIONS_FOLDER", tmp_path / "etc/edgessd")
     monkeypatch.setattr(command, "SYSTEMD", tmp_path)
     return tmp_path
 
@@ -67,3 +69,31 @@ def test_the_own_unit_is_shown_and_may_be_replaced(units: Path) -> None:
 def test_a_user_that_is_no_user_is_refused(user: str) -> None:
     with pytest.raises(ConfigError, match="user"):
         plan_service(["--camera", "0"], name="door", user=user, watchdog_seconds=60)
+
+
+def test_a_path_in_tmp_is_refused() -> None:
+    planned = plan_service(["--camera", "0"], name="door", user="daemon", watchdog_seconds=60)
+    elsewhere = replace(planned, program=("/opt/python",), directory=Path("/opt"), readable=())
+    install.require_visible(elsewhere)
+    for name, value in (
+        ("directory", Path("/tmp/camera")),
+        ("readable", (Path("/var/tmp/film.mp4"),)),
+        ("writable", (Path("/tmp"),)),
+    ):
+        in_tmp = replace(elsewhere, **{name: value})
+        with pytest.raises(ConfigError, match="can't see"):
+            install.require_visible(in_tmp)
+        install.require_visible(replace(in_tmp, shared_tmp=True))
+
+
+def test_the_last_service_leaves_nothing(units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "systemctl", lambda *words: None)
+    both = [unit.ServiceFiles.of(name) for name in ("door", "yard")]
+    for files in both:
+        for path in files:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    install.remove(both[0], "door")
+    assert {path.name for path in (units / "etc").rglob("*.*")} == {path.name for path in both[1]}
+    install.remove(both[1], "yard")
+    assert list((units / "etc").iterdir()) == []
