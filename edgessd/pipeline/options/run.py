@@ -97,11 +97,12 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             parse_listen(self.metrics)
         if self.log not in ("text", "json"):
             raise ConfigError("log is unknown", expected="text or json", found=self.log)
-        if self.jsonl == "-" and self.csv == "-":
+        if self.jsonl is not None and self.jsonl == self.csv:
             raise ConfigError(
-                "Two outputs can't share stdout",
-                expected="a file for jsonl or for csv",
-                found="- for both",
+                "Two outputs can't share "
+                + ("stdout" if self.jsonl == "-" else "the file " + self.jsonl),
+                expected="one name for jsonl and another for csv",
+                found=f"{self.jsonl} for both",
             )
         counting = any(source.regions is not None for source in self.source)
         if self.snapshots is not None and self.snapshots.on == "events" and not counting:

@@ -91,7 +91,7 @@ def tables(draw: st.DrawFn, kind: type[Any], place: str) -> Any:
         arguments["reconnect"] = True
     if kind is RunOptions:
         if arguments.get("jsonl") == arguments.get("csv"):
-            arguments["csv"] = None
+            arguments["csv"] = None  # they can't share a file
         for name in ("snapshots", "webhook"):
             if (table := arguments.get(name)) is not None and table.on == "events":
                 sources = [

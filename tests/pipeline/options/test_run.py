@@ -32,6 +32,7 @@ COUNTING = SourceOptions(address="film.mp4", regions=Path("r.toml"))
         ({"metrics": "nowhere"}, "HOST:PORT"),
         ({"log": "xml"}, "text or json"),
         ({"jsonl": "-", "csv": "-"}, "share stdout"),
+        ({"jsonl": "o", "csv": "o"}, "share the file o"),
         ({"snapshots": SnapshotsOptions(path=Path("s"), on="events")}, "--regions"),
         (
             {
