@@ -26,6 +26,7 @@ from edgessd.core.anchors import AnchorSpec, anchor_boxes, ssd_levels
 from edgessd.core.boxes import cxcywh_to_xyxy, iou_matrix
 from edgessd.core.contract import Contract, Preprocess, Scoring
 from edgessd.core.decode import Postprocessor, activate_scores, decode_boxes, encode_boxes
+from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, INPUT
 from edgessd.core.nms import nms_per_class
 from edgessd.core.preprocess import ImageTransform, preprocess_image
 from edgessd.core.tensors import QuantParams, TensorSpec
@@ -80,7 +81,7 @@ def preprocess_steps(dtype: str, quantization: QuantParams | None) -> dict[str, 
     """Return our function and the plain one for one input dtype."""
     frame = np.random.default_rng(0).integers(0, 256, (432, 768, 3), dtype=np.uint8)
     tensor = TensorSpec(
-        name="image",
+        name=INPUT,
         shape=(1, 300, 300, 3),
         dtype=dtype,
         quantization=quantization,
@@ -174,12 +175,10 @@ def detection_op(contract: Contract, raw_codes: np.ndarray, raw_scores: np.ndarr
 
     builder = ModelBuilder()
     inputs = [
-        Activation(
-            name=name, shape=raw.shape, layout="flat", scale=grid.scale, zero_point=grid.zero_point
-        )
+        Activation(name=name, shape=raw.shape, layout="plain", params=grid)
         for name, raw, grid in (
-            ("box_codes", raw_codes, CODES),
-            ("class_scores", raw_scores, SCORES),
+            (BOX_CODES, raw_codes, CODES),
+            (CLASS_SCORES, raw_scores, SCORES),
         )
     ]
     outputs, specs = add_postprocess(builder, *inputs, contract)
@@ -208,13 +207,13 @@ def outputs(contract: Contract, dtype: str) -> tuple[TensorSpec, TensorSpec]:
     count = contract.anchors.count
     return (
         TensorSpec(
-            name="box_codes",
+            name=BOX_CODES,
             shape=(1, count, 4),
             dtype=dtype,
             quantization=CODES if is_integer else None,
         ),
         TensorSpec(
-            name="class_scores",
+            name=CLASS_SCORES,
             shape=(1, count, contract.columns),
             dtype=dtype,
             quantization=SCORES if is_integer else None,

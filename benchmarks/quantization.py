@@ -37,7 +37,7 @@ from edgessd.core.contract import Contract
 from edgessd.core.decode import Postprocessor
 from edgessd.core.detections import Detections
 from edgessd.core.images import list_images, read_image
-from edgessd.core.network_tensors import INPUT, image_spec
+from edgessd.core.network_tensors import BOX_CODES, CLASS_SCORES, INPUT, image_spec
 from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
 from edgessd.data.dataset import load_dataset
@@ -208,7 +208,7 @@ def detect(model: bytes, contract: Contract, paths: Sequence[Path]) -> list[Dete
         for output in session.get_outputs()
     ]
     names = [output.name for output in outputs]
-    box_codes, class_scores = names.index("box_codes"), names.index("class_scores")
+    box_codes, class_scores = names.index(BOX_CODES), names.index(CLASS_SCORES)
     postprocess = Postprocessor(
         contract, outputs[box_codes], outputs[class_scores], nms=EVALUATION_NMS
     )
