@@ -101,6 +101,18 @@ class _CommandsOnDemand(TyperGroup):
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else TyperCommand(name=cmd_name, help=entry.summary)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error in its words doesn't repeat the password of an address."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = getattr(error, "message", None)  # of Typer's usage errors
+            if isinstance(message, str) and "://" in message:
+                from edgessd.pipeline.sources.credentials import masked
+
+                error.message = masked(message)  # type: ignore[attr-defined]
+            raise
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name else None, rest

@@ -140,3 +140,17 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
         "assert not heavy and not commands, (heavy, commands)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "rtsp://me:hunter2@cam/1"),
+        ("rtsp://me:hunter2@cam/1",),
+        ("service", "install", "--camera", "0", "rtsp://me:hunter2@cam/1"),
+    ],
+)
+def test_wrong_usage_does_not_repeat_a_password(words: tuple[str, ...]) -> None:
+    done = edgessd(*words, code=2)
+    assert "rtsp://***@cam/1" in done.err
+    assert "hunter2" not in done.err
