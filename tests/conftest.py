@@ -164,3 +164,18 @@ def small_graph(tmp_path_factory: pytest.TempPathFactory) -> FloatGraph:
         save_graph(export_module(model, contract), folder / "small.onnx")
 
     return load_graph(made_once(tmp_path_factory, "small", make) / "small.onnx")
+
+
+@pytest.fixture(scope="session")
+def voc_graph(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FloatGraph:
+    """The float graph of a trained detector for VOC's 20 classes."""
+    from edgessd.graph.float_graph import load_graph, save_graph
+
+    def make(folder: Path) -> None:
+        from edgessd.graph.export import export_float_graph
+        from edgessd.model.importers.folded import import_folded
+
+        checkpoint = import_folded(shared / "weights/ssdlite_mobilenet_v2_voc")
+        save_graph(export_float_graph(checkpoint), folder / "voc.onnx")
+
+    return load_graph(made_once(tmp_path_factory, "voc", make) / "voc.onnx")

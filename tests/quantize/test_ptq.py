@@ -20,13 +20,11 @@ from edgessd.core.images import list_images, read_image
 from edgessd.core.network_tensors import INPUT
 from edgessd.core.preprocess import preprocess_image
 from edgessd.core.tensors import TensorSpec
-from edgessd.graph.export import export_float_graph
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.verify import make_session, run_model
 from edgessd.graph.view import GraphView, copy_of, set_initializer
 from edgessd.metrics.coco import EVALUATION_NMS
 from edgessd.metrics.parity import agreement_ap
-from edgessd.model.importers.folded import import_folded
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq import names
@@ -91,10 +89,9 @@ def test_trained_detector_keeps_its_detections(
 
 
 @pytest.fixture(scope="module")
-def voc(shared: Path) -> tuple[FloatGraph, CalibrationTable]:
-    graph = export_float_graph(import_folded(shared / "weights/ssdlite_mobilenet_v2_voc"))
+def voc(voc_graph: FloatGraph, shared: Path) -> tuple[FloatGraph, CalibrationTable]:
     images = list_images(shared / "data/coco128/images/train2017")[:32]
-    return graph, collect(graph, CalibrationSet(images))
+    return voc_graph, collect(voc_graph, CalibrationSet(images))
 
 
 def _detect(model: onnx.ModelProto, contract: Contract, images: list[Path]) -> list[Detections]:

@@ -104,16 +104,13 @@ OTHER_POOLS = [
 ]
 
 
-def quant_graph(float_graph, images, scheme="affine"):
+def quant_graph(float_graph, images, recipe, scheme="affine"):
     from edgessd.calibrate.collect import collect
     from edgessd.quantize.float_passes.apply import as_quantizable
     from edgessd.quantize.ptq import quantize
-    from edgessd.quantize.recipe import load_recipe
 
     table = collect(float_graph, CalibrationSet(images))
-    return quantize(
-        as_quantizable(float_graph), table, scheme=scheme, recipe=load_recipe("default")
-    )
+    return quantize(as_quantizable(float_graph), table, scheme=scheme, recipe=recipe)
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,8 @@ def rtx() -> Provider:
 
 
 def voc(request: pytest.FixtureRequest) -> FloatGraph:
-    from edgessd.model.importers.folded import import_folded
-
-    shared = request.getfixturevalue("shared")
-    return export_float_graph(import_folded(shared / "weights/ssdlite_mobilenet_v2_voc"))
+    graph: FloatGraph = request.getfixturevalue("voc_graph")
+    return graph
 
 
 def starter(request: pytest.FixtureRequest) -> FloatGraph:

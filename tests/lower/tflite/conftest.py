@@ -9,17 +9,12 @@ from tflite_graphs import quant_graph
 
 
 @pytest.fixture(scope="session")
-def small(small_graph, photos):
-    return quant_graph(small_graph, sorted(photos.iterdir()))
+def small(small_graph, photos, cheap_recipe):
+    return quant_graph(small_graph, sorted(photos.iterdir()), cheap_recipe)
 
 
 @pytest.fixture(scope="session")
-def voc(shared: Path):
+def voc(voc_graph, shared: Path, cheap_recipe):
     """The VOC detector, calibrated with the first 24 images of coco128."""
-    from edgessd.graph.export import export_float_graph
-    from edgessd.model.importers.folded import import_folded
-
-    float_graph = export_float_graph(import_folded(shared / "weights/ssdlite_mobilenet_v2_voc"))
-    return quant_graph(
-        float_graph, sorted((shared / "data/coco128/images/train2017").iterdir())[:24]
-    )
+    images = sorted((shared / "data/coco128/images/train2017").iterdir())[:24]
+    return quant_graph(voc_graph, images, cheap_recipe)

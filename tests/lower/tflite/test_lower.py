@@ -121,8 +121,8 @@ def test_specs_say_what_litert_says(small):
         assert signature == {"inputs": ["image"], "outputs": ["box_codes", "class_scores"]}
 
 
-def test_symmetric_graph_is_refused(small_graph, photos):
-    graph = quant_graph(small_graph, sorted(photos.iterdir()), scheme="symmetric")
+def test_symmetric_graph_is_refused(small_graph, photos, cheap_recipe):
+    graph = quant_graph(small_graph, sorted(photos.iterdir()), cheap_recipe, scheme="symmetric")
     with pytest.raises(LoweringError, match="scheme 'affine'"):
         lower_to_tflite(graph)
 
