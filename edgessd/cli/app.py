@@ -5,6 +5,7 @@ Exit codes: 0 success, 1 a refusal with its reason, 2 wrong usage, 130 interrupt
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -89,17 +90,16 @@ def _root(
 class _CommandsOnDemand(TyperGroup):
     """Root group that lists `COMMANDS` in its help and imports only the command that runs."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {
+            name: TyperCommand(name=name, help=entry.summary) for name, entry in COMMANDS.items()
+        }
+
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
         name_values(params, ctx)
         return params
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        entry = COMMANDS.get(cmd_name)
-        return None if entry is None else TyperCommand(name=cmd_name, help=entry.summary)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error in its words doesn't repeat the password of an address."""
@@ -128,7 +128,16 @@ def load_command(name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
     name_command_values(command)
+    _join_lines(command)
     return command
+
+
+def _join_lines(command: Any) -> None:
+    """Make each paragraph of the help one line, which Typer breaks at the width of the terminal."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for subcommand in getattr(command, "commands", {}).values():
+        _join_lines(subcommand)
 
 
 def make_app() -> typer.Typer:

@@ -150,9 +150,16 @@ def command(
 
 def choose_checkpoint(given: Path | None, folder: Path) -> tuple[Path, bool]:
     """Return the checkpoint to build from, and whether it is the starter model's."""
+    from edgessd.core.errors import CheckpointError
     from edgessd.runtime.starter import starter_checkpoint
 
     if given is not None:
+        if not given.exists():
+            raise CheckpointError(
+                f"There is no file {given}",
+                expected="a checkpoint, for example best.pt in a run folder",
+                fix="Correct the path",
+            )
         # The folder of a run means its best checkpoint.
         return (given / "best.pt" if (given / "best.pt").is_file() else given), False
     runs = list(folder.glob(f"{RUNS}/*/best.pt"))

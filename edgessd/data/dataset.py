@@ -172,7 +172,7 @@ def recognize_format(root: Path) -> DatasetFormat:
         f"{root} is not a dataset that edgessd recognizes",
         expected="; or ".join(known.layout for known in FORMATS),
         found=_contents(root),
-        fix=_nested_hint(root),
+        fix=_hint(root),
     )
 
 
@@ -188,13 +188,15 @@ def _contents(root: Path) -> str:
     return ", ".join(names[:8]) + more
 
 
-def _nested_hint(root: Path) -> str:
-    """Name a dataset in a subfolder, because archives often unpack to one."""
+def _hint(root: Path) -> str:
+    """Name a dataset in a subfolder, because archives often unpack to one, or else around the folder."""
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     folders += [path for folder in folders for path in folder.iterdir() if path.is_dir()]
-    for folder in folders[:200]:
-        if any(known.find(folder) for known in FORMATS):
-            return f"{folder} is a dataset: name that folder"
+    for folder in [*folders[:200], root.resolve().parent]:
+        for known in FORMATS:
+            if sign := known.find(folder):
+                looks = f"it looks like {known.name.upper()} ({sign})"
+                return f"Name the folder {folder} if that is the dataset: {looks}"
     return "Arrange the files in one of these layouts, or export them again in one of these formats"
 
 

@@ -58,6 +58,16 @@ def test_help_names_values_in_words(words: tuple[str, ...]) -> None:
     assert "BOOLEAN" not in shown
 
 
+def test_a_paragraph_of_the_help_breaks_only_at_the_width_of_the_terminal() -> None:
+    shown = edgessd("compare", "--help").out
+    paragraph = next(part for part in re.split(r"\n\s*\n", shown) if "Agreement AP" in part)
+    lines = paragraph.splitlines()
+    longest = max(map(len, lines))
+    first_words = [line.split()[0] for line in lines]
+    for line, word in zip(lines, first_words[1:], strict=False):
+        assert len(line.rstrip()) + 1 + len(word) > longest - 1
+
+
 def test_completion_is_offered_at_the_root_alone() -> None:
     for words in EVERY_COMMAND:
         shown = edgessd(*words, "--help").out
@@ -110,6 +120,10 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     assert ended.out == ""
     assert "Error" in ended.err
     assert "pytest" not in ended.err
+
+
+def test_a_misspelled_command_is_recognized() -> None:
+    assert "Did you mean 'train'" in edgessd("trian", code=2).err
 
 
 def test_a_refusal_is_a_paragraph_and_a_traceback_only_with_debug() -> None:

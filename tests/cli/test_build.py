@@ -186,6 +186,11 @@ def test_without_checkpoint_the_newest_run_is_built(work: Path) -> None:
     assert choose_checkpoint(work / "runs" / "old", work) == (work / "runs/old/best.pt", False)
 
 
+def test_a_missing_checkpoint_is_named(work: Path) -> None:
+    ended = edgessd("build", "--target", "host", "--checkpoint", "absent.pt", code=1)
+    assert "There is no file absent.pt" in ended.err
+
+
 def test_names_come_from_the_run(tmp_path: Path) -> None:
     assert checkpoint_name(Path("runs/cells/best.pt"), is_starter=False) == "cells"
     assert checkpoint_name(Path("downloads/cells.pt"), is_starter=False) == "cells"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,17 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_images_alone(yolo: Path) -> None:
-    with pytest.raises(DataError, match=r"not a dataset .* Found train/, val/"):
+    with pytest.raises(
+        DataError,
+        match=rf"not a dataset .* Found train/, val/.* Name the folder {re.escape(str(yolo))} .*YOLO",
+    ):
         load_dataset(yolo / "images")
 
 
 def test_one_folder_too_high(voc: Path) -> None:
     (voc.parent / "VOCdevkit").mkdir()
     voc.rename(voc.parent / "VOCdevkit" / "VOC2012")
-    with pytest.raises(DataError, match=r"VOCdevkit/VOC2012 is a dataset"):
+    with pytest.raises(DataError, match=r"Name the folder .*VOCdevkit/VOC2012 .*looks like VOC"):
         load_dataset(voc.parent)
 
 

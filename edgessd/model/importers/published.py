@@ -57,7 +57,7 @@ def fetch(file: PublishedFile, *, timeout: float = 30.0) -> Path:
             f"{file.name} can't be downloaded from {file.url}",
             found=str(error),
             fix=f"Download it on a machine with a network and give the path: --weights {file.name}, "
-            f"or put it at {cached}",
+            f"or put it at {cached}. To start without it: --weights none, or another checkpoint",
         ) from error
     return cached
 

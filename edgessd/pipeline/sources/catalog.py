@@ -272,4 +272,10 @@ def _matching_images(text: str) -> list[Path]:
         found = [path]
     else:
         found = [Path(name) for name in glob(text, recursive=True)]
+        if not found:
+            raise SourceError(
+                f"There is no image {text}",
+                expected="an image, a folder of images or a glob pattern",
+                fix="Check the path; `--camera N` reads a camera.",
+            )
     return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())

@@ -44,7 +44,7 @@ def test_images_can_be_paced_and_repeated(photos: Path) -> None:
         (("--source", "camera:0?size=9"), "camera:N?width=1280"),
         (("--source", "pattern:wide"), "isn't a test pattern"),
         (("--source", "csi:0"), "no CSI camera pipeline for host"),
-        (("--source", "nothing/*.png"), "holds no image"),
+        (("--source", "nothing/*.png"), "no image nothing/*.png"),
         (("--camera", 4242, "--no-reconnect"), "There is no camera 4242"),
         (("--source", "rtsp://user:s3cr3t@127.0.0.1:1/x"), "Connection refused"),
     ],

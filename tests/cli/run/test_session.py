@@ -85,6 +85,7 @@ def test_interrupt_ends_cleanly_with_a_playable_recording(
     ("words", "expected"),
     [
         (("--source", "absent.mp4"), "absent.mp4"),
+        (("--source", "absent.jpg"), "There is no image absent.jpg"),
         (("--source", "."), "holds no image"),
         (("--camera", 4242), "no camera 4242"),
     ],
