@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 from edgessd.cli.console import JsonFlag, people, print_json
 
 if TYPE_CHECKING:
-    from edgessd.bench.comparison import Comparison
+    from edgessd.bench.comparison import ArtifactParity, Comparison
 
 
 def command(
@@ -109,38 +109,29 @@ def command(
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print one row per model."""
+    """Print one column per model, so that no number is cut off on a narrow terminal."""
     from rich.table import Table
 
     table = Table(title=f"Compared with {comparison.reference}", title_justify="left")
-    table.add_column("model", overflow="fold")
-    names = ("agreement AP", "within 1 LSB", "AP", "AP50", "max class drift")
-    for name in (*names, "IoU", "score drift", "lost", "added"):
-        table.add_column(name, justify="right")
-    metrics = comparison.reference_metrics
-    table.add_row(
-        comparison.reference,
-        "1",
-        "",
-        _number(metrics.AP if metrics else None),
-        _number(metrics.AP50 if metrics else None),
-        *[""] * 5,
-        style="dim",
-    )
-    for path, parity in comparison.artifacts.items():
-        share = parity.raw_within_1_lsb
-        table.add_row(
-            path,
-            _number(parity.agreement_AP),
-            "–" if share is None else f"{share:.2%}",
-            _number(parity.metrics.AP if parity.metrics else None),
-            _number(parity.metrics.AP50 if parity.metrics else None),
-            _number(parity.max_class_drift),
-            _number(parity.drift.mean_iou),
-            _number(parity.drift.mean_score_drift),
-            str(parity.drift.lost),
-            str(parity.drift.added),
-        )
+    table.add_column("")
+    table.add_column(comparison.reference, justify="right", overflow="fold", style="dim")
+    for path in comparison.artifacts:
+        table.add_column(path, justify="right", overflow="fold")
+    artifacts = list(comparison.artifacts.values())
+    metrics = [comparison.reference_metrics, *(parity.metrics for parity in artifacts)]
+    table.add_row("agreement AP", "1", *(_number(parity.agreement_AP) for parity in artifacts))
+    for name in ("AP", "AP50"):
+        table.add_row(name, *(_number(getattr(found, name, None)) for found in metrics))
+    rows: dict[str, Callable[[ArtifactParity], str]] = {
+        "max class drift": lambda parity: _number(parity.max_class_drift),
+        "IoU": lambda parity: _number(parity.drift.mean_iou),
+        "score drift": lambda parity: _number(parity.drift.mean_score_drift),
+        "lost": lambda parity: str(parity.drift.lost),
+        "added": lambda parity: str(parity.drift.added),
+        "within 1 LSB": lambda parity: _share(parity.raw_within_1_lsb),
+    }
+    for name, cell in rows.items():
+        table.add_row(name, "", *map(cell, artifacts))
     people().print(table)
 
 
@@ -166,3 +157,7 @@ def print_notes(
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2%}"

@@ -176,7 +176,7 @@ def print_notes(report: AccuracyReport, opened: MeasuredModel, chosen: Evaluatio
         )
     if chosen.problems:
         console.print(
-            f"the dataset has {len(chosen.problems)} kinds of problems; `edgessd data check` lists them",
+            "the dataset has problems; `edgessd data check` lists them",
             style="dim",
         )
     for note in opened.notes:

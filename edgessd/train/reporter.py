@@ -43,8 +43,8 @@ class Reporter:
                 TaskProgressColumn(),
                 TextColumn("{task.fields[detail]}"),
                 TimeElapsedColumn(),
-                TextColumn("left"),
                 TimeRemainingColumn(elapsed_when_finished=False),
+                TextColumn("left"),
                 console=console,
             )
             self._task = self._bar.add_task("reading", total=None, detail="")

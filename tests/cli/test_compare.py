@@ -32,6 +32,7 @@ def test_compare_checkpoint_and_its_float_graph(
         *("compare", voc_checkpoint, graph, "--data", some_of_voc / "JPEGImages", "--threads", "1")
     )
     assert "6 images, 0 with labels" in " ".join(unlabelled.err.split())
+    assert "…" not in unlabelled.err  # no number is cut off at 80 columns
 
 
 def test_one_model_alone_is_refused() -> None:

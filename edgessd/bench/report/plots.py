@@ -35,7 +35,9 @@ def stage_bars(results: Sequence[BenchResult]) -> str:
         axes.barh(names, widths, left=left, color=color, label=label, height=0.6)
         left += widths
     for row, total in enumerate(left):
-        axes.text(total, row, f"  {total:.1f} ms", va="center", color=_INK, fontsize=9)
+        axes.text(
+            total + left.max() * 0.01, row, f"{total:.1f} ms", va="center", color=_INK, fontsize=9
+        )
     axes.set_xlim(0, left.max() * 1.18)
     axes.invert_yaxis()
     axes.set_xlabel("mean ms a frame")
