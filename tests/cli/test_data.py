@@ -51,7 +51,7 @@ def _empty(root: Path) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _half_labelled(root: Path) -> None:
+def _half_labeled(root: Path) -> None:
     for number in range(6):
         (root / "labels" / f"{number}.txt").unlink()
 
@@ -82,7 +82,7 @@ def _broken_xml(root: Path) -> None:
     [
         (_empty, ["not a dataset", "an empty folder"]),
         (
-            _half_labelled,
+            _half_labeled,
             ["without labels", "images/0.jpg", "one of 6 among 12", "--allow-unlabelled"],
         ),
         (_unknown_class, ["labels/3.txt: line 1: class 7", "names are 0 to 1"]),
@@ -149,7 +149,7 @@ def test_convert_and_split(pets: Path, tmp_path: Path) -> None:
 
 
 def test_convert_accepts_unlabeled_images_as_background(pets: Path, tmp_path: Path) -> None:
-    _half_labelled(pets)
+    _half_labeled(pets)
     edgessd("data", "convert", pets, tmp_path / "out", "--to", "yolo", code=1)
     edgessd("data", "convert", pets, tmp_path / "out", "--to", "yolo", "--allow-unlabelled")
     edgessd("data", "check", tmp_path / "out")

@@ -9,8 +9,8 @@ by a sixth; in a symmetric scheme, where a range reaches equally far on both sid
 * A convolution that pads reads zeros beyond the edge, which aren't shifted. So only 1x1 convolutions and
   residual Adds may read a shifted tensor.
 * The output of an Add is shifted by the sum of its inputs' shifts. So a residual stream has one free shift
-for
-  each convolution that writes into it. They are chosen by least squares, to center all tensors of the stream.
+  for each convolution that writes into it. They are chosen by least squares, to center all tensors of the
+  stream.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def center_channels(observed: ObservedGraph) -> ObservedGraph:
     makers = _shiftable(graph.model, view, channels)
     shifts: dict[str, DoubleArray] = {}
     for stream in _streams(makers):
-        shifts |= _centres(stream, makers, channels)
+        shifts |= _centers(stream, makers, channels)
     biases: dict[str, DoubleArray] = {}
     for name, shift in shifts.items():
         if makers[name].op_type == "Conv":
@@ -105,7 +105,7 @@ def _streams(makers: Makers) -> list[list[str]]:
     return list({id(stream): stream for stream in streams.values()}.values())
 
 
-def _centres(
+def _centers(
     stream: list[str], makers: Makers, channels: Mapping[str, ChannelStatistics]
 ) -> dict[str, DoubleArray]:
     """Return the shift (C,) of each tensor of a stream."""
