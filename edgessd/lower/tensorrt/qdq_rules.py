@@ -41,8 +41,7 @@ class Violation:
     fix: str
 
     def __str__(self) -> str:
-        where = f"{self.node}: " if self.node else ""
-        return f"[{self.rule}] {where}{self.message} {self.fix}"
+        return f"[{self.rule}] {f'{self.node}: ' if self.node else ''}{self.message} {self.fix}"
 
 
 @dataclass(frozen=True, slots=True)
