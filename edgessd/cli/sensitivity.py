@@ -80,10 +80,13 @@ def command(
 def _print(found: SensitivityReport) -> None:
     from rich.table import Table
 
-    table = Table(title=f"Quantized alone ({found.scheme})", title_justify="left")
+    # Without borders and with short heads, most names of tensors fit on one or two lines of 80 columns.
+    table = Table(
+        title=f"Quantized alone ({found.scheme})", title_justify="left", box=None, pad_edge=False
+    )
     table.add_column("tensor", overflow="fold")
     table.add_column("what")
-    for name in ("share", "score error", "1 - IoU", "SQNR dB", "beyond range"):
+    for name in ("share", "score\nerror", "1 - IoU", "SQNR\ndB", "beyond\nrange"):
         table.add_column(name, justify="right")
     rows = found.rows()
     for row in rows[:_SHOWN]:

@@ -66,6 +66,7 @@ def print_summary(
         f"{total['p50']:.1f} ms (p95 {total['p95']:.1f} ms) a frame"
         + (f", {summary['dropped']} dropped" if summary["dropped"] else "")
     )
+    console.print(f"model {summary['model']}", soft_wrap=True)
     if latency:
         from edgessd.cli.run.tables import latency_table, stream_table
 
