@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # As many test processes as CPUs; a file's tests stay in one process, where they share what they made.
-PYTEST = $(BIN)/python -m pytest -n logical --dist loadfile
+# They take the files in the order of tests/conftest.py, slow ones first.
+PYTEST = $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test fast lint docs wheel format clean
 

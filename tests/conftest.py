@@ -22,6 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY_TARGETS = ("host", "host-float", "android", "jetson-orin-nano")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files of slow tests, the slowest first, so that no process works on alone at the end.
+
+    A file is as slow as its longest time limit (`timeout`), and any slow test is slower than none.
+    """
+    slowness: dict[Path, float] = {}
+    for item in items:
+        limits = [mark.args[0] for mark in item.iter_markers("timeout")]
+        limits += [1.0 for _ in item.iter_markers("slow")]
+        slowness[item.path] = max([slowness.get(item.path, 0.0), *limits])
+    items.sort(key=lambda item: -slowness[item.path])
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real datasets and weights, kept outside the project; tests that need them skip without."""

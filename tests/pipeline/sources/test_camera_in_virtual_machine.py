@@ -29,6 +29,7 @@ def kernel_with_vivid() -> tuple[Path, Path] | None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_camera_tests_pass_in_a_machine_that_has_one(tmp_path: Path) -> None:
     if any(name.startswith("vivid") for name in list_cameras().values()):
         pytest.skip("this machine has the virtual camera itself")
