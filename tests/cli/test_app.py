@@ -123,7 +123,7 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_misspelled_command_is_recognized() -> None:
-    assert "Did you mean 'train'" in edgessd("trian", code=2).err
+    assert "Did you mean 'train'" in edgessd("tran", code=2).err
 
 
 def test_a_refusal_is_a_paragraph_and_a_traceback_only_with_debug() -> None:

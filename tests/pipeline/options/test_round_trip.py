@@ -123,5 +123,5 @@ def test_options_survive_a_file(
 
 
 def test_a_name_that_isnt_utf_8_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"caf\\udce9.mp4"):
-        write_options(RunOptions(source=(SourceOptions(address="caf\udce9.mp4"),)))
+    with pytest.raises(ConfigError, match=r"bar\\udce9.mp4"):
+        write_options(RunOptions(source=(SourceOptions(address="bar\udce9.mp4"),)))
