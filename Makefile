@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# As many test processes as CPUs; a file's tests stay in one process, where they share what they made.
-# They take the files in the order of tests/conftest.py, slow ones first.
-PYTEST = $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
+# One test process more than CPUs, since some tests wait. A file's tests stay in one process, where they
+# share what they made. The processes take the files in the order of tests/conftest.py, slow ones first.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test fast lint docs wheel format clean
 

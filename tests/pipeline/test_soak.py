@@ -11,22 +11,48 @@ import psutil
 import pytest
 
 from edgessd.bench.frames import LoopSource
-from edgessd.bundle.store import Bundle
 from edgessd.pipeline.pipeline import Pipeline
 from edgessd.pipeline.sinks.csv_rows import CsvSink
 from edgessd.pipeline.sinks.json_lines import JsonLinesSink
 from edgessd.pipeline.tracking import Tracking
+from edgessd.quantize.recipe import Recipe
 from edgessd.runtime.detector import Detector
 
 FRAMES = 100_000
 WARM_UP = 10_000
 ALLOWED_BYTES = 20e6
+THRESHOLD = 0.5
 
 
 @pytest.fixture
-def detectors(tiny_bundles: dict[str, Bundle]) -> Iterator[list[Detector]]:
-    opened = [Detector(tiny_bundles["host"].directory, threads=1) for _ in range(2)]
-    opened[0].score_threshold = 0.3
+def detectors(photos: Path, cheap_recipe: Recipe, tmp_path: Path) -> Iterator[list[Detector]]:
+    """Two engines of the smallest detector, which leave the processor to what surrounds them."""
+    import torch
+
+    from edgessd.build.build_bundle import BuildRequest, build_bundle
+    from edgessd.build.calibration_images import images_in
+    from edgessd.model.checkpoint import checkpoint_of, save_checkpoint
+    from edgessd.model.new_detector import new_detector
+    from edgessd.model.ssdlite import build_model
+    from edgessd.target.load import load_target
+
+    torch.manual_seed(7)
+    config, contract = new_detector(("cat",), width=0.1, input_size=(64, 64))
+    checkpoint = tmp_path / "smallest.pt"
+    save_checkpoint(checkpoint, checkpoint_of(build_model(config, contract), {"data": "none"}))
+    bundle = build_bundle(
+        BuildRequest(
+            target=load_target("host"),
+            checkpoint=checkpoint,
+            name="smallest",
+            out=tmp_path / "smallest",
+            recipe=cheap_recipe,
+            images=lambda: images_in(photos, limit=16),
+            gate=False,
+        )
+    ).bundle
+    opened = [Detector(bundle.directory, threads=1) for _ in range(2)]
+    opened[0].score_threshold = THRESHOLD
     yield opened
     for detector in opened:
         detector.close()

@@ -23,7 +23,7 @@ from edgessd.lower.tensorrt.lower import TensorRtGraphs, lower_to_tensorrt
 from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.qdq.quant_graph import QuantGraph
-from edgessd.quantize.recipe import Exemption, load_recipe, without_minimum
+from edgessd.quantize.recipe import Exemption, Recipe, without_minimum
 from edgessd.runtime.tensorrt.compile import compile_engine
 from edgessd.runtime.tensorrt.compiled_engine import CompiledEngine
 from edgessd.runtime.tensorrt.options import EngineOptions
@@ -82,13 +82,15 @@ def float_graph(request: pytest.FixtureRequest) -> FloatGraph:
 
 
 @pytest.fixture(scope="module")
-def quant_graph(float_graph: FloatGraph, photos: Path) -> QuantGraph:
-    return quantized(float_graph, photos)
+def quant_graph(float_graph: FloatGraph, photos: Path, cheap_recipe: Recipe) -> QuantGraph:
+    return quantized(float_graph, photos, cheap_recipe)
 
 
-def quantized(graph: FloatGraph, photos: Path, *kept_float: str) -> QuantGraph:
+def quantized(
+    graph: FloatGraph, photos: Path, recipe: Recipe, kept_float: tuple[str, ...] = ()
+) -> QuantGraph:
     table = collect(graph, CalibrationSet(sorted(photos.iterdir())[:2]), minimum=1)
-    recipe = without_minimum(load_recipe("average" if kept_float else "default"))
+    recipe = without_minimum(recipe)
     if kept_float:
         exemption = Exemption(tensors=kept_float, keep_float=True)
         recipe = msgspec.structs.replace(recipe, exemptions=(exemption,))
@@ -136,9 +138,12 @@ def test_fp16_engine_is_built(
 
 
 def test_the_weakly_typed_form_is_accepted_too(
-    small_graph: FloatGraph, photos: Path, compiled: Callable[..., CompiledEngine]
+    small_graph: FloatGraph,
+    photos: Path,
+    cheap_recipe: Recipe,
+    compiled: Callable[..., CompiledEngine],
 ) -> None:
-    assert compiled(lower(quantized(small_graph, photos), "op"), "weak").content
+    assert compiled(lower(quantized(small_graph, photos, cheap_recipe), "op"), "weak").content
     assert compiled(lower(small_graph, "raw"), "weak").content
 
 
@@ -153,19 +158,24 @@ def test_the_weakly_typed_form_is_accepted_too(
 def test_a_recipe_that_keeps_tensors_float_builds(
     small_graph: FloatGraph,
     photos: Path,
+    cheap_recipe: Recipe,
     compiled: Callable[..., CompiledEngine],
     kept_float: tuple[str, ...],
 ) -> None:
-    graph = quantized(small_graph, photos, *kept_float)
+    graph = quantized(small_graph, photos, cheap_recipe, kept_float)
     assert compiled(lower(graph, "op" if "image" in kept_float else "raw")).content
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
 def test_nvidias_parser_imports_the_nms_layer(
-    small_graph: FloatGraph, photos: Path, rtx: Provider, precision: str
+    small_graph: FloatGraph,
+    photos: Path,
+    cheap_recipe: Recipe,
+    rtx: Provider,
+    precision: str,
 ) -> None:
     """TensorRT-RTX parses it into an INMSLayer and has no kernel for it; TensorRT has."""
-    graph = quantized(small_graph, photos) if precision == "int8" else small_graph
+    graph = quantized(small_graph, photos, cheap_recipe) if precision == "int8" else small_graph
     lowered = lower_to_tensorrt(graph, postprocess="op", provider="tensorrt")
     for content in (lowered.weak, lowered.strong):
         network = parsed(rtx, content)
@@ -193,11 +203,14 @@ _ALIVE: list[Any] = []
 
 
 def test_a_refused_graph_fails_with_the_parsers_words(
-    small_graph: FloatGraph, photos: Path, compiled: Callable[..., CompiledEngine]
+    small_graph: FloatGraph,
+    photos: Path,
+    cheap_recipe: Recipe,
+    compiled: Callable[..., CompiledEngine],
 ) -> None:
     from dataclasses import replace
 
-    lowered = lower(quantized(small_graph, photos), "raw")
+    lowered = lower(quantized(small_graph, photos, cheap_recipe), "raw")
     model = onnx.load_from_string(lowered.strong)
     for entry in model.graph.initializer:
         if entry.name == "backbone.blocks.2.add.zero_point":
