@@ -15,6 +15,8 @@ from edgessd.build.calibration_images import images_in
 from edgessd.quantize.recipe import ParityBound, load_recipe
 from edgessd.target.load import load_target
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_build_hashes_and_decodes_each_calibration_image_once(
     confident_checkpoint: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

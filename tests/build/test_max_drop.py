@@ -20,6 +20,8 @@ from edgessd.model.checkpoint import load_checkpoint
 from edgessd.quantize.recipe import RangeRule, Recipe
 from edgessd.quantize.workflow import quantize_calibrated, quantize_graph
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def graph(tiny_checkpoint: Path) -> FloatGraph:

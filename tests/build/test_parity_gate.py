@@ -23,6 +23,8 @@ from edgessd.core.errors import BackendError, ConfigError, ParityError
 from edgessd.quantize.recipe import ParityBound, RangeRule, Recipe
 from edgessd.target.load import load_target
 
+pytestmark = pytest.mark.slow
+
 RequestFor = Callable[[str, ParityBound], BuildRequest]
 
 

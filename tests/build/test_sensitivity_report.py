@@ -27,6 +27,8 @@ from edgessd.quantize.recipe import RangeRule, Recipe
 from edgessd.target.load import load_target
 from edgessd.target.spec import TargetSpec
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(name="test", activations=RangeRule(method="minmax"))
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from command_line import edgessd
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def google(shared: Path) -> Path:

@@ -13,6 +13,8 @@ from command_line import edgessd
 from edgessd.bundle.store import open_bundle
 from edgessd.cli.build import checkpoint_name, choose_checkpoint
 
+pytestmark = pytest.mark.slow
+
 # The tiny detector is untrained, so its detections prove nothing; the recipe without passes is quick.
 BUILD = ("build", "--no-gate", "--recipe", "average", "--target")
 

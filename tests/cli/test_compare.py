@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from command_line import edgessd
 
+pytestmark = pytest.mark.slow
+
 
 def test_compare_checkpoint_and_its_float_graph(
     voc_checkpoint: Path, some_of_voc: Path, tmp_path: Path

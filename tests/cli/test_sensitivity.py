@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from command_line import edgessd
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_float_target_is_refused(tiny_checkpoint: Path) -> None:
     ended = edgessd(

@@ -15,6 +15,8 @@ from edgessd.quantize.recipe import Recipe
 from edgessd.runtime.backend import Backend, Overlapping, Tensor
 from edgessd.runtime.catalog import BACKENDS, backend_entry, backends_for, open_engine
 
+pytestmark = pytest.mark.slow
+
 Bundles = dict[str, Bundle]
 
 

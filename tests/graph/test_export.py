@@ -19,6 +19,8 @@ from edgessd.graph.view import GraphView
 from edgessd.model.new_detector import new_detector
 from edgessd.model.ssdlite import build_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize("size", [(97, 65), (64, 96)], ids=["odd", "even"])

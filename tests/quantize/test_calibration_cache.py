@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.graph.float_graph import FloatGraph
 from edgessd.quantize.calibration_cache import calibration_table, quantizable_graph
 from edgessd.quantize.recipe import FloatPasses
+
+pytestmark = pytest.mark.slow
 
 
 def collected(graph: FloatGraph, images: CalibrationSet, cache: Path | None) -> int:

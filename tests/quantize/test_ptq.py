@@ -32,6 +32,8 @@ from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import Exemption, RangeRule, load_recipe
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_default_recipe_keeps_the_outputs_float_where_the_engine_may(
     small_graph: FloatGraph, table: CalibrationTable

@@ -25,6 +25,8 @@ from edgessd.quantize.workflow import (
     quantize_graph,
 )
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(
     name="test",
     activations=RangeRule(method="percentile", percentile=99.0),

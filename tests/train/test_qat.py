@@ -30,6 +30,8 @@ from edgessd.train.qat import start_qat
 from edgessd.train.reporter import Reporter
 from edgessd.train.run import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from edgessd.train.reporter import Reporter
 from edgessd.train.run import train
 from edgessd.train.state import Position
 
+pytestmark = pytest.mark.slow
+
 
 class Interrupter(Reporter):
     """Call a function when the training reaches a step."""

@@ -13,6 +13,8 @@ from command_line import edgessd, start_edgessd
 
 from edgessd.pipeline.sources.camera import list_cameras
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def google(shared: Path) -> Path:

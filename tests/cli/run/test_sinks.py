@@ -11,6 +11,8 @@ import cv2
 import pytest
 from command_line import edgessd
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 REGIONS = """
 [[line]]

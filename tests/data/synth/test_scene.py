@@ -16,6 +16,8 @@ from edgessd.data.synth.canvas import MIN_SIDE
 from edgessd.data.synth.codes import ARUCO, BARCODE, DATAMATRIX, LABELS, QRCODE
 from edgessd.data.synth.scene import Scene, render_scene
 
+pytestmark = pytest.mark.slow
+
 SIZE = (320, 240)
 
 

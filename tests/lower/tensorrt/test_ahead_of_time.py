@@ -30,6 +30,8 @@ from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider, find_provider
 from edgessd.target.spec import PostprocessMode
 
+pytestmark = pytest.mark.slow
+
 Form = Literal["weak", "strong"]
 
 

@@ -32,6 +32,8 @@ from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.recipe import load_recipe
 from edgessd.runtime.ort_backend import OrtBackend
 
+pytestmark = pytest.mark.slow
+
 RunOnnx = Callable[[onnx.ModelProto, np.ndarray], dict[str, np.ndarray]]
 Quantize = Callable[..., QuantGraph]
 

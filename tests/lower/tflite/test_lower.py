@@ -15,6 +15,8 @@ from edgessd.core.images import read_image
 from edgessd.core.preprocess import preprocess_image
 from edgessd.lower.tflite.lower import lower_network, lower_to_tflite
 
+pytestmark = pytest.mark.slow
+
 
 def test_two_inputs(qdq_graph):
     graph = qdq_graph()

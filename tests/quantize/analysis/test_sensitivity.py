@@ -18,6 +18,8 @@ from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import Exemption, RangeRule, Recipe
 
+pytestmark = pytest.mark.slow
+
 RUINED = "backbone.blocks.5.project.conv"
 
 

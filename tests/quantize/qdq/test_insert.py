@@ -14,6 +14,8 @@ from edgessd.graph.view import GraphView, attribute
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 
+pytestmark = pytest.mark.slow
+
 
 def _nodes(model: onnx.ModelProto, op_type: str) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type == op_type]

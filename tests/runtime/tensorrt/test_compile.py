@@ -12,6 +12,8 @@ from edgessd.runtime.tensorrt.compile import compile_engine
 from edgessd.runtime.tensorrt.options import EngineOptions
 from edgessd.runtime.tensorrt.provider import Provider
 
+pytestmark = pytest.mark.slow
+
 INT8 = EngineOptions(precision="int8", compute_capabilities=("8.6",))
 FP16 = msgspec.structs.replace(INT8, precision="fp16")
 
