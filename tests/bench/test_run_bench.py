@@ -9,6 +9,8 @@ from edgessd.bench.run_bench import measure
 from edgessd.runtime.detector import Detector
 from edgessd.runtime.starter import starter_bundle
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.realtime
 def test_engine_and_pipeline_are_measured_with_the_given_threads() -> None:

@@ -13,6 +13,8 @@ from edgessd.build.calibration_images import (
 )
 from edgessd.core.errors import CalibrationError
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_dataset_gives_the_images_it_trains_on(shared: Path) -> None:
     """A detector that was calibrated on its test images would be flattered by them."""

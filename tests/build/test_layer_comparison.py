@@ -23,6 +23,8 @@ from edgessd.graph.float_graph import FloatGraph
 from edgessd.graph.view import copy_of
 from edgessd.model.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 Bundles = dict[str, Bundle]
 
 

@@ -12,6 +12,8 @@ from command_line import edgessd
 from edgessd.bench.report.comparison_page import heat, shade
 from edgessd.bundle.store import Bundle
 
+pytestmark = pytest.mark.slow
+
 Bundles = dict[str, Bundle]
 
 

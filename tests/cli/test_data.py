@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from command_line import edgessd
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:

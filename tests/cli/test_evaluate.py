@@ -12,6 +12,8 @@ from command_line import edgessd
 
 from edgessd.bundle.store import Bundle, open_bundle
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_the_voc_detector_has_its_known_accuracy(shared: Path, voc_checkpoint: Path) -> None:

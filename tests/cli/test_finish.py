@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from command_line import edgessd
 
 from edgessd.bundle.store import Bundle
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_tflite_bundle_is_refused(tiny_bundles: dict[str, Bundle]) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from command_line import edgessd, start_edgessd
 
+pytestmark = pytest.mark.slow
+
 
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]

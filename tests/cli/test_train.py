@@ -15,6 +15,8 @@ from command_line import TWO_PROCESSES, edgessd, start_edgessd
 from edgessd.model.checkpoint import load_checkpoint
 from edgessd.train.config import load_config
 
+pytestmark = pytest.mark.slow
+
 TINY = ("--weights", "none", "--width", "0.1", "--input-size", "64", "--batch", "4")
 
 

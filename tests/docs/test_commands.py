@@ -14,6 +14,8 @@ from documents import DOCUMENTS, ROOT, examples
 
 from edgessd.cli.app import COMMANDS
 
+pytestmark = pytest.mark.slow
+
 
 def shown_lines(beginning: str) -> list[str]:
     """Return all lines of code that begin with a word, without comments."""

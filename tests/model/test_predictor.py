@@ -13,6 +13,8 @@ from edgessd.model.checkpoint import Checkpoint, load_model
 from edgessd.model.importers.folded import import_folded
 from edgessd.model.predictor import BatchPredictor, CheckpointPredictor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def checkpoint(shared: Path) -> Checkpoint:

@@ -17,6 +17,8 @@ from edgessd.quantize.float_passes.apply import as_quantizable
 from edgessd.quantize.ptq import quantize
 from edgessd.quantize.recipe import Exemption, load_recipe
 
+pytestmark = pytest.mark.slow
+
 
 def _nodes(model: onnx.ModelProto, op_type: str) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type == op_type]

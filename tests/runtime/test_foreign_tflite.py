@@ -17,6 +17,8 @@ from edgessd.runtime.detector import Detector
 from edgessd.runtime.foreign_tflite import distinct_labels, read_foreign_model, read_labels
 from edgessd.runtime.postprocess_op import OpOutputs, outputs_by_name
 
+pytestmark = pytest.mark.slow
+
 NAME = "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29"
 PLAIN_OUTPUTS = tuple(
     TensorSpec(name=name, shape=shape, dtype="float32")

@@ -13,6 +13,8 @@ from edgessd.model.checkpoint import load_checkpoint
 from edgessd.train.config import ModelSettings
 from edgessd.train.initial_model import make_initial_model
 
+pytestmark = pytest.mark.slow
+
 SCORE, BOX = "heads.0.score.pointwise.weight", "heads.0.box.pointwise.weight"
 
 

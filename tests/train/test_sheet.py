@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgessd.core.detections import Detections
 from edgessd.core.drawing import class_color
 from edgessd.metrics.ground_truth import LabeledImage
 from edgessd.train.sheet import draw_tile
+
+pytestmark = pytest.mark.slow
 
 
 def _tile(score: float) -> np.ndarray:

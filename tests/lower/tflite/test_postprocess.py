@@ -16,6 +16,8 @@ from edgessd.core.network_tensors import DETECTION_OP
 from edgessd.core.preprocess import preprocess_image
 from edgessd.lower.tflite.lower import lower_to_tflite
 
+pytestmark = pytest.mark.slow
+
 
 def detect_both_ways(graph, frame, nms, run):
     """Detect with edgessd's decoding on the raw engine, and with the operator inside the engine."""

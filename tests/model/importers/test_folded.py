@@ -15,6 +15,8 @@ from edgessd.core.errors import CheckpointError
 from edgessd.model.checkpoint import Checkpoint, load_checkpoint, load_model, save_checkpoint
 from edgessd.model.importers.folded import import_folded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(shared: Path) -> Path:

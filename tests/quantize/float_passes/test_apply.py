@@ -20,6 +20,8 @@ from edgessd.quantize.float_passes.apply import (
 )
 from edgessd.quantize.recipe import FloatPasses
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = FloatPasses(
     **dict.fromkeys(FloatPasses.__struct_fields__, True)  # type: ignore[arg-type]
 )

@@ -18,6 +18,8 @@ from edgessd.quantize.qdq import names
 from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.schemes import SCHEMES, SchemeName
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_outputs_are_those_of_the_quantized_graph(

@@ -22,6 +22,8 @@ from edgessd.quantize.qdq.quant_graph import QuantGraph
 from edgessd.quantize.ranges.tighten_ranges import FEW, SHARES, best_share
 from edgessd.quantize.recipe import Recipe, load_recipe
 
+pytestmark = pytest.mark.slow
+
 CUT = "backbone.blocks.16.project.conv"
 
 

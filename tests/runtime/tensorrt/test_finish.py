@@ -20,6 +20,8 @@ from edgessd.runtime.tensorrt.provider import Provider
 from edgessd.target.load import load_target
 from edgessd.target.spec import TargetSpec
 
+pytestmark = pytest.mark.slow
+
 ADA = GpuIdentity(name="RTX 4090", capability=(8, 9), total_memory=24 << 30, unified=False)
 NANO = GpuIdentity(name="NVIDIA Tegra X1", capability=(5, 3), total_memory=4 << 30, unified=True)
 
