@@ -16,13 +16,15 @@ from edgessd.bench.measured_model import measured_model
 from edgessd.build.layer_comparison import readable_images
 from edgessd.calibrate.calibration_set import CalibrationSet
 from edgessd.calibrate.samples import draw_samples
+from edgessd.calibrate.table import CalibrationTable
 from edgessd.core.detections import Detections
 from edgessd.core.errors import ParityError
 from edgessd.graph.float_graph import FloatGraph, save_graph
 from edgessd.graph.view import GraphView
 from edgessd.metrics.parity import agreement_ap
 from edgessd.quantize.analysis.sensitivity import Sensitivity, measure_sensitivity
-from edgessd.quantize.qdq.quant_graph import save_quant_graph
+from edgessd.quantize.ptq import quantize
+from edgessd.quantize.qdq.quant_graph import QuantGraph, save_quant_graph
 from edgessd.quantize.recipe import Exemption, Recipe
 from edgessd.quantize.schemes import SchemeName, scheme_named
 from edgessd.quantize.workflow import QuantizationResult, quantize_calibrated
@@ -93,7 +95,7 @@ class DropSearch:
                 all tensors in float.
             DataError: The float graph finds nothing in the images.
         """
-        before = self.drop(self.found)
+        before = self.drop(self.found.quantized[self.scheme])
         if before <= limit:
             return self._result(self.found, (), before, before)
         if scheme_named(self.scheme).integer_bias:
@@ -106,7 +108,7 @@ class DropSearch:
             )
         order = self.order()
         kept, drop = shortest_prefix(order, lambda names: self.drop(self.quantized(names)), limit)
-        return self._result(self.quantized(kept), kept, drop, before)
+        return self._result(self._audited(kept), kept, drop, before)
 
     def _result(
         self, found: QuantizationResult, kept: tuple[str, ...], drop: float, before: float
@@ -115,16 +117,30 @@ class DropSearch:
         share = float_share(self.found.graph.graph.model, graph.model)
         return WithinDrop(found=found, kept=kept, drop=drop, drop_before=before, float_share=share)
 
-    def quantized(self, kept: tuple[str, ...]) -> QuantizationResult:
+    def quantized(self, kept: tuple[str, ...]) -> QuantGraph:
         """Quantize with some tensors left in float."""
-        assert self.found.table is not None  # a graph with trained ranges isn't searched
-        exemption = Exemption(tensors=kept, keep_float=True, scheme=self.scheme)
-        recipe = msgspec.structs.replace(
-            self.recipe, exemptions=(*self.recipe.exemptions, exemption)
+        return quantize(
+            self.found.graph, self._table, scheme=self.scheme, recipe=self._recipe(kept)
         )
+
+    def _audited(self, kept: tuple[str, ...]) -> QuantizationResult:
+        """Quantize with the outcome of the search, and audit its calibration, which no step needs."""
         return quantize_calibrated(
-            self.found.graph, self.found.table, self.images, recipe=recipe, schemes=(self.scheme,)
+            self.found.graph,
+            self._table,
+            self.images,
+            recipe=self._recipe(kept),
+            schemes=(self.scheme,),
         )
+
+    def _recipe(self, kept: tuple[str, ...]) -> Recipe:
+        exemption = Exemption(tensors=kept, keep_float=True, scheme=self.scheme)
+        return msgspec.structs.replace(self.recipe, exemptions=(*self.recipe.exemptions, exemption))
+
+    @property
+    def _table(self) -> CalibrationTable:
+        assert self.found.table is not None  # a graph with trained ranges isn't searched
+        return self.found.table
 
     def order(self) -> tuple[str, ...]:
         """Order tensors by their own error and that of the weights that read them; float removes both."""
@@ -147,11 +163,11 @@ class DropSearch:
             save_graph(self.exported, path)
             return self._detections(path)
 
-    def drop(self, found: QuantizationResult) -> float:
+    def drop(self, graph: QuantGraph) -> float:
         """Measure the loss of agreement AP, in [0, 1]."""
         with TemporaryDirectory() as folder:
             path = Path(folder) / "quantized.onnx"
-            save_quant_graph(found.quantized[self.scheme], path)
+            save_quant_graph(graph, path)
             return 1 - agreement_ap(self._expected, self._detections(path))
 
     def _detections(self, path: Path) -> list[Detections]:
