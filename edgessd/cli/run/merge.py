@@ -26,30 +26,26 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class _Table(NamedTuple):
-    """One table of a file and its options on the command line.
+    """One table of a file and its options on the command line. The option of its name turns it on.
 
     Attributes:
         kind: Type of the table.
-        switch: Option that turns the table on.
         fields: Name of the attribute that each option sets.
     """
 
     kind: type[Any]
-    switch: str
     fields: Mapping[str, str]
 
 
 _TABLES = {
-    "record": _Table(RecordOptions, "record", {"record": "path", "record_minutes": "minutes"}),
+    "record": _Table(RecordOptions, {"record": "path", "record_minutes": "minutes"}),
     "snapshots": _Table(
         SnapshotsOptions,
-        "snapshots",
         {"snapshots": "path", "snapshots_on": "on", "snapshots_every": "every"},
     ),
-    "webhook": _Table(WebhookOptions, "webhook", {"webhook": "url", "webhook_on": "on"}),
+    "webhook": _Table(WebhookOptions, {"webhook": "url", "webhook_on": "on"}),
     "mqtt": _Table(
         MqttOptions,
-        "mqtt",
         {
             "mqtt": "url",
             "mqtt_topic": "topic",
@@ -60,7 +56,7 @@ _TABLES = {
             "home_assistant": "home_assistant",
         },
     ),
-    "live": _Table(LiveOptions, "live", {"host": "host", "port": "port"}),
+    "live": _Table(LiveOptions, {"host": "host", "port": "port"}),
 }
 _MODEL = {
     "model": "path",
@@ -117,8 +113,8 @@ def merge_options(given: Mapping[str, Any]) -> RunOptions:
 
 def merged_names() -> set[str]:
     """Return the names of all options that `merge_options` reads."""
-    tables = (name for table in _TABLES.values() for name in (table.switch, *table.fields))
-    return {"camera", "source", "no_reconnect", *_MODEL, *_SOURCE, *_RUN, *tables}
+    tables = (name for table in _TABLES.values() for name in table.fields)
+    return {"camera", "source", "no_reconnect", *_MODEL, *_SOURCE, *_RUN, *_TABLES, *tables}
 
 
 def _merged(given: Mapping[str, Any], base: Mapping[str, Any]) -> RunOptions:
@@ -129,7 +125,7 @@ def _merged(given: Mapping[str, Any], base: Mapping[str, Any]) -> RunOptions:
         model = msgspec.structs.replace(model, path=default_bundle(Path.cwd()))
     changes: dict[str, Any] = {name: given[name] for name in _RUN if given[name] is not None}
     changes |= {
-        name: _merged_table(given, table, base.get(name)) for name, table in _TABLES.items()
+        name: _merged_table(given, name, table, base.get(name)) for name, table in _TABLES.items()
     }
     changes |= {"model": model, "source": _sources(given, base)}
     return RunOptions(**{**base, **changes})
@@ -147,19 +143,19 @@ def _sources(given: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[SourceO
     return tuple(_changed(source, changes) for source in base.get("source", ()))
 
 
-def _merged_table(given: Mapping[str, Any], table: _Table, base: Any) -> Any:
+def _merged_table(given: Mapping[str, Any], switch: str, table: _Table, base: Any) -> Any:
     changes = _renamed(given, table.fields)
     if base is not None:
         if "url" in changes and table.kind is WebhookOptions:
             changes["url_env"] = None
         return _changed(base, changes)
-    if given[table.switch]:
+    if given[switch]:
         return table.kind(**changes)
     if changes:
         names = [name for name, field in table.fields.items() if field in changes]
         flags = " and ".join(_flag(name) for name in names)
         verb = "belongs" if len(names) == 1 else "belong"
-        raise typer.BadParameter(f"{flags} {verb} to {_flag(table.switch)}")
+        raise typer.BadParameter(f"{flags} {verb} to {_flag(switch)}")
     return None
 
 
