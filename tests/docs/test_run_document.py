@@ -10,7 +10,7 @@ import pytest
 from command_line import edgessd
 from documents import examples
 
-from edgessd.pipeline.options.file import parse_options, read_options
+from edgessd.pipeline.options.file import read_options
 from edgessd.pipeline.options.run import RunOptions
 from edgessd.pipeline.options.source import SourceOptions
 
@@ -22,9 +22,10 @@ else:
 (EXAMPLE,) = [shown for shown in examples("toml") if shown.document == "docs/run.md"]
 
 
-def test_the_file_shows_every_key() -> None:
+def test_the_file_shows_every_key(tmp_path: Path) -> None:
     document = tomllib.loads(EXAMPLE.code)
-    options = parse_options(document)
+    (tmp_path / "cameras.toml").write_text(EXAMPLE.code)
+    options = read_options(tmp_path / "cameras.toml")
     shown_of_sources = {key for source in document["source"] for key in source}
     assert shown_of_sources == set(SourceOptions.__struct_encode_fields__)
     assert set(document) == set(RunOptions.__struct_fields__)

@@ -105,17 +105,6 @@ def options_of(values: Mapping[str, Any], path: Path) -> RunOptions:
         return RunOptions(**{"source": (), **values})
 
 
-def parse_options(document: Mapping[str, Any]) -> RunOptions:
-    """Make options from a parsed TOML document.
-
-    Raises:
-        ConfigError: See `read_options`.
-    """
-    options = RunOptions(**{"source": (), **_parse_values(document, RunOptions, "")})
-    require_no_secrets(options.source, options.webhook, options.mqtt)
-    return options
-
-
 def write_options(options: RunOptions) -> str:
     """Return the options as TOML that `read_options` reads; all values are written but None.
 
