@@ -15,7 +15,6 @@ from edgessd.bundle.store import Bundle, open_bundle
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
 def test_the_voc_detector_has_its_known_accuracy(shared: Path, voc_checkpoint: Path) -> None:
     result = edgessd(
         "eval", voc_checkpoint, "--data", shared / "data/voc100", "--threads", "1", "--json"

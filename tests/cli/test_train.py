@@ -92,7 +92,6 @@ def test_an_invalid_size_is_wrong_usage(blocks: Path, tmp_path: Path):
     edgessd("train", "--data", blocks, "--out", tmp_path / "run", "--input-size", "big", code=2)
 
 
-@pytest.mark.slow
 @pytest.mark.process
 def test_a_training_can_be_resumed_after_ctrl_c(blocks: Path, tmp_path: Path):
     run = tmp_path / "run"
@@ -111,7 +110,6 @@ def test_a_training_can_be_resumed_after_ctrl_c(blocks: Path, tmp_path: Path):
     load_checkpoint(run / "last.pt")
 
 
-@pytest.mark.slow
 @pytest.mark.process
 def test_two_processes_train_one_model(blocks: Path, tmp_path: Path):
     """torchrun on the CPU: both processes share the epoch, and one of them writes files."""

@@ -75,7 +75,6 @@ def test_numbers_follow_the_float_graph(
     assert np.sqrt(np.square(found - expected).mean()) < 0.1 * expected.std()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_trained_detector_keeps_its_detections(
     voc: tuple[FloatGraph, CalibrationTable], shared: Path, scheme: SchemeName

@@ -136,7 +136,6 @@ class Interrupter(Reporter):
             signal.raise_signal(signal.SIGTERM)
 
 
-@pytest.mark.slow
 def test_an_interrupted_training_resumes_exactly(
     trained: Path, qat_config: TrainConfig, tmp_path: Path
 ) -> None:
@@ -147,7 +146,6 @@ def test_an_interrupted_training_resumes_exactly(
     assert all(torch.equal(straight.state[name], resumed.state[name]) for name in straight.state)
 
 
-@pytest.mark.slow
 def test_from_the_command_line_to_a_bundle(float_run: Path, scenes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     ended = edgessd(
@@ -235,7 +233,6 @@ def test_copies_and_evaluation_images_are_refused_for_calibration(
         start(leaked, str(small))
 
 
-@pytest.mark.slow
 @pytest.mark.process
 def test_two_processes_train_one_quantized_network(
     float_run: Path, cheap_recipe: Path, tmp_path: Path
@@ -268,7 +265,6 @@ def test_unreadable_ranges_are_refused(trained: Path, tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "broken.pt")
 
 
-@pytest.mark.slow
 def test_the_teachers_own_outputs_have_no_loss(qat_config: TrainConfig, scenes: Path) -> None:
     """The default recipe, whose float passes scale the box codes."""
     config = replace(qat_config, qat=replace(qat_config.qat, labels=0.0, recipe="default"))

@@ -52,7 +52,6 @@ def same_weights(first: Path, second: Path) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.slow
 def test_a_training_learns(tmp_path: Path):
     """Two shapes and a network of 100,000 weights, whose untrained AP50 is below 0.01."""
     data = write_coco(tmp_path / "data", {"train": range(48), "val": range(100, 108)})

@@ -136,7 +136,6 @@ def test_graph_of_another_contract_is_refused(small):
         lower_to_tflite(replace(small, contract=contract))
 
 
-@pytest.mark.slow
 def test_voc_detector_is_within_1_lsb(voc, shared, run_onnx, litert_reference, litert_xnnpack):
     """Rounding errors add up over 60 layers, so the bound is looser than that of one layer."""
     lowered = lower_to_tflite(voc)

@@ -137,7 +137,6 @@ def test_box_codes_that_cant_be_reordered_are_refused(qdq_graph, fault):
         reorder_box_codes(network, "box_codes")
 
 
-@pytest.mark.slow
 def test_voc_op_decodes_as_core_does_on_photographs(voc, shared, litert_xnnpack):
     found_any = 0
     for path in sorted((shared / "data/voc100").rglob("*.jpg"))[:6]:
